@@ -1,0 +1,1 @@
+"""System rollback for AI: the control plane, its adapters and the command line."""
