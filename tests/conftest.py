@@ -9,9 +9,7 @@ REQUIREMENTS = Path(__file__).parents[1] / "docs" / "requirements.md"
 
 
 def known_requirements() -> set[str]:
-    return set(
-        re.findall(r"^\| ([A-Z]\d+m?) \|", REQUIREMENTS.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    )
+    return set(re.findall(r"^\| ([A-Z]\d+m?) \|", REQUIREMENTS.read_text(encoding="utf-8"), flags=re.MULTILINE))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
