@@ -1,0 +1,130 @@
+"""
+Canonical JSON (RFC 8785) and the digests that are taken over it.
+
+Two programs that hold the same value get the same bytes, so a digest names the value and not a spelling of it.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from knowngood_sdk.errors import InvalidError
+
+__all__ = ["DIGEST_PREFIX", "MAX_SAFE_INTEGER", "canonical_bytes", "check_digest", "digest_of", "short"]
+
+DIGEST_PREFIX = "sha256:"
+MAX_SAFE_INTEGER = 2**53 - 1
+_HEX_LENGTH = 64
+_SHORT_LENGTH = 12
+# ECMAScript writes a number without an exponent while its decimal point falls into this range
+# (ECMA-262, Number::toString).
+_FIRST_PLAIN_POINT = -6
+_LAST_PLAIN_POINT = 21
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """
+    Serialise a JSON value by RFC 8785.
+
+    Args:
+        value: None, bool, int within ±(2**53 - 1), finite float, str, mapping with str keys, list or tuple.
+
+    Returns:
+        UTF-8 bytes, without white space, keys sorted by their UTF-16 code units.
+
+    Raises:
+        InvalidError: The value has no JSON form (NaN, an infinity, a large integer, a lone surrogate, another type).
+    """
+    pieces: list[str] = []
+    _write(value, pieces)
+    try:
+        return "".join(pieces).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidError(f"text with a lone surrogate has no JSON form: {error.object[:40]!r}") from error
+
+
+def digest_of(value: Any) -> str:
+    """Return ``sha256:<64 hex>`` of the canonical form of a JSON value."""
+    return DIGEST_PREFIX + hashlib.sha256(canonical_bytes(value)).hexdigest()
+
+
+def check_digest(text: str) -> str:
+    """
+    Return the text when it is a digest.
+
+    Raises:
+        InvalidError: It is anything but ``sha256:`` and 64 lower-case hexadecimal digits.
+    """
+    hexadecimal = text.removeprefix(DIGEST_PREFIX)
+    if len(hexadecimal) != _HEX_LENGTH or len(text) == _HEX_LENGTH or set(hexadecimal) - set("0123456789abcdef"):
+        raise InvalidError(f"{text!r} is not a digest", hint="A digest is sha256: and 64 lower-case hex digits")
+    return text
+
+
+def short(digest: str) -> str:
+    """Return the first twelve hex digits, as people see them."""
+    return digest.removeprefix(DIGEST_PREFIX)[:_SHORT_LENGTH]
+
+
+def _write(value: Any, pieces: list[str]) -> None:
+    if value is None or isinstance(value, bool):
+        pieces.append({None: "null", True: "true", False: "false"}[value])
+    elif isinstance(value, str):
+        pieces.append(json.dumps(value, ensure_ascii=False))
+    elif isinstance(value, int):
+        if abs(value) > MAX_SAFE_INTEGER:
+            raise InvalidError(
+                f"{value} is beyond ±(2**53 - 1) and would lose digits as JSON", hint="Write it as a string"
+            )
+        pieces.append(str(int(value)))
+    elif isinstance(value, float):
+        pieces.append(_number(value))
+    elif isinstance(value, Mapping):
+        _write_object(value, pieces)
+    elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        pieces.append("[")
+        for index, item in enumerate(value):
+            pieces.append("," if index else "")
+            _write(item, pieces)
+        pieces.append("]")
+    else:
+        raise InvalidError(f"{type(value).__name__} has no JSON form: {value!r}")
+
+
+def _write_object(value: Mapping[Any, Any], pieces: list[str]) -> None:
+    for key in value:
+        if not isinstance(key, str):
+            raise InvalidError(f"a JSON key must be text, not {type(key).__name__}: {key!r}")
+    pieces.append("{")
+    for index, key in enumerate(sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass"))):
+        pieces.append("," if index else "")
+        pieces.append(json.dumps(key, ensure_ascii=False))
+        pieces.append(":")
+        _write(value[key], pieces)
+    pieces.append("}")
+
+
+def _number(value: float) -> str:
+    """Write a float as ECMAScript does; Python's repr already gives the shortest digits that round-trip."""
+    if not math.isfinite(value):
+        raise InvalidError(f"{value} has no JSON form", hint="Leave the field out when there is no value")
+    if value == 0:
+        return "0"
+    sign = "-" if value < 0 else ""
+    mantissa, _, exponent = repr(abs(value)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
+    digits = digits.rstrip("0")
+    count = len(digits)
+    if count <= point <= _LAST_PLAIN_POINT:
+        return sign + digits + "0" * (point - count)
+    if 0 < point <= _LAST_PLAIN_POINT:
+        return f"{sign}{digits[:point]}.{digits[point:]}"
+    if _FIRST_PLAIN_POINT < point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    power = point - 1
+    tail = f".{digits[1:]}" if count > 1 else ""
+    return f"{sign}{digits[0]}{tail}e{'+' if power >= 0 else '-'}{abs(power)}"

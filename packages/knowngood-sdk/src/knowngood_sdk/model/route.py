@@ -1,0 +1,325 @@
+"""
+Route: which system version serves, as a replica keeps it.
+
+Two kinds of state are kept apart. *Facts* ("leave version v") only grow and merge from anyone in any order. The *route*
+is a position: a maximum inside a generation, guarded between generations. The step that a replica serves is derived
+from both, and then latched. Everything here is a value or a pure function; the rule numbers in the docstrings are those
+of ``docs/explanation/route.md``.
+"""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
+
+from knowngood_sdk.errors import InvalidError
+
+__all__ = [
+    "FULL",
+    "Facts",
+    "FleetRoute",
+    "Generation",
+    "LocalTrip",
+    "Refusal",
+    "ReplicaState",
+    "Trip",
+    "live_positions",
+    "served_position",
+    "step_of",
+]
+
+FULL = 10_000
+"""The split at which the candidate takes all traffic, in basis points."""
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trip:
+    """
+    The fact "leave version v" (rule 1).
+
+    Attributes:
+        uid: Unique for each act; a release names acts, so a trip that was not shown stays in force.
+        version: Content digest of the version to leave.
+        generation: Generation in which whoever tripped saw it.
+        source: Who or what tripped: ``person``, ``trigger``, ``break-glass``, ``widening``, ``verification``.
+        at: When, as ISO 8601 in UTC.
+        why: The reason, for people.
+    """
+
+    uid: str
+    version: str
+    generation: int
+    source: str
+    at: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LocalTrip:
+    """A replica left a version on its own evidence; a fact about that replica, not about the fleet (rule 9)."""
+
+    replica: str
+    generation: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Fleet trips and releases, both grow-only (rule 2: F and R)."""
+
+    trips: Mapping[str, Trip] = field(default_factory=dict)
+    released: frozenset[str] = frozenset()
+
+    def merge(self, other: "Facts") -> "Facts":
+        """Return the union; commutative, associative and idempotent."""
+        if other.trips.keys() <= self.trips.keys() and other.released <= self.released:
+            return self
+        return Facts({**other.trips, **self.trips}, self.released | other.released)
+
+    def with_trip(self, trip: Trip) -> "Facts":
+        """Return these facts and one trip more."""
+        return self.merge(Facts({trip.uid: trip}))
+
+    @property
+    def quarantined(self) -> frozenset[str]:
+        """Versions with a trip that nobody released (rule 2: Q)."""
+        return frozenset(trip.version for uid, trip in self.trips.items() if uid not in self.released)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FleetRoute:
+    """Where the fleet is meant to be: (g, k, s), ordered as written (rule 2)."""
+
+    generation: int = 0
+    step: int = 0
+    split: int = 0
+
+    def __post_init__(self) -> None:
+        if self.generation < 0 or self.step < 0 or not 0 <= self.split <= FULL:
+            raise InvalidError(f"route ({self.generation}, {self.step}, {self.split}) is out of range")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """
+    One deployment, immutable once minted.
+
+    Attributes:
+        number: Minted by the store, rising.
+        chain: Content digests ``[candidate, live, the one before …]``; past its end stands the static fallback.
+        saw_quarantine: The quarantine that the deployer had seen.
+        saw_local: The local trips that the deployer had seen.
+    """
+
+    number: int
+    chain: tuple[str, ...]
+    saw_quarantine: frozenset[str] = frozenset()
+    saw_local: frozenset[LocalTrip] = frozenset()
+
+
+def live_positions(step: int, split: int) -> tuple[int, ...]:
+    """Return the chain positions that take traffic (rule 4)."""
+    if step > 0:
+        return (step,)
+    if split == 0:
+        return (1,)
+    return (0,) if split == FULL else (0, 1)
+
+
+def served_position(step: int, split: int) -> int:
+    """Return the position that a fleet stands on when nothing is being tried: the candidate only once it is full."""
+    return live_positions(step, split)[-1]
+
+
+def step_of(chain: tuple[str, ...], route: FleetRoute, bad: Set[str]) -> int:
+    """
+    Return the step that a route means, given the versions to leave (rule 5).
+
+    Returns:
+        0 while no live position is bad; else the first position behind that is not bad; ``len(chain)``, the static
+        fallback, when there is none.
+    """
+    if route.step == 0 and not any(
+        position < len(chain) and chain[position] in bad for position in live_positions(0, route.split)
+    ):
+        return 0
+    first = max(1, route.step)
+    return next((i for i in range(first, len(chain)) if chain[i] not in bad), max(first, len(chain)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """
+    Why a replica did not take a generation (rule 7).
+
+    Attributes:
+        generation: The refused one.
+        unseen_quarantine: Versions that are quarantined here and that the deployer had not seen.
+        unseen_local: Local trips here that the deployer had not seen.
+        unready: Live versions of that generation that are not ready here.
+    """
+
+    generation: int
+    unseen_quarantine: frozenset[str] = frozenset()
+    unseen_local: frozenset[LocalTrip] = frozenset()
+    unready: frozenset[str] = frozenset()
+
+    @property
+    def reason(self) -> str:
+        """The refusal in one sentence."""
+        causes = []
+        if self.unseen_quarantine:
+            causes.append(f"it has not seen the quarantine of {len(self.unseen_quarantine)} version(s)")
+        if self.unseen_local:
+            causes.append(f"it has not seen {len(self.unseen_local)} local trip(s)")
+        if self.unready:
+            causes.append(f"{len(self.unready)} live version(s) are not ready here")
+        return f"generation {self.generation} refused: {' and '.join(causes)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaState:
+    """
+    What one replica knows and where it stands (rule 3).
+
+    Attributes:
+        fleet: The last accepted fleet route.
+        latched: The step in force here; never falls inside a generation.
+        facts: Fleet trips and releases as known here.
+        local: Own local trips that no accepted generation has seen.
+        generations: Every generation known here, by number.
+    """
+
+    fleet: FleetRoute = FleetRoute()
+    latched: int = 0
+    facts: Facts = field(default_factory=Facts)
+    local: frozenset[LocalTrip] = frozenset()
+    generations: Mapping[int, Generation] = field(default_factory=dict)
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The chain of the accepted generation; empty before the first one."""
+        generation = self.generations.get(self.fleet.generation)
+        return generation.chain if generation else ()
+
+    @property
+    def bad(self) -> frozenset[str]:
+        """Versions to leave: the quarantine, and what this replica left on its own evidence."""
+        return self.facts.quarantined | {trip.version for trip in self.local}
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Chain positions that take traffic here."""
+        return live_positions(self.latched, self.fleet.split)
+
+    def relatch(self, ready: Set[str]) -> "ReplicaState":
+        """
+        Leave what is bad (rule 6).
+
+        Leaving is unconditional, arriving is not: when the next version is not ready, a deeper one that is ready is
+        taken; when there is none the static fallback answers until it is loaded, which is not latched.
+
+        Args:
+            ready: Content digests whose slots are ready on this replica.
+        """
+        chain, bad = self.chain, self.bad
+        route = FleetRoute(self.fleet.generation, max(self.fleet.step, self.latched), self.fleet.split)
+        target = step_of(chain, route, bad)
+        if target > self.latched and target < len(chain) and chain[target] not in ready:
+            deeper = (i for i in range(target + 1, len(chain)) if chain[i] in ready and chain[i] not in bad)
+            target = next(deeper, target)
+        return self if target <= self.latched else replace(self, latched=target)
+
+    def receive(
+        self, route: FleetRoute, generations: Mapping[int, Generation], facts: Facts, ready: Set[str]
+    ) -> tuple["ReplicaState", Refusal | None]:
+        """
+        Take a message from the control plane or a peer (rule 7).
+
+        Facts are merged first, whatever else the message says and also when its route is refused.
+
+        Returns:
+            The new state, and a refusal when the message names a newer generation that cannot be taken.
+        """
+        released = self.facts.released | facts.released
+        quarantined_before = frozenset(t.version for uid, t in self.facts.trips.items() if uid not in released)
+        known = {**generations, **self.generations}
+        state = replace(self, facts=self.facts.merge(facts), generations=known)
+        refusal = None
+        if route.generation == state.fleet.generation:
+            state = replace(state, fleet=max(state.fleet, route))
+        elif route.generation > state.fleet.generation:
+            generation = known.get(route.generation)
+            if generation is None:
+                raise InvalidError(f"a route names generation {route.generation} without bringing its chain")
+            refusal = _refusal(generation, route, quarantined_before, state.local, ready)
+            if refusal is None:
+                state = replace(state, fleet=route, latched=0, local=state.local - generation.saw_local)
+        return state.relatch(ready), refusal
+
+    def leave(self, trip: Trip, ready: Set[str]) -> "ReplicaState":
+        """Take a trip as a fact for the fleet (rule 8: break-glass, and any authenticated caller)."""
+        return replace(self, facts=self.facts.with_trip(trip)).relatch(ready)
+
+    def leave_here(self, replica: str, version: str, ready: Set[str]) -> "ReplicaState":
+        """
+        Leave a version on this replica alone (rule 9).
+
+        The caller has seen to the conditions of the rule: the version is live here, the target is ready and has just
+        answered a golden probe.
+        """
+        trip = LocalTrip(replica, self.fleet.generation, version)
+        return replace(self, local=self.local | {trip}).relatch(ready)
+
+    def target_after_leaving(self, version: str, ready: Set[str]) -> int | None:
+        """Return the position that ``leave_here`` would latch, or None when that is no ready version of the chain."""
+        if version not in {self.chain[i] for i in self.positions if i < len(self.chain)}:
+            return None
+        after = self.leave_here("", version, ready).latched
+        return after if after < len(self.chain) and self.chain[after] in ready else None
+
+    def rejoin(
+        self,
+        *,
+        word: tuple[int, int, int] | None,
+        trips: Facts,
+        local: frozenset[LocalTrip],
+        ready: Set[str] = _NOBODY,
+    ) -> "ReplicaState":
+        """
+        Join what a restart finds: this state from the file, the shared word, the journal (rule 10).
+
+        Args:
+            word: ``(generation, latched, split)`` of the shared word, or None when it is gone or empty. One of another
+                generation is older than the file, for the file is written first, and is passed over.
+            trips: Fleet trips in the journal.
+            local: Local trips in the journal; those that the accepted generation had seen are over.
+            ready: Versions that are ready; none yet at a start.
+        """
+        state = replace(self, facts=self.facts.merge(trips))
+        generation = state.generations.get(state.fleet.generation)
+        if generation is not None:
+            state = replace(state, local=state.local | (local - generation.saw_local))
+        if word is not None and word[0] == state.fleet.generation:
+            split = max(state.fleet.split, word[2])
+            fleet = FleetRoute(state.fleet.generation, state.fleet.step, split)
+            state = replace(state, latched=max(state.latched, word[1]), fleet=fleet)
+        return state.relatch(ready)
+
+
+def _refusal(
+    generation: Generation,
+    route: FleetRoute,
+    quarantined: frozenset[str],
+    local: frozenset[LocalTrip],
+    ready: Set[str],
+) -> Refusal | None:
+    chain = generation.chain
+    live = {chain[i] for i in live_positions(route.step, route.split) if i < len(chain)}
+    refusal = Refusal(
+        generation=generation.number,
+        unseen_quarantine=quarantined - generation.saw_quarantine,
+        unseen_local=local - generation.saw_local,
+        unready=frozenset(live - ready),
+    )
+    return refusal if refusal.unseen_quarantine or refusal.unseen_local or refusal.unready else None

@@ -1,0 +1,1 @@
+"""The rules of rollback: values and pure functions, one noun a module."""
