@@ -1,0 +1,103 @@
+# Everything a newcomer needs: `make demo` and `make test` do all the set-up themselves, in .venv, and ask nothing.
+# Wanted beforehand: git, make, and Python 3.11 or newer with its venv module.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3 2>/dev/null) python3)
+VENV := .venv
+BIN := $(VENV)/bin
+BENCH_VENV := .venv-bench
+PACKAGES := packages/knowngood-sdk packages/knowngood
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-input
+# For a narrower run: make test TESTS=tests/domain PYTEST_ARGS='-x -k planner'
+TESTS ?=
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+BENCH_ARGS ?=
+
+.PHONY: help demo test coverage lint format check bench mutation requirements requirements-lock docs clean
+
+help:  ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run  ## Replay the incident on real data: a bad deployment, caught, and the whole system taken back
+	@$(BIN)/kg demo $(DEMO_ARGS)
+
+test: $(VENV)/.dev $(VENV)/.debian  ## Run the whole test suite
+	@$(BIN)/python -m pytest $(TESTS) $(PYTEST_ARGS)
+
+coverage: $(VENV)/.dev $(VENV)/.debian  ## Run the whole test suite and print what it covers, branches too
+	@$(BIN)/python -m pytest --cov --cov-report=term $(TESTS) $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev  ## Check style, format, types and the import contracts
+	@echo "ruff check"; $(BIN)/ruff check
+	echo "ruff format"; $(BIN)/ruff format --check
+	echo "mypy"; $(BIN)/mypy
+	echo "import contracts"; $(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## Format the code and mend what a linter can mend
+	@$(BIN)/ruff check --fix --exit-zero
+	$(BIN)/ruff format
+
+check: lint test requirements  ## Lint, test, and tests by requirement: what must pass before a change lands
+
+requirements: $(VENV)/.dev  ## Print for each requirement how many tests cover it
+	@$(BIN)/python tools/requirements.py
+
+bench: $(BENCH_VENV)/.bench  ## Measure routing, flips and local trips, ours beside a peer's, in one run
+	@$(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH_ARGS)
+
+mutation: $(VENV)/.dev  ## Mutate the domain and print how many mutants the tests kill (an hour or so)
+	@$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
+docs: $(VENV)/.dev  ## Write the generated pages of docs/ again
+	@$(BIN)/python tools/reference.py --write
+
+requirements-lock: $(VENV)/.dev  ## Write the locks in requirements/ again, from the pyproject files
+	@$(BIN)/python tools/lock.py
+
+clean:  ## Remove the environments and every cache
+	@rm -rf $(VENV) $(BENCH_VENV) mutants htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# Stamps: each stands for a step that is done and stays done until what it was made from changes.
+
+$(VENV)/.made:
+	@echo "Making $(VENV) with $(PYTHON)"
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+	    echo "knowngood needs Python 3.11 or newer, and $(PYTHON) is older (or missing). Install one, or name it: make PYTHON=/path/to/python3.11" >&2
+	    exit 1
+	}
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || {
+	    echo "$(PYTHON) cannot make an environment. On Debian: apt-get install python3-venv" >&2
+	    exit 1
+	}
+	touch $@
+
+$(VENV)/.run: $(VENV)/.made requirements/run.txt $(PACKAGES:%=%/pyproject.toml)
+	@echo "Installing what knowngood and its demo need (some 250 MB, once)"
+	$(PIP) --require-hashes -r requirements/run.txt
+	echo "Installing knowngood itself"
+	$(PIP) --quiet --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@echo "Installing what tests and linters need"
+	$(PIP) --require-hashes -r requirements/dev.txt
+	touch $@
+
+$(VENV)/.debian: $(VENV)/.made tools/debian_packages.sh
+	@bash tools/debian_packages.sh
+	touch $@
+
+$(BENCH_VENV)/.bench: requirements/run.txt requirements/bench.txt $(PACKAGES:%=%/pyproject.toml)
+	@echo "Making $(BENCH_VENV), an environment of its own, for the peer that we compare with"
+	[ -x $(BENCH_VENV)/bin/python ] || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --no-input --require-hashes -r requirements/run.txt -r requirements/bench.txt
+	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --no-input --quiet --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	touch $@

@@ -1,0 +1,55 @@
+"""
+Write the locks in requirements/ from the pyproject files.
+
+Every package is pinned with its hashes, for every platform and Python from 3.11 on, and no lock holds the address of an
+index. Versions that are locked already stay where they still fit; with ``--upgrade`` the newest ones are taken.
+
+    run.txt    what knowngood, its demo and the installation of both packages need
+    dev.txt    what tests and linters need on top of it
+    bench.txt  what the benchmarks need on top of it, in an environment of their own
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LOCKS = Path("requirements")
+PACKAGES = ["packages/knowngood-sdk/pyproject.toml", "packages/knowngood/pyproject.toml"]
+RUN = [*PACKAGES, "--extra", "demo", "--group", "pyproject.toml:build"]
+
+
+def compile_lock(name: str, sources: list[str], *options: str) -> None:
+    """Resolve the sources into requirements/``name``."""
+    print(f"Locking requirements/{name}")
+    command = [
+        f"{sys.prefix}/bin/uv",
+        "pip",
+        "compile",
+        *sources,
+        "--universal",
+        "--python-version=3.11",
+        "--generate-hashes",
+        "--no-header",
+        "--no-emit-index-url",
+        "--no-emit-find-links",
+        "--no-emit-package=knowngood",
+        "--no-emit-package=knowngood-sdk",
+        "--quiet",
+        f"--output-file={LOCKS / name}",
+        *options,
+    ]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def main() -> None:
+    """Write all locks, each agreeing with the first."""
+    upgrade = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
+    (ROOT / LOCKS).mkdir(exist_ok=True)
+    compile_lock("run.txt", RUN, *upgrade)
+    compile_lock("dev.txt", ["--group", "pyproject.toml:dev"], "--constraints=requirements/run.txt", *upgrade)
+    compile_lock("bench.txt", ["--group", "pyproject.toml:bench"], "--constraints=requirements/run.txt", *upgrade)
+
+
+if __name__ == "__main__":
+    main()
