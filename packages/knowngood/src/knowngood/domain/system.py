@@ -1,0 +1,435 @@
+"""
+System: what a team declares about one AI product, in its system file.
+
+The values here are what everything else reads; ``SystemFile.from_json`` is the one place where a declaration is
+checked, whether it came from YAML or from the copy that was applied. Every refusal names the key (also as the list
+``details["path"]``, so that a reader of files can add the line), the value and what to do.
+"""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from knowngood.domain import quantity
+from knowngood.domain.fields import (
+    Fields,
+    Path,
+    as_json_object,
+    as_mapping,
+    as_name,
+    as_names,
+    as_text,
+    dotted,
+    measured,
+    named,
+    one_of,
+    refused,
+)
+from knowngood.domain.spelling import did_you_mean
+from knowngood_sdk.errors import InvalidError, NotFoundError
+from knowngood_sdk.model.manifest import Role, Switching
+
+__all__ = [
+    "EMBEDDED_KINDS",
+    "ComponentSpec",
+    "Grant",
+    "IfFull",
+    "Sla",
+    "Standby",
+    "StateClass",
+    "StateSpec",
+    "SystemFile",
+    "SystemKind",
+    "Tolerance",
+    "TriggerKind",
+    "TriggerSpec",
+]
+
+EMBEDDED_KINDS: Mapping[str, Collection[str]] = MappingProxyType({"files": (), "git": (), "inline": ()})
+"""Component kinds that need no further package -> names of their options."""
+
+
+class SystemKind(StrEnum):
+    """How a system meets its users; it decides which levels can help in time."""
+
+    REALTIME = "realtime"
+    BATCH = "batch"
+    LLM = "llm"
+
+
+class Grant(StrEnum):
+    """What automation may do when a trigger breaches."""
+
+    OBSERVE = "observe"  # record it, and stay
+    HOLD = "hold"  # stop the deployment where it is, and wait for a person
+    ROLLBACK = "rollback"
+
+
+class IfFull(StrEnum):
+    """What happens to a deployment when live and standby do not fit into memory together."""
+
+    BLOCK = "block"
+    CACHED = "cached"  # the standby stays on local disk, and its longer time back is shown
+
+
+class StateClass(StrEnum):
+    """Where state comes from, and so what a rollback does with it."""
+
+    DERIVED = "derived"  # computed from the rest (a cache)
+    ACCUMULATED = "accumulated"  # written over time (profiles, histories)
+
+
+class TriggerKind(StrEnum):
+    """What a trigger measures."""
+
+    ERRORS = "errors"
+    LATENCY = "latency"
+    HEALTH = "health"
+    NONSENSE = "nonsense"
+    PREDICTION_MEAN = "prediction_mean"
+    BUSINESS = "business"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sla:
+    """
+    What the system owes its callers.
+
+    Attributes:
+        latency_p99: The latency that 99 % of requests stay under; None when nothing was promised.
+    """
+
+    latency_p99: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentSpec:
+    """
+    A component as the system file declares it.
+
+    Attributes:
+        name: Its name in the system.
+        role: What it is to the system.
+        kind: Name of the adapter that handles it.
+        target: What the adapter is pointed at (a path, a name), in its own terms.
+        options: Further options of the adapter.
+        switching: How it changes version.
+        shared_by: Other systems that read the same state.
+    """
+
+    name: str
+    role: Role
+    kind: str
+    target: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    switching: Switching = Switching.ADDRESSED
+    shared_by: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerSpec:
+    """
+    A trigger as the system file declares it; domain/trigger.py builds the judge from it.
+
+    Attributes:
+        kind: What it measures.
+        metric: Its name in the file; for a business trigger that of the metric.
+        options: What was set, by name, as plain numbers (ratios, factors, counts); the judge has the defaults.
+        grant: What automation may do when it breaches.
+    """
+
+    kind: TriggerKind
+    metric: str
+    options: Mapping[str, float] = field(default_factory=dict)
+    grant: Grant = Grant.OBSERVE
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSpec:
+    """
+    State that outlives a release.
+
+    Attributes:
+        name: Its name in the system.
+        origin: Where it comes from.
+        keys: Pattern of its keys; ``{sv}`` stands for the system version.
+    """
+
+    name: str
+    origin: StateClass
+    keys: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standby:
+    """
+    How the version to go back to is kept.
+
+    Attributes:
+        keep: How long it stays ready after a deployment: the cool-down.
+        memory: Most bytes that live and standby may take together on one replica; None for no bound.
+        if_full: What happens when they do not fit.
+    """
+
+    keep: timedelta = timedelta(hours=72)
+    memory: int | None = None
+    if_full: IfFull = IfFull.BLOCK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerance:
+    """
+    When a combination that was never recorded together may be used.
+
+    Attributes:
+        divergence: Highest mean absolute relative divergence from the known version's outputs, a ratio.
+        requests: Fewest real requests to measure it on, a count.
+    """
+
+    divergence: float = 0.15
+    requests: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemFile:
+    """
+    All that a team declares about a system.
+
+    Attributes:
+        system: Its name.
+        kind: How it meets its users.
+        components: By name; never empty.
+        sla: What it owes its callers.
+        triggers: By name as in the file.
+        golden: Path of the golden inputs and outputs (JSON lines), relative to the file; None when there are none.
+        fallback: Static answer when no version can answer, a JSON object; None when none was declared.
+        state: By name.
+        standby: How the version to go back to is kept.
+        unproven: When an unproven combination may be used.
+    """
+
+    system: str
+    kind: SystemKind
+    components: Mapping[str, ComponentSpec]
+    sla: Sla = field(default_factory=Sla)
+    triggers: Mapping[str, TriggerSpec] = field(default_factory=dict)
+    golden: str | None = None
+    fallback: Mapping[str, Any] | None = None
+    state: Mapping[str, StateSpec] = field(default_factory=dict)
+    standby: Standby = field(default_factory=Standby)
+    unproven: Tolerance = field(default_factory=Tolerance)
+
+    def __post_init__(self) -> None:
+        for name in ("components", "triggers", "state"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        if not self.components:
+            raise refused(("components",), "components is empty", "A system needs at least one component")
+        latency = next((t for t in self.triggers.values() if t.kind is TriggerKind.LATENCY), None)
+        if latency is not None and self.sla.latency_p99 is None:
+            raise refused(
+                ("triggers", latency.metric),
+                f"triggers.{latency.metric} compares with sla.latency_p99, which is not declared",
+                "Declare it, for example sla: {latency_p99: 80ms}",
+            )
+
+    def component(self, name: str) -> ComponentSpec:
+        """
+        Return a component by its name.
+
+        Raises:
+            NotFoundError: The system has none of this name.
+        """
+        if name not in self.components:
+            raise NotFoundError(
+                f"system {self.system} has no component {name!r}", hint=did_you_mean(name, self.components)
+            )
+        return self.components[name]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form, without what was left to its default; ``from_json`` reads it back as the same value."""
+        document: dict[str, Any] = {
+            "system": self.system,
+            "kind": self.kind.value,
+            "components": {name: _component_json(spec) for name, spec in self.components.items()},
+            "standby": {"keep": quantity.duration_text(self.standby.keep), "if_full": self.standby.if_full.value},
+            "unproven": {"divergence": self.unproven.divergence, "requests": self.unproven.requests},
+            "triggers": {name: {**spec.options, "do": spec.grant.value} for name, spec in self.triggers.items()},
+            "state": {name: {"class": spec.origin.value, "keys": spec.keys} for name, spec in self.state.items()},
+        }
+        if self.standby.memory is not None:
+            document["standby"]["memory"] = quantity.size_text(self.standby.memory)
+        if self.sla.latency_p99 is not None:
+            document["sla"] = {"latency_p99": quantity.duration_text(self.sla.latency_p99)}
+        if self.golden is not None:
+            document["golden"] = self.golden
+        if self.fallback is not None:
+            document["fallback"] = dict(self.fallback)
+        return document
+
+    @classmethod
+    def from_json(cls, document: Any, *, kinds: Mapping[str, Collection[str]] = EMBEDDED_KINDS) -> "SystemFile":
+        """
+        Check a declaration.
+
+        Args:
+            document: The system file as plain mappings, lists, texts, numbers.
+            kinds: Component kinds that are installed -> names of their options.
+
+        Raises:
+            InvalidError: A key or a value is not as it must be.
+        """
+        fields = Fields((), document, _KNOWN_KEYS)
+        return cls(
+            system=fields.required("system", as_name),
+            kind=fields.required("kind", one_of(SystemKind)),
+            components=fields.required("components", named(partial(_component, kinds))),
+            sla=fields.optional("sla", _sla, Sla()),
+            triggers=fields.optional("triggers", named(_trigger), {}),
+            golden=fields.optional("golden", as_text, None),
+            fallback=fields.optional("fallback", as_json_object, None),
+            state=fields.optional("state", named(_state), {}),
+            standby=fields.optional("standby", _standby, Standby()),
+            unproven=fields.optional("unproven", _tolerance, Tolerance()),
+        )
+
+
+_KNOWN_KEYS = (
+    "system",
+    "kind",
+    "components",
+    "sla",
+    "triggers",
+    "golden",
+    "fallback",
+    "state",
+    "standby",
+    "unproven",
+)
+_COMPONENT_KEYS = ("role", "switching", "shared_by")
+
+
+def _component(kinds: Mapping[str, Collection[str]], path: Path, name: str, value: Any) -> ComponentSpec:
+    values = as_mapping(path, value)
+    found = [kind for kind in kinds if kind in values]
+    if len(found) > 1:
+        raise refused(path, f"{dotted(path)} is declared as {' and '.join(found)}", "Keep one")
+    if not found:
+        strange = next((key for key in values if key not in _COMPONENT_KEYS), "")
+        raise refused(
+            (*path, strange) if strange else path,
+            f"{dotted(path)} names no component kind" + (f"; {strange!r} is none" if strange else ""),
+            did_you_mean(strange, kinds),
+        )
+    kind = found[0]
+    fields = Fields(path, value, (kind, *_COMPONENT_KEYS, *kinds[kind]))
+    if "role" not in values and name not in set(Role):
+        raise refused(path, f"{dotted(path)} has no role", f"Add role: one of {', '.join(Role)}")
+    return ComponentSpec(
+        name=name,
+        role=fields.optional("role", one_of(Role), None) or Role(name),
+        kind=kind,
+        target=fields.required(kind, as_text),
+        options={option: as_text((*path, option), values[option]) for option in kinds[kind] if option in values},
+        switching=fields.optional("switching", one_of(Switching), Switching.ADDRESSED),
+        shared_by=fields.optional("shared_by", as_names, ()),
+    )
+
+
+def _component_json(spec: ComponentSpec) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        spec.kind: spec.target,
+        "role": spec.role.value,
+        "switching": spec.switching.value,
+        **spec.options,
+    }
+    if spec.shared_by:
+        document["shared_by"] = list(spec.shared_by)
+    return document
+
+
+def _share(value: object, what: str) -> float:
+    number = quantity.ratio(value, what)
+    if number >= 1:
+        raise InvalidError(f"{what} is {value}, which nothing can exceed", hint="Write less than 100%")
+    return number
+
+
+def _number(value: object, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidError(f"{what} must be a number, not {value!r}", hint="Write it without quotes")
+    return value
+
+
+_EVIDENCE: Mapping[str, Callable[[object, str], float]] = {
+    "windows": quantity.count,
+    "min_requests": quantity.count,
+}
+_TRIGGER_OPTIONS: Mapping[TriggerKind, Mapping[str, Callable[[object, str], float]]] = {
+    TriggerKind.ERRORS: {"over": _share, **_EVIDENCE},
+    TriggerKind.LATENCY: {"over": quantity.factor, **_EVIDENCE},
+    TriggerKind.HEALTH: {"failures": quantity.count},
+    TriggerKind.NONSENSE: {"over": _share, "low": _number, "high": _number, **_EVIDENCE},
+    TriggerKind.PREDICTION_MEAN: {"shift": quantity.ratio, **_EVIDENCE},
+    TriggerKind.BUSINESS: {"drop": _share, **_EVIDENCE},
+}
+
+
+def _trigger(path: Path, name: str, value: Any) -> TriggerSpec:
+    reserved = [kind.value for kind in TriggerKind if kind is not TriggerKind.BUSINESS]
+    kind = TriggerKind(name) if name in reserved else TriggerKind.BUSINESS
+    if kind is TriggerKind.BUSINESS and "drop" not in as_mapping(path, value):
+        raise refused(
+            path,
+            f"{dotted(path)} is no known trigger, and without drop it watches no business metric either",
+            f"{did_you_mean(name, reserved)}; or add drop: 10%",
+        )
+    readers = _TRIGGER_OPTIONS[kind]
+    fields = Fields(path, value, (*readers, "do"))
+    options = {
+        option: fields.required(option, measured(read)) for option, read in readers.items() if option in fields.values
+    }
+    if options.get("low", -math.inf) > options.get("high", math.inf):
+        raise refused(path, f"{dotted(path)} has low {options['low']} above high {options['high']}", "Swap them")
+    return TriggerSpec(
+        kind=kind, metric=name, options=options, grant=fields.optional("do", one_of(Grant), Grant.OBSERVE)
+    )
+
+
+def _sla(path: Path, value: Any) -> Sla:
+    fields = Fields(path, value, ("latency_p99",))
+    return Sla(latency_p99=fields.optional("latency_p99", measured(quantity.duration), None))
+
+
+def _state(path: Path, name: str, value: Any) -> StateSpec:
+    fields = Fields(path, value, ("class", "keys"))
+    return StateSpec(
+        name=name, origin=fields.required("class", one_of(StateClass)), keys=fields.required("keys", as_text)
+    )
+
+
+def _standby(path: Path, value: Any) -> Standby:
+    fields = Fields(path, value, ("keep", "memory", "if_full"))
+    return Standby(
+        keep=fields.optional("keep", measured(quantity.duration), Standby().keep),
+        memory=fields.optional("memory", measured(quantity.size), None),
+        if_full=fields.optional("if_full", one_of(IfFull), IfFull.BLOCK),
+    )
+
+
+def _tolerance(path: Path, value: Any) -> Tolerance:
+    fields = Fields(path, value, ("divergence", "requests"))
+    return Tolerance(
+        divergence=fields.optional("divergence", measured(quantity.ratio), Tolerance().divergence),
+        requests=fields.optional("requests", measured(quantity.count), Tolerance().requests),
+    )
