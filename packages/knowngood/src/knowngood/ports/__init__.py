@@ -1,0 +1,1 @@
+"""Ports: one Protocol for each outside role, in the domain's own words."""
