@@ -188,7 +188,9 @@ class ReplicaReport:
         workers: Live workers.
         refusal: Why it did not take the newest generation that it was offered, if so.
         at: When it was written, as ISO 8601 in UTC.
-        anchor: Count and head of the ledger that it last heard of.
+        anchor: Count and head of the ledger, of the longest one that it heard of.
+        stopped: Whether the agent wrote this on its way out, in good order.
+        warnings: What the agent could not do or understand, for people.
     """
 
     replica: str
@@ -200,6 +202,8 @@ class ReplicaReport:
     refusal: Refusal | None = None
     at: str = ""
     anchor: tuple[int, str] = (0, "")
+    stopped: bool = False
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -221,6 +225,8 @@ class ReplicaReport:
             "refusal": refusal,
             "at": self.at,
             "anchor": {"count": self.anchor[0], "head": self.anchor[1]},
+            "stopped": self.stopped,
+            "warnings": list(self.warnings),
         }
 
     @classmethod
@@ -311,8 +317,14 @@ def _read(what: str, document: Any, parse: Callable[[Any], _T]) -> _T:
 def _parse(what: str, document: Any, parse: Callable[[Any], _T]) -> _T:
     try:
         return parse(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InvalidError(f"the {what} is malformed: {type(error).__name__} {error}") from error
+
+
+def _texts(items: Any) -> frozenset[str]:
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise TypeError(f"expected a list of texts, not {items!r:.80}")
+    return frozenset(items)
 
 
 def _route_json(route: FleetRoute) -> dict[str, int]:
@@ -337,7 +349,7 @@ def _generations(items: Any) -> dict[int, Generation]:
         int(item["number"]): Generation(
             number=int(item["number"]),
             chain=tuple(str(version) for version in item["chain"]),
-            saw_quarantine=frozenset(item["saw_quarantine"]),
+            saw_quarantine=_texts(item["saw_quarantine"]),
             saw_local=frozenset(_local(trip) for trip in item["saw_local"]),
         )
         for item in items
@@ -362,7 +374,7 @@ def _facts_json(facts: Facts) -> dict[str, Any]:
 
 def _facts(item: Any) -> Facts:
     trips = [_trip(trip) for trip in item["trips"]]
-    return Facts({trip.uid: trip for trip in trips}, frozenset(item["released"]))
+    return Facts({trip.uid: trip for trip in trips}, _texts(item["released"]))
 
 
 def _trip(item: Any) -> Trip:
@@ -427,7 +439,7 @@ def _worker_report(item: Any) -> WorkerReport:
     return WorkerReport(
         worker=str(item["worker"]),
         pid=int(item["pid"]),
-        ready=frozenset(item["ready"]),
+        ready=_texts(item["ready"]),
         failed={str(version): str(reason) for version, reason in item["failed"].items()},
         load_seconds={str(version): float(seconds) for version, seconds in item["load_seconds"].items()},
         memory_bytes=int(item["memory_bytes"]),
@@ -439,19 +451,21 @@ def _replica_report(item: Any) -> ReplicaReport:
     return ReplicaReport(
         replica=str(item["replica"]),
         state=_state(item["state"]),
-        ready=frozenset(item["ready"]),
+        ready=_texts(item["ready"]),
         failed={str(version): str(reason) for version, reason in item["failed"].items()},
         load_seconds={str(version): float(seconds) for version, seconds in item["load_seconds"].items()},
         workers=int(item["workers"]),
         refusal=refusal
         and Refusal(
             generation=int(refusal["generation"]),
-            unseen_quarantine=frozenset(refusal["unseen_quarantine"]),
+            unseen_quarantine=_texts(refusal["unseen_quarantine"]),
             unseen_local=frozenset(_local(trip) for trip in refusal["unseen_local"]),
-            unready=frozenset(refusal["unready"]),
+            unready=_texts(refusal["unready"]),
         ),
         at=str(item["at"]),
         anchor=_anchor(item["anchor"]),
+        stopped=bool(item.get("stopped", False)),
+        warnings=tuple(str(warning) for warning in item.get("warnings", ())),
     )
 
 
