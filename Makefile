@@ -19,6 +19,7 @@ TESTS ?=
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+MUTANTS ?=
 
 .PHONY: help demo test coverage lint format check bench mutation requirements requirements-lock docs clean
 
@@ -53,8 +54,7 @@ bench: $(BENCH_VENV)/.bench  ## Measure routing, flips and local trips, ours bes
 	@$(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH_ARGS)
 
 mutation: $(VENV)/.dev  ## Mutate the domain and print how many mutants the tests kill (an hour or so)
-	@$(BIN)/mutmut run
-	$(BIN)/mutmut results
+	@$(BIN)/python tools/mutation.py $(MUTANTS)
 
 docs: $(VENV)/.dev  ## Write the generated pages of docs/ again
 	@$(BIN)/python tools/reference.py --write
