@@ -12,7 +12,15 @@ from typing import Any
 
 from knowngood_sdk.errors import InvalidError
 
-__all__ = ["DIGEST_PREFIX", "MAX_SAFE_INTEGER", "canonical_bytes", "check_digest", "digest_of", "short"]
+__all__ = [
+    "DIGEST_PREFIX",
+    "MAX_SAFE_INTEGER",
+    "canonical_bytes",
+    "check_digest",
+    "digest_of",
+    "parse_canonical",
+    "short",
+]
 
 DIGEST_PREFIX = "sha256:"
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -45,6 +53,21 @@ def canonical_bytes(value: Any) -> bytes:
         raise InvalidError(f"text with a lone surrogate has no JSON form: {error.object[:40]!r}") from error
 
 
+def parse_canonical(text: str | bytes) -> Any:
+    """
+    Read what ``canonical_bytes`` wrote, so that writing it again gives the same bytes.
+
+    The form has one way to write 1e20 and 10**20; an integer that large can only have been a float.
+
+    Raises:
+        InvalidError: It is not JSON, or holds NaN or an infinity.
+    """
+    try:
+        return json.loads(text, parse_int=_parse_integer, parse_constant=_refuse_constant)
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise InvalidError(f"not JSON: {error}") from error
+
+
 def digest_of(value: Any) -> str:
     """Return ``sha256:<64 hex>`` of the canonical form of a JSON value."""
     return DIGEST_PREFIX + hashlib.sha256(canonical_bytes(value)).hexdigest()
@@ -66,6 +89,15 @@ def check_digest(text: str) -> str:
 def short(digest: str) -> str:
     """Return the first twelve hex digits, as people see them."""
     return digest.removeprefix(DIGEST_PREFIX)[:_SHORT_LENGTH]
+
+
+def _parse_integer(text: str) -> int | float:
+    number = int(text)
+    return number if abs(number) <= MAX_SAFE_INTEGER else float(number)
+
+
+def _refuse_constant(text: str) -> Any:
+    raise InvalidError(f"{text} has no JSON form")
 
 
 def _write(value: Any, pieces: list[str]) -> None:
