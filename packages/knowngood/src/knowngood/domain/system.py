@@ -380,8 +380,8 @@ _TRIGGER_OPTIONS: Mapping[TriggerKind, Mapping[str, Callable[[object, str], floa
     TriggerKind.LATENCY: {"over": quantity.factor, **_EVIDENCE},
     TriggerKind.HEALTH: {"failures": quantity.count},
     TriggerKind.NONSENSE: {"over": _share, "low": _number, "high": _number, **_EVIDENCE},
-    TriggerKind.PREDICTION_MEAN: {"shift": quantity.ratio, **_EVIDENCE},
-    TriggerKind.BUSINESS: {"drop": _share, **_EVIDENCE},
+    TriggerKind.PREDICTION_MEAN: {"shift": quantity.ratio, "min_requests": quantity.count},
+    TriggerKind.BUSINESS: {"drop": _share, "min_requests": quantity.count},
 }
 
 
