@@ -18,7 +18,7 @@ class HealthSample:
     Attributes:
         ok: Whether it answered with a status below 400 in time.
         status: HTTP status, or None when no answer came.
-        latency_seconds: From the request to the end of the answer, or to the failure.
+        latency_seconds: From the request to the head of the answer, or to the failure.
         error: Why no answer came; empty when one did.
     """
 
