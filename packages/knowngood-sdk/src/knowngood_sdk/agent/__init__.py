@@ -1,0 +1,1 @@
+"""The side of the data plane that talks: one process for each replica folder, beside its workers."""
