@@ -12,6 +12,7 @@ from typing import Any
 
 from knowngood.domain.level import Level
 from knowngood.domain.system import Grant
+from knowngood_sdk.errors import InvalidError
 
 __all__ = ["AUTHORITY", "Approval", "Permission", "Policy", "Request", "Rule", "authorize", "by_table", "duty_of"]
 
@@ -168,8 +169,10 @@ def duty_of(level: int) -> dict[str, Any]:
     Return who must approve and who must hear of a level, as JSON.
 
     Raises:
-        ValueError: There is no such level.
+        InvalidError: There is no such level.
     """
+    if level not in set(Level):
+        raise InvalidError(f"there is no level {level}", hint="Levels run from 1 to 4")
     return AUTHORITY[Level(level)].to_json()
 
 
@@ -197,8 +200,6 @@ def _unfilled(roles: tuple[str, ...], given: set[tuple[str, str]]) -> tuple[str,
     if not roles:
         return ()
     first, rest = roles[0], roles[1:]
-    choices = [
-        _unfilled(rest, {item for item in given if item[0] != by}) for by, role in sorted(given) if role == first
-    ]
-    choices.append((first, *_unfilled(rest, given)))
-    return min(choices, key=len)
+    holders = sorted(by for by, role in given if role == first)
+    filled = [_unfilled(rest, {item for item in given if item[0] != holder}) for holder in holders]
+    return min([*filled, (first, *_unfilled(rest, given))], key=len)

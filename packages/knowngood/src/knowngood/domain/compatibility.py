@@ -2,7 +2,8 @@
 Compatibility: which components may serve together.
 
 A combination that was recorded as one manifest is *proven*: its grade says how far. Any other is *unproven*, whether or
-not its contracts fit, and only measured answers to real requests, or a person by name, can allow it. No evidence means no.
+not its contracts fit, and only measured answers to real requests, or a person by name, can allow it. No evidence means
+no.
 """
 
 import math
@@ -200,8 +201,8 @@ def judge_combination(
     Judge an unproven combination by the rule that was fixed beforehand.
 
     Args:
-        divergence: Mean absolute relative divergence of its outputs from the known version's, on the same real requests;
-            NaN when nothing was measured.
+        divergence: Mean absolute relative divergence of its outputs from the known version's on the same real
+            requests; NaN when nothing was measured.
         n: Requests that both answered.
         tolerance: Highest divergence that is allowed, a ratio.
         min_requests: Fewest requests that count as evidence.
@@ -247,13 +248,12 @@ def label_of(component: Component) -> str:
 def _sentence(combination: Manifest, mismatch: Mismatch, known: Iterable[Manifest]) -> str:
     component = combination.components[mismatch.component]
     made = "was trained on" if component.role is Role.MODEL else "was made for"
-    wanted = _name_of(mismatch, known)
+    wanted = f"{mismatch.contract} {_name_of(mismatch, known)}"
     if mismatch.provider is None:
-        return (
-            f"{mismatch.component} {label_of(component)} {made} {mismatch.contract} {wanted}, and nothing provides it"
-        )
-    live = label_of(combination.components[mismatch.provider])
-    return f"{mismatch.component} {label_of(component)} {made} {mismatch.contract} {wanted}, live is {live}"
+        found = "and nothing provides it"
+    else:
+        found = f"live is {label_of(combination.components[mismatch.provider])}"
+    return f"{mismatch.component} {label_of(component)} {made} {wanted}, {found}"
 
 
 def _name_of(mismatch: Mismatch, known: Iterable[Manifest]) -> str:

@@ -1,8 +1,8 @@
 """
 Evidence: what is known of a system version, as facts that are only ever added.
 
-A grade is never stored. It is computed from the facts, the trips and the present instant, so that nothing has to run for
-a version to become known good, and last night's grade can be computed again today.
+A grade is never stored. It is computed from the facts, the trips and the present instant, so that nothing has to run
+for a version to become known good, and last night's grade can be computed again today.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from knowngood_sdk.errors import InvalidError
-from knowngood_sdk.model.route import Facts
+from knowngood_sdk.model.route import Facts, Trip
 
 __all__ = ["COOL_DOWN", "Evidence", "Grade", "Standing", "standing_of"]
 
@@ -132,11 +132,10 @@ def standing_of(
         version: Content digest.
         evidence: Facts, of any versions, in any order.
         trips: Fleet trips and releases.
-        now: The present instant, aware. Facts of later instants are not looked at.
+        now: The present instant, aware. Evidence of later instants is not looked at.
         cool_down: How long after it was verified a version becomes known good.
     """
-    tripped = [_instant(trip.at) for trip in trips.trips.values() if trip.version == version]
-    void_until = max((at for at in tripped if at <= now), default=None)
+    void_until = max((_left_at(trip, now) for trip in trips.trips.values() if trip.version == version), default=None)
     shown: dict[Grade, datetime] = {}
     for fact in evidence:
         at = _instant(fact.at)
@@ -148,6 +147,14 @@ def standing_of(
         known_good_at = shown[grade] + cool_down
         grade = Grade.KNOWN_GOOD if now >= known_good_at else grade
     return Standing(version=version, grade=grade, quarantined=version in trips.quarantined, known_good_at=known_good_at)
+
+
+def _left_at(trip: Trip, now: datetime) -> datetime:
+    """Return when a trip happened: now at the latest, also when its clock ran ahead or its time cannot be read."""
+    try:
+        return min(_instant(trip.at), now)
+    except InvalidError:
+        return now
 
 
 def _instant(at: str) -> datetime:
