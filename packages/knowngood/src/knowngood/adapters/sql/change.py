@@ -1,0 +1,117 @@
+"""Change: what may be written to one system, inside one transaction."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, insert, select, update
+
+from knowngood.adapters.sql import records, schema
+from knowngood.adapters.sql.fleet_rows import create_fleet, read_fleet, replace_fleet
+from knowngood.domain import ledger
+from knowngood.domain.deployment import Deployment
+from knowngood.domain.evidence import Evidence, Grade
+from knowngood.domain.fleet import FleetState
+from knowngood.domain.ledger import Entry
+from knowngood.domain.lookup import no_system, not_minted
+from knowngood.domain.saga import Saga
+from knowngood_sdk.model.manifest import Manifest, check_name
+
+__all__ = ["SqlChange"]
+
+
+class SqlChange:
+    """The port's ``Change``, on a connection whose transaction its owner ends."""
+
+    def __init__(self, connection: Connection, system: str) -> None:
+        self._connection = connection
+        self._system = system
+        self._systems = records.systems(connection)
+        self._state = read_fleet(connection, system) if system in self._systems else FleetState()
+        self._head = records.head(connection, system)
+
+    @property
+    def state(self) -> FleetState:
+        """The route, with what this change saved."""
+        return self._state
+
+    def deployment(self, generation: int) -> Deployment:
+        """Return a deployment, with what this change saved."""
+        self._require()
+        return records.deployment(self._connection, self._system, generation)
+
+    def save_system(self, document: Mapping[str, Any]) -> None:
+        """Keep the rules that were applied to the system."""
+        check_name(self._system, "system")
+        self._put(schema.systems, {}, {"spec": document})
+        if self._system not in self._systems:
+            create_fleet(self._connection, self._system)
+            self._systems = (*self._systems, self._system)
+
+    def save(self, state: FleetState) -> None:
+        """Keep a state in place of the one before."""
+        self._require()
+        replace_fleet(self._connection, self._system, self._state, state)
+        self._state = state
+
+    def append(self, kind: str, actor: str, at: str, body: Mapping[str, Any]) -> Entry:
+        """Append to the system's ledger."""
+        self._require()
+        entry = ledger.append(self._system, self._head, at=at, actor=actor, kind=kind, body=body)
+        self._connection.execute(insert(schema.ledger), entry.to_json())
+        self._head = entry.anchor
+        return entry
+
+    def record_manifest(self, manifest: Manifest, at: str) -> None:
+        """Keep a manifest; one that is on record stays as it is."""
+        self._require()
+        table = schema.manifests
+        there = select(table.c.digest).where(table.c.system == self._system, table.c.digest == manifest.digest)
+        if self._connection.execute(there).first() is None:
+            self._add(
+                table,
+                {
+                    "digest": manifest.digest,
+                    "version": manifest.content_digest,
+                    "recorded_at": at,
+                    "document": manifest.to_json(),
+                },
+            )
+
+    def add_evidence(self, version: str, grade: Grade, at: str, figures: Mapping[str, Any]) -> None:
+        """Keep a piece of evidence about a version."""
+        self._require()
+        self._add(schema.evidence, Evidence(version=version, grade=grade, at=at, figures=figures).to_json())
+
+    def save_deployment(self, deployment: Deployment) -> None:
+        """Keep a deployment in place of the one of the same generation."""
+        self._require()
+        if deployment.generation not in self._state.generations:
+            raise not_minted(self._system, deployment.generation)
+        row = deployment.to_json()
+        self._put(schema.deployments, {"generation": row.pop("generation")}, row)
+
+    def save_saga(self, saga: Saga) -> None:
+        """Keep a saga in place of what is on record of it."""
+        self._require()
+        table = schema.sagas
+        for row in self._connection.execute(select(table).where(table.c.id == saga.id)).mappings():
+            saga.check_follows(Saga.from_json(row))
+        document = saga.to_json()
+        self._put(table, {"version": document.pop("version"), "episode": document.pop("episode")}, document)
+
+    def _require(self) -> None:
+        if self._system not in self._systems:
+            raise no_system(self._system, self._systems)
+
+    def _put(self, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        """Update the row of a key, or insert it; nobody can come in between."""
+        row = {**values, "system": self._system}
+        this = update(table).where(table.c.system == self._system, *(table.c[n] == value for n, value in key.items()))
+        if self._connection.execute(this, row).rowcount == 0:
+            self._connection.execute(insert(table), {**row, **key})
+
+    def _add(self, table: Table, values: Mapping[str, Any]) -> None:
+        """Insert a row behind all others of the system."""
+        last = select(func.max(table.c.position)).where(table.c.system == self._system)
+        position = (self._connection.execute(last).scalar_one() or 0) + 1
+        self._connection.execute(insert(table), {**values, "system": self._system, "position": position})

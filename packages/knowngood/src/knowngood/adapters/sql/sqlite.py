@@ -1,0 +1,196 @@
+"""
+SQLite: the file under the store, its transactions, and what its errors mean.
+
+Nothing else in this package knows which database it is. Write-ahead logging lets readers go on while one process
+writes; ``synchronous=FULL`` makes a commit survive a power cut; ``BEGIN IMMEDIATE`` takes the write lock at once, so
+that nothing that a change has read can move before it commits.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from knowngood_sdk.errors import KnownGoodError, OutcomeUnknownError, PermanentError, TransientError
+
+__all__ = ["PATIENCE", "SqliteDatabase"]
+
+PATIENCE = timedelta(seconds=5)
+"""How long a change waits for another one to end."""
+
+_WRITE = "knowngood_write"
+
+
+class _Meaning(NamedTuple):
+    """What an error of SQLite means for whoever called, by the beginning of its name."""
+
+    names: tuple[str, ...]
+    error: type[KnownGoodError]
+    what: str
+    hint: str
+
+
+_MEANINGS = (
+    _Meaning(
+        ("SQLITE_BUSY", "SQLITE_LOCKED"),
+        TransientError,
+        "the store {path} is locked: another process has been writing to it for {seconds} s",
+        "Try again; if it stays locked, see who has it open: fuser -v {path}",
+    ),
+    _Meaning(
+        ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_TRUNCATE"),
+        PermanentError,
+        "the store {path} cannot grow; nothing was changed",
+        "Make room on the disk or raise the quota, then try again: df {folder}",
+    ),
+    _Meaning(
+        ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR_SHMOPEN"),
+        PermanentError,
+        "the store {path} cannot be opened or written by user {user}; nothing was changed",
+        "Run as its owner, or mend the permissions: ls -la {folder}",
+    ),
+    _Meaning(
+        ("SQLITE_NOTADB", "SQLITE_CORRUPT"),
+        PermanentError,
+        "the store {path} is damaged or no database",
+        "Keep the file for a person to look at, and restore it from a copy",
+    ),
+)
+_DISK_FAILED = _Meaning(
+    ("SQLITE_IOERR",),
+    PermanentError,
+    "the disk under the store {path} fails; nothing was changed",
+    "Look at the disk; if it was replaced, restore the store from a copy",
+)
+_COMMIT_FAILED = _Meaning(
+    ("SQLITE_IOERR",),
+    OutcomeUnknownError,
+    "the disk failed while a change of the store {path} was committed",
+    "Look at the disk, then at what is on record, before acting again: kg history",
+)
+
+
+class SqliteDatabase:
+    """
+    One database file.
+
+    Attributes:
+        path: Where it is; it is never created here.
+        patience: How long a write waits for another one to end.
+    """
+
+    def __init__(self, path: Path, patience: timedelta = PATIENCE) -> None:
+        self.path = path
+        self.patience = patience
+        self._engine = self._make_engine()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """
+        Give a connection that sees one moment of the database, whatever is written meanwhile.
+
+        Raises:
+            TransientError: The database stayed locked.
+            PermanentError: It cannot be opened or read.
+        """
+        with self._transaction(self._engine) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """
+        Give a connection inside an exclusive transaction, which is committed at the end, or aborted by any exception.
+
+        Raises:
+            TransientError: Another process held the write lock for longer than the patience; nothing was changed.
+            PermanentError: The disk is full, or the file cannot be opened or written; nothing was changed.
+            OutcomeUnknownError: The commit was sent to the disk, and the disk reported a failure.
+        """
+        with self._transaction(self._engine.execution_options(**{_WRITE: True})) as connection:
+            yield connection
+
+    def use_write_ahead_log(self) -> None:
+        """Put the file into WAL mode, where it stays. To be called by one process at a time."""
+        with self._translated(committing=False), closing(self._engine.raw_connection()) as connection:
+            (mode,) = connection.cursor().execute("PRAGMA journal_mode=WAL").fetchone()  # impossible in a transaction
+        if mode != "wal":
+            raise PermanentError(
+                f"the file system of {self.path} cannot hold a write-ahead log (journal mode is {mode})",
+                hint="Put KNOWNGOOD_DIR on a local disk",
+            )
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def _make_engine(self) -> Engine:
+        # Never created by opening it: a store that was deleted must not come back empty.
+        address = f"file:{quote(str(self.path))}?mode=rw"
+
+        def connect() -> sqlite3.Connection:
+            connection = sqlite3.connect(
+                address,
+                uri=True,
+                timeout=self.patience.total_seconds(),
+                isolation_level=None,  # the driver opens no transaction by itself: _begin below does
+                check_same_thread=False,  # the pool hands a connection to one thread at a time
+            )
+            try:
+                connection.execute("PRAGMA synchronous=FULL")
+                connection.execute("PRAGMA foreign_keys=ON")
+            except sqlite3.Error:
+                connection.close()
+                raise
+            return connection
+
+        engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+        event.listen(engine, "begin", _begin)
+        return engine
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        with self._translated(committing=False), engine.connect() as connection:
+            transaction = connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                transaction.rollback()
+                raise
+            with self._translated(committing=True):
+                transaction.commit()
+
+    @contextmanager
+    def _translated(self, *, committing: bool) -> Iterator[None]:
+        """Turn the driver's errors into ours, in this one place; a mistake of ours in a statement stays what it is."""
+        try:
+            yield
+        except (DBAPIError, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            meaning = _meaning_of(str(getattr(cause, "sqlite_errorname", "")), committing=committing)
+            if meaning is None:
+                raise
+            facts = {
+                "path": self.path,
+                "folder": self.path.parent,
+                "seconds": f"{self.patience.total_seconds():g}",
+                "user": os.geteuid(),
+            }
+            what = meaning.what.format(**facts)
+            raise meaning.error(f"{what} ({cause})", hint=meaning.hint.format(**facts)) from error
+
+
+def _begin(connection: Connection) -> None:
+    options: dict[str, Any] = dict(connection.get_execution_options())
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(_WRITE) else "BEGIN")
+
+
+def _meaning_of(name: str, *, committing: bool) -> _Meaning | None:
+    known = (*_MEANINGS, _COMMIT_FAILED if committing else _DISK_FAILED)
+    return next((meaning for meaning in known if name.startswith(meaning.names)), None)

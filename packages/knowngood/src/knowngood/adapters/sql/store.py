@@ -1,0 +1,142 @@
+"""Store: the port's ``Store`` on SQL tables."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection
+
+from knowngood.adapters.sql import records
+from knowngood.adapters.sql.change import SqlChange
+from knowngood.adapters.sql.fleet_rows import read_fleet
+from knowngood.adapters.sql.migrate import migrate
+from knowngood.adapters.sql.sqlite import PATIENCE, SqliteDatabase
+from knowngood.domain.deployment import Deployment
+from knowngood.domain.evidence import Evidence
+from knowngood.domain.fleet import FleetState
+from knowngood.domain.ledger import Anchor, Entry
+from knowngood.domain.lookup import find_version, no_system
+from knowngood.domain.saga import Saga
+from knowngood_sdk.model.manifest import Manifest
+
+__all__ = ["SqlStore"]
+
+
+class SqlStore:
+    """
+    What is on record, in one database. Threads may share it; a process that forks must open its own.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+        self.path = database.path
+
+    @classmethod
+    def open(cls, path: Path, *, patience: timedelta = PATIENCE) -> "SqlStore":
+        """
+        Open the store in a file; create or migrate it first where that is needed.
+
+        Args:
+            path: The file, in a folder that exists.
+            patience: How long a write waits for another one to end.
+
+        Raises:
+            InvalidError: A newer knowngood wrote it.
+            PermanentError: It is no store, or cannot be created, opened or written.
+            TransientError: It stayed locked.
+        """
+        database = SqliteDatabase(path, patience)
+        try:
+            migrate(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def systems(self) -> tuple[str, ...]:
+        """Return the names of all systems, sorted."""
+        with self._database.reading() as connection:
+            return records.systems(connection)
+
+    @contextmanager
+    def change(self, system: str) -> Iterator[SqlChange]:
+        """Open the one transaction that there can be at a time; see the port."""
+        with self._database.writing() as connection:
+            yield SqlChange(connection, system)
+
+    def read(self, system: str) -> FleetState:
+        """Return the route."""
+        with self._reading(system) as connection:
+            return read_fleet(connection, system)
+
+    def system_spec(self, system: str) -> Mapping[str, Any]:
+        """Return the rules that were applied, as JSON."""
+        with self._reading(system) as connection:
+            return records.spec(connection, system)
+
+    def manifests(self, system: str) -> tuple[Manifest, ...]:
+        """Return every manifest, in the order of recording."""
+        with self._reading(system) as connection:
+            return tuple(records.manifest(connection, system, r) for r in records.recorded(connection, system))
+
+    def manifest(self, system: str, name: str) -> Manifest:
+        """Return a manifest by what people call it."""
+        with self._reading(system) as connection:
+            record = find_version(name, system, records.recorded(connection, system))
+            return records.manifest(connection, system, record)
+
+    def evidence(self, system: str) -> tuple[Evidence, ...]:
+        """Return all evidence, in the order of recording."""
+        with self._reading(system) as connection:
+            return records.evidence(connection, system)
+
+    def deployments(self, system: str) -> tuple[Deployment, ...]:
+        """Return every deployment, by generation."""
+        with self._reading(system) as connection:
+            return records.deployments(connection, system)
+
+    def deployment(self, system: str, generation: int) -> Deployment:
+        """Return a deployment."""
+        with self._reading(system) as connection:
+            return records.deployment(connection, system, generation)
+
+    def sagas(self, system: str) -> tuple[Saga, ...]:
+        """Return every rollback, in the order in which they started."""
+        with self._reading(system) as connection:
+            return records.sagas(connection, system)
+
+    def ledger(self, system: str, *, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
+        """Return the entries behind a sequence number, as they are kept."""
+        with self._reading(system) as connection:
+            return records.ledger(connection, system, after, limit)
+
+    def head(self, system: str) -> Anchor:
+        """Return how far the ledger goes."""
+        with self._reading(system) as connection:
+            return records.head(connection, system)
+
+    @contextmanager
+    def _reading(self, system: str) -> Iterator[Connection]:
+        with self._database.reading() as connection:
+            known = records.systems(connection)
+            if system not in known:
+                raise no_system(system, known)
+            yield connection

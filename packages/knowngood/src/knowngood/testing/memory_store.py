@@ -1,0 +1,195 @@
+"""Memory store: the port's ``Store`` without a disk, for tests and simulations. It keeps its contract, errors too."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from threading import Lock
+from typing import Any
+
+from knowngood.domain import ledger
+from knowngood.domain.deployment import Deployment
+from knowngood.domain.evidence import Evidence, Grade
+from knowngood.domain.fleet import FleetState
+from knowngood.domain.ledger import EMPTY, Anchor, Entry
+from knowngood.domain.lookup import Recorded, find_version, no_deployment, no_system, not_minted
+from knowngood.domain.saga import Saga
+from knowngood_sdk.errors import TransientError
+from knowngood_sdk.model.canonical import canonical_bytes, parse_canonical
+from knowngood_sdk.model.manifest import Manifest, check_name
+
+__all__ = ["MemoryChange", "MemoryStore"]
+
+
+@dataclass(slots=True)
+class _System:
+    """All that is on record of one system; every value in it is immutable."""
+
+    spec: Mapping[str, Any]
+    state: FleetState = field(default_factory=FleetState)
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+    evidence: list[Evidence] = field(default_factory=list)
+    deployments: dict[int, Deployment] = field(default_factory=dict)
+    sagas: dict[str, Saga] = field(default_factory=dict)
+    ledger: list[Entry] = field(default_factory=list)
+
+
+class MemoryStore:
+    """
+    What is on record, in this process.
+
+    Attributes:
+        patience: How long a change waits for another one to end.
+    """
+
+    def __init__(self, patience: timedelta = timedelta(seconds=5)) -> None:
+        self.patience = patience
+        self._systems: dict[str, _System] = {}
+        self._writing = Lock()
+
+    def systems(self) -> tuple[str, ...]:
+        """Return the names of all systems, sorted."""
+        return tuple(sorted(self._systems))
+
+    @contextmanager
+    def change(self, system: str) -> Iterator["MemoryChange"]:
+        """Open the one transaction that there can be at a time; see the port."""
+        if not self._writing.acquire(timeout=self.patience.total_seconds()):
+            raise TransientError(
+                f"the store is locked: somebody has been changing it for {self.patience.total_seconds():g} s",
+                hint="Try again; changes do not nest",
+            )
+        try:
+            before = self._systems.get(system)
+            # Nothing in it is ever changed in place but the containers, so a copy one level deep is one of its own.
+            draft = before and _System(**{name: copy.copy(getattr(before, name)) for name in before.__slots__})
+            change = MemoryChange(system, draft, self.systems())
+            yield change
+            if change.draft is not None:
+                self._systems = {**self._systems, system: change.draft}
+        finally:
+            self._writing.release()
+
+    def read(self, system: str) -> FleetState:
+        """Return the route."""
+        return self._of(system).state
+
+    def system_spec(self, system: str) -> Mapping[str, Any]:
+        """Return the rules that were applied, as JSON."""
+        return copy.deepcopy(self._of(system).spec)
+
+    def manifests(self, system: str) -> tuple[Manifest, ...]:
+        """Return every manifest, in the order of recording."""
+        return tuple(self._of(system).manifests.values())
+
+    def manifest(self, system: str, name: str) -> Manifest:
+        """Return a manifest by what people call it."""
+        kept = self._of(system).manifests
+        found = find_version(name, system, [Recorded(m.content_digest, digest) for digest, m in kept.items()])
+        return kept[found.manifest]
+
+    def evidence(self, system: str) -> tuple[Evidence, ...]:
+        """Return all evidence, in the order of recording."""
+        return tuple(self._of(system).evidence)
+
+    def deployments(self, system: str) -> tuple[Deployment, ...]:
+        """Return every deployment, by generation."""
+        return tuple(deployment for _, deployment in sorted(self._of(system).deployments.items()))
+
+    def deployment(self, system: str, generation: int) -> Deployment:
+        """Return a deployment."""
+        return _deployment(self._of(system), system, generation)
+
+    def sagas(self, system: str) -> tuple[Saga, ...]:
+        """Return every rollback, in the order in which they started."""
+        return tuple(sorted(self._of(system).sagas.values(), key=lambda saga: (saga.started_at, saga.id)))
+
+    def ledger(self, system: str, *, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
+        """Return the entries behind a sequence number."""
+        return tuple(self._of(system).ledger[after:][:limit])
+
+    def head(self, system: str) -> Anchor:
+        """Return how far the ledger goes."""
+        return _head(self._of(system))
+
+    def _of(self, system: str) -> _System:
+        kept = self._systems.get(system)
+        if kept is None:
+            raise no_system(system, self._systems)
+        return kept
+
+
+class MemoryChange:
+    """The port's ``Change``, on a draft that takes the place of what is on record when the change is committed."""
+
+    def __init__(self, system: str, draft: _System | None, known: tuple[str, ...]) -> None:
+        self.draft = draft
+        self._system = system
+        self._known = known
+
+    @property
+    def state(self) -> FleetState:
+        """The route, with what this change saved."""
+        return self.draft.state if self.draft else FleetState()
+
+    def deployment(self, generation: int) -> Deployment:
+        """Return a deployment, with what this change saved."""
+        return _deployment(self._drafted(), self._system, generation)
+
+    def save_system(self, document: Mapping[str, Any]) -> None:
+        """Keep the rules that were applied to the system."""
+        spec = parse_canonical(canonical_bytes(document))
+        if self.draft is None:
+            self.draft = _System(spec={})
+            check_name(self._system, "system")
+        self.draft.spec = spec
+
+    def save(self, state: FleetState) -> None:
+        """Keep a state in place of the one before."""
+        self._drafted().state = state
+
+    def append(self, kind: str, actor: str, at: str, body: Mapping[str, Any]) -> Entry:
+        """Append to the system's ledger."""
+        draft = self._drafted()
+        entry = ledger.append(self._system, _head(draft), at=at, actor=actor, kind=kind, body=body)
+        draft.ledger.append(entry)
+        return entry
+
+    def record_manifest(self, manifest: Manifest, at: str) -> None:  # noqa: ARG002 - nobody reads it back
+        """Keep a manifest; one that is on record stays as it is."""
+        self._drafted().manifests.setdefault(manifest.digest, manifest)
+
+    def add_evidence(self, version: str, grade: Grade, at: str, figures: Mapping[str, Any]) -> None:
+        """Keep a fact about a version beside those of before."""
+        fact = Evidence(version=version, grade=grade, at=at, figures=parse_canonical(canonical_bytes(figures)))
+        self._drafted().evidence.append(fact)
+
+    def save_deployment(self, deployment: Deployment) -> None:
+        """Keep a deployment in place of the one of the same generation."""
+        draft = self._drafted()
+        if deployment.generation not in draft.state.generations:
+            raise not_minted(self._system, deployment.generation)
+        draft.deployments[deployment.generation] = deployment
+
+    def save_saga(self, saga: Saga) -> None:
+        """Keep a saga in place of what is on record of it."""
+        draft = self._drafted()
+        if saga.id in draft.sagas:
+            saga.check_follows(draft.sagas[saga.id])
+        draft.sagas[saga.id] = saga
+
+    def _drafted(self) -> _System:
+        if self.draft is None:
+            raise no_system(self._system, self._known)
+        return self.draft
+
+
+def _head(kept: _System) -> Anchor:
+    return kept.ledger[-1].anchor if kept.ledger else EMPTY
+
+
+def _deployment(kept: _System, system: str, generation: int) -> Deployment:
+    if generation not in kept.deployments:
+        raise no_deployment(system, generation)
+    return kept.deployments[generation]
