@@ -8,7 +8,7 @@ Order in a plan: probe all, prepare all side by side, switch in dependency order
 from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from knowngood.domain.component import Caps, Depth, Lease, Pin, Prepared, Probe, Receipt, Seen
 from knowngood.domain.system import ComponentSpec
@@ -158,7 +158,10 @@ class ComponentFactory(Protocol):
         options: Names of the options that its entry in the system file may have.
     """
 
-    options: ClassVar[Collection[str]]
+    @property
+    def options(self) -> Collection[str]:
+        """Names of the options that its entry in the system file may have."""
+        ...
 
     def __call__(self, spec: ComponentSpec, *, system: str, root: Path, folder: Path) -> Component:
         """

@@ -21,6 +21,8 @@ _FOR_A_PERSON = {
     errno.ENOSPC: "Free some space on the disk",
     errno.EDQUOT: "Free some space, or raise the quota",
     errno.ENAMETOOLONG: "Use a shorter name",
+    errno.EFBIG: "Raise the limit on the size of a file",
+    errno.EEXIST: "Something that is no folder stands in its place; move it away",
     errno.ENOTDIR: "Something that is no folder stands in its place; move it away",
     errno.EISDIR: "A folder stands in its place; move it away",
 }

@@ -71,6 +71,7 @@ class Git:
             TransientError: It took too long.
             PermanentError: There is no git, or no such folder.
         """
+        deadline.check(f"git {arguments[0]} in {self._place}")
         command = ["git", *(part for setting in _SETTINGS for part in ("-c", setting)), *arguments]
         try:
             done = subprocess.run(  # noqa: S603 - the arguments are checked by the callers
@@ -79,7 +80,7 @@ class Git:
                 env={"PATH": os.environ.get("PATH", os.defpath), "HOME": "/nonexistent", **_ENVIRONMENT},
                 input=stdin,
                 capture_output=True,
-                timeout=max(0.001, deadline.remaining_seconds),
+                timeout=deadline.remaining_seconds,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
