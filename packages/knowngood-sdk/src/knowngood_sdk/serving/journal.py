@@ -1,0 +1,181 @@
+"""
+Journal: the trips of a replica, one line each, durable before they are acknowledged.
+
+It repairs what the shared word and the last-known-good file may have lost in a crash. Trips are facts, so a line that
+is there twice says nothing new. Several processes append without a lock. A line that a crash cut off is passed over
+and reported; it was never acknowledged.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from knowngood_sdk.errors import InvalidError, TransientError
+from knowngood_sdk.model.canonical import canonical_bytes
+from knowngood_sdk.model.route import Facts, LocalTrip, Trip
+from knowngood_sdk.model.wire import trip_from_json, trip_to_json
+from knowngood_sdk.serving.disk import NO_LINK, OWNER_FILE, sync_folder, writing
+
+__all__ = ["Journal", "LocalRecord", "Tail"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalRecord:
+    """
+    A local trip as the journal keeps it.
+
+    Attributes:
+        trip: The fact.
+        at: When, as ISO 8601 in UTC.
+        why: The evidence, for people.
+    """
+
+    trip: LocalTrip
+    at: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """
+    What was read from a journal.
+
+    Attributes:
+        trips: Fleet trips, oldest first.
+        local: Local trips, oldest first.
+        offset: Where to go on reading, in bytes.
+        damaged: What could not be read, a sentence for each line.
+    """
+
+    trips: tuple[Trip, ...] = ()
+    local: tuple[LocalRecord, ...] = ()
+    offset: int = 0
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> Facts:
+        """The fleet trips as facts."""
+        return Facts({trip.uid: trip for trip in self.trips})
+
+    @property
+    def local_trips(self) -> frozenset[LocalTrip]:
+        """The local trips as facts."""
+        return frozenset(record.trip for record in self.local)
+
+
+class Journal:
+    """
+    The journal file of one replica folder.
+
+    Args:
+        path: The file; made with the first line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, entry: Trip | LocalRecord) -> None:
+        """
+        Add a line; durable when this returns.
+
+        Raises:
+            TransientError: It cannot be written (disk full, read-only); what came before is unharmed.
+        """
+        line = _line(entry)
+        with writing(self._path):
+            made = not self._path.exists()
+            descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | NO_LINK, OWNER_FILE)
+            try:
+                size = os.lseek(descriptor, 0, os.SEEK_END)
+                self._write(descriptor, line if _ends_a_line(descriptor, size) else b"\n" + line)
+                # Another process may have been cut off since that look: then the line is glued to its piece.
+                if not _ends_a_line(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR) - len(line)):
+                    self._write(descriptor, b"\n" + line)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if made:
+                sync_folder(self._path.parent)
+
+    def read(self, offset: int = 0) -> Tail:
+        """
+        Read the lines from an offset that an earlier reading gave, or all.
+
+        An unfinished last line stays behind the offset, for it may still be finished.
+
+        Raises:
+            TransientError: The file cannot be read.
+        """
+        try:
+            with self._path.open("rb") as file:
+                # A file shorter than what was read before is another file: facts may be read twice, never missed.
+                start = offset if offset <= os.fstat(file.fileno()).st_size else 0
+                file.seek(start)
+                data = file.read()
+        except FileNotFoundError:
+            return Tail()
+        except OSError as error:
+            raise TransientError(f"{self._path} cannot be read: {error.strerror}", hint="Check its owner") from error
+        lines = data.split(b"\n")
+        torn = lines[-1]
+        position = start
+        trips: list[Trip] = []
+        local: list[LocalRecord] = []
+        damaged: list[str] = []
+        for line in lines:
+            try:
+                entry = _entry(line) if line else None
+            except InvalidError as error:
+                where = "its torn end, never acknowledged," if line is torn else "the line"
+                damaged.append(f"{self._path}: {where} at byte {position} is passed over: {error}")
+                entry = None
+            if isinstance(entry, Trip):
+                trips.append(entry)
+            elif entry is not None:
+                local.append(entry)
+            position += len(line) + 1
+        end = start + len(data) - len(torn)
+        return Tail(trips=tuple(trips), local=tuple(local), offset=end, damaged=tuple(damaged))
+
+    @staticmethod
+    def _write(descriptor: int, data: bytes) -> None:
+        written = os.write(descriptor, data)
+        if written != len(data):
+            raise OSError(f"{written} of {len(data)} bytes were written")
+
+
+def _ends_a_line(descriptor: int, offset: int) -> bool:
+    return offset == 0 or os.pread(descriptor, 1, offset - 1) == b"\n"
+
+
+def _line(entry: Trip | LocalRecord) -> bytes:
+    value: dict[str, Any]
+    if isinstance(entry, Trip):
+        value = {"fleet": trip_to_json(entry)}
+    else:
+        trip = entry.trip
+        value = {"local": [trip.replica, trip.generation, trip.version], "at": entry.at, "why": entry.why}
+    return canonical_bytes({"check": _check(value), "entry": value}) + b"\n"
+
+
+def _entry(line: bytes) -> Trip | LocalRecord:
+    try:
+        document = json.loads(line)
+        value = document["entry"]
+        if document["check"] != _check(value):
+            raise InvalidError("it and its check do not agree")
+        if "fleet" in value:
+            return trip_from_json(value["fleet"])
+        replica, generation, version = value["local"]
+        trip = LocalTrip(str(replica), int(generation), str(version))
+        return LocalRecord(trip=trip, at=str(value["at"]), why=str(value["why"]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InvalidError(f"malformed: {type(error).__name__} {error}") from error
+
+
+def _check(value: Any) -> str:
+    return xxhash.xxh3_64_hexdigest(canonical_bytes(value))
