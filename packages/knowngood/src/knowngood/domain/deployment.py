@@ -52,8 +52,9 @@ class Deployment:
         started_at: When the generation was minted, as ISO 8601 in UTC.
         full_at: When it took all traffic, or None.
         state: How far it got.
-        baseline: Cumulative counts of every version when it began, so that what came since can be told apart after any
-            restart.
+        baseline: Cumulative counts of every version when it was last given traffic, so that what came since can be told
+            apart after any restart.
+        anchored_at: When the baseline was taken, as ISO 8601 in UTC; left out, when it started.
     """
 
     system: str
@@ -71,6 +72,8 @@ class Deployment:
     def __post_init__(self) -> None:
         if not 0 <= self.split <= FULL:
             raise InvalidError(f"a split is 0 to {FULL} basis points, not {self.split}")
+        if not self.anchored_at:
+            object.__setattr__(self, "anchored_at", self.started_at)
         object.__setattr__(self, "baseline", MappingProxyType(dict(self.baseline)))
 
     def to_json(self) -> dict[str, Any]:
@@ -86,6 +89,7 @@ class Deployment:
             "started_at": self.started_at,
             "full_at": self.full_at,
             "state": self.state.value,
+            "anchored_at": self.anchored_at,
             "baseline": {version: counts.to_json() for version, counts in self.baseline.items()},
         }
 
@@ -105,6 +109,7 @@ class Deployment:
                 started_at=str(document["started_at"]),
                 full_at=None if full_at is None else str(full_at),
                 state=DeploymentState(document["state"]),
+                anchored_at=str(document["anchored_at"]),
                 baseline={str(v): VersionCounts.from_json(counts) for v, counts in document["baseline"].items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:

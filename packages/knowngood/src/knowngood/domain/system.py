@@ -48,6 +48,7 @@ __all__ = [
     "Tolerance",
     "TriggerKind",
     "TriggerSpec",
+    "Verify",
 ]
 
 EMBEDDED_KINDS: Mapping[str, Collection[str]] = MappingProxyType({"files": (), "git": (), "inline": ()})
@@ -120,6 +121,8 @@ class ComponentSpec:
         options: Further options of the adapter.
         switching: How it changes version.
         shared_by: Other systems that read the same state.
+        contract: Path of a JSON document that says what it provides and requires, relative to the file; None when
+            there is none. A training script writes it beside the model.
     """
 
     name: str
@@ -129,6 +132,7 @@ class ComponentSpec:
     options: Mapping[str, str] = field(default_factory=dict)
     switching: Switching = Switching.ADDRESSED
     shared_by: tuple[str, ...] = ()
+    contract: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
@@ -202,6 +206,20 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """
+    When a version that took all traffic counts as verified.
+
+    Attributes:
+        requests: Fewest real requests that it must have answered, a count.
+        within: How long after a rollback its metrics may take to be back at their baseline.
+    """
+
+    requests: int = 200
+    within: timedelta = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemFile:
     """
     All that a team declares about a system.
@@ -217,6 +235,8 @@ class SystemFile:
         state: By name.
         standby: How the version to go back to is kept.
         unproven: When an unproven combination may be used.
+        verify: When a version that took all traffic counts as verified.
+        health: URLs that are asked for the serving endpoints' health.
     """
 
     system: str
@@ -229,6 +249,8 @@ class SystemFile:
     state: Mapping[str, StateSpec] = field(default_factory=dict)
     standby: Standby = field(default_factory=Standby)
     unproven: Tolerance = field(default_factory=Tolerance)
+    verify: Verify = field(default_factory=Verify)
+    health: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("components", "triggers", "state"):
@@ -264,6 +286,7 @@ class SystemFile:
             "components": {name: _component_json(spec) for name, spec in self.components.items()},
             "standby": {"keep": quantity.duration_text(self.standby.keep), "if_full": self.standby.if_full.value},
             "unproven": {"divergence": self.unproven.divergence, "requests": self.unproven.requests},
+            "verify": {"requests": self.verify.requests, "within": quantity.duration_text(self.verify.within)},
             "triggers": {name: {**spec.options, "do": spec.grant.value} for name, spec in self.triggers.items()},
             "state": {name: {"class": spec.origin.value, "keys": spec.keys} for name, spec in self.state.items()},
         }
@@ -273,6 +296,8 @@ class SystemFile:
             document["sla"] = {"latency_p99": quantity.duration_text(self.sla.latency_p99)}
         if self.golden is not None:
             document["golden"] = self.golden
+        if self.health:
+            document["health"] = list(self.health)
         if self.fallback is not None:
             document["fallback"] = dict(self.fallback)
         return document
@@ -301,6 +326,8 @@ class SystemFile:
             state=fields.optional("state", named(_state), {}),
             standby=fields.optional("standby", _standby, Standby()),
             unproven=fields.optional("unproven", _tolerance, Tolerance()),
+            verify=fields.optional("verify", _verify, Verify()),
+            health=fields.optional("health", _urls, ()),
         )
 
 
@@ -315,8 +342,10 @@ _KNOWN_KEYS = (
     "state",
     "standby",
     "unproven",
+    "verify",
+    "health",
 )
-_COMPONENT_KEYS = ("role", "switching", "shared_by")
+_COMPONENT_KEYS = ("role", "switching", "shared_by", "contract")
 
 
 def _component(kinds: Mapping[str, Collection[str]], path: Path, name: str, value: Any) -> ComponentSpec:
@@ -342,6 +371,7 @@ def _component(kinds: Mapping[str, Collection[str]], path: Path, name: str, valu
         target=fields.required(kind, as_text),
         options={option: as_text((*path, option), values[option]) for option in kinds[kind] if option in values},
         switching=fields.optional("switching", one_of(Switching), Switching.ADDRESSED),
+        contract=fields.optional("contract", as_text, None),
         shared_by=fields.optional("shared_by", as_names, ()),
     )
 
@@ -353,6 +383,8 @@ def _component_json(spec: ComponentSpec) -> dict[str, Any]:
         "switching": spec.switching.value,
         **spec.options,
     }
+    if spec.contract is not None:
+        document["contract"] = spec.contract
     if spec.shared_by:
         document["shared_by"] = list(spec.shared_by)
     return document
@@ -371,6 +403,12 @@ def _number(value: object, what: str) -> float:
     return value
 
 
+def _truth(value: object, what: str) -> float:
+    if not isinstance(value, bool | int) or value not in (0, 1):
+        raise InvalidError(f"{what} must be true or false, not {value!r}", hint="Write true or false")
+    return float(value)
+
+
 _EVIDENCE: Mapping[str, Callable[[object, str], float]] = {
     "windows": quantity.count,
     "min_requests": quantity.count,
@@ -379,7 +417,7 @@ _TRIGGER_OPTIONS: Mapping[TriggerKind, Mapping[str, Callable[[object, str], floa
     TriggerKind.ERRORS: {"over": _share, **_EVIDENCE},
     TriggerKind.LATENCY: {"over": quantity.factor, **_EVIDENCE},
     TriggerKind.HEALTH: {"failures": quantity.count},
-    TriggerKind.NONSENSE: {"over": _share, "low": _number, "high": _number, **_EVIDENCE},
+    TriggerKind.NONSENSE: {"over": _share, "low": _number, "high": _number, "constant": _truth, **_EVIDENCE},
     TriggerKind.PREDICTION_MEAN: {"shift": quantity.ratio, "min_requests": quantity.count},
     TriggerKind.BUSINESS: {"drop": _share, "min_requests": quantity.count},
 }
@@ -425,6 +463,24 @@ def _standby(path: Path, value: Any) -> Standby:
         memory=fields.optional("memory", measured(quantity.size), None),
         if_full=fields.optional("if_full", one_of(IfFull), IfFull.BLOCK),
     )
+
+
+def _verify(path: Path, value: Any) -> Verify:
+    fields = Fields(path, value, ("requests", "within"))
+    return Verify(
+        requests=fields.optional("requests", measured(quantity.count), Verify().requests),
+        within=fields.optional("within", measured(quantity.duration), Verify().within),
+    )
+
+
+def _urls(path: Path, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise refused(path, f"{dotted(path)} must be a list of URLs, not {value!r}", "Write [http://host:port/healthz]")
+    urls = tuple(as_text((*path, str(index)), item) for index, item in enumerate(value))
+    for url in urls:
+        if not url.startswith(("http://", "https://")):
+            raise refused(path, f"{dotted(path)} has {url!r}, which is no http or https URL", "Start it with http://")
+    return urls
 
 
 def _tolerance(path: Path, value: Any) -> Tolerance:

@@ -21,7 +21,7 @@ _FIELDS: Mapping[TriggerKind, tuple[type[Trigger], Mapping[str, str]]] = {
     TriggerKind.ERRORS: (ErrorRate, {"over": "limit", **_EVIDENCE}),
     TriggerKind.LATENCY: (Latency, {"over": "factor", **_EVIDENCE}),
     TriggerKind.HEALTH: (Health, {"failures": "failures"}),
-    TriggerKind.NONSENSE: (Nonsense, {"over": "limit", "low": "low", "high": "high", **_EVIDENCE}),
+    TriggerKind.NONSENSE: (Nonsense, {"over": "limit", "low": "low", "high": "high", "constant": "constant", **_EVIDENCE}),
     TriggerKind.PREDICTION_MEAN: (PredictionShift, {"shift": "shift", "min_requests": "min_requests"}),
     TriggerKind.BUSINESS: (BusinessDrop, {"drop": "drop", "min_requests": "min_requests"}),
 }
@@ -45,6 +45,8 @@ def from_spec(spec: TriggerSpec, sla: Sla) -> Trigger:
             f"trigger {spec.metric} has unknown options: {', '.join(unknown)}", hint=f"It takes {', '.join(fields)}"
         )
     values: dict[str, Any] = {fields[option]: value for option, value in spec.options.items()}
+    if "constant" in values:
+        values["constant"] = bool(values["constant"])
     if spec.kind is TriggerKind.LATENCY:
         if sla.latency_p99 is None:
             raise InvalidError(

@@ -1,0 +1,137 @@
+"""
+App: the composition root. One working folder in, the ports of the control plane out.
+
+Adapters are found by entry point, ours exactly as a stranger's; one that is not installed is answered with the command
+that installs it.
+"""
+
+import getpass
+import json
+import os
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from knowngood.adapters.clock import SystemClock
+from knowngood.adapters.folder import FolderOutbox, FolderTelemetry, FolderTraffic
+from knowngood.adapters.sql import SqlStore
+from knowngood.control.plane import Plane
+from knowngood.domain.compatibility import Contract
+from knowngood.domain.system import ComponentSpec, SystemFile
+from knowngood.ports.component import Component, ComponentFactory
+from knowngood.ports.store import Store
+from knowngood_sdk.errors import InvalidError, NotFoundError
+from knowngood_sdk.model.manifest import Role
+
+__all__ = ["FORMAT", "actor", "open_plane"]
+
+FORMAT = 1
+"""Format of the working folder that this program writes; it refuses a newer one."""
+
+_GROUP = "knowngood.components"
+
+
+def open_plane(directory: str | Path) -> Plane:
+    """
+    Open a working folder, making it if there is none.
+
+    Raises:
+        InvalidError: The folder is of a newer format.
+        TransientError: Its store is locked.
+        PermanentError: Its store cannot be written.
+    """
+    folder = Path(directory).resolve()
+    _check_format(folder)
+    store = SqlStore.open(folder / "store.db")
+    workshop = _Workshop(folder, store)
+    return Plane(
+        store=store,
+        traffic=FolderTraffic(folder),
+        telemetry=FolderTelemetry(folder),
+        clock=SystemClock(),
+        outbox=FolderOutbox(folder),
+        components=workshop.components,
+        golden=workshop.golden,
+        contracts=workshop.contracts,
+    )
+
+
+def actor() -> str:
+    """Return who acts: KNOWNGOOD_ACTOR, or the name of the user of this process."""
+    return os.environ.get("KNOWNGOOD_ACTOR") or getpass.getuser()
+
+
+class _Workshop:
+    """Makes the adapters of a system's components."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self._folder = folder
+        self._store = store
+
+    def components(self, spec: SystemFile, root: str | None = None) -> dict[str, Component]:
+        """Return the adapter of every component."""
+        base = Path(root) if root else self._root(spec.system)
+        return {
+            name: _factory(declared.kind)(declared, system=spec.system, root=base, folder=self._folder)
+            for name, declared in spec.components.items()
+        }
+
+    def golden(self, spec: SystemFile) -> Component | None:
+        """Return the adapter that keeps golden inputs: files by content, as a component's."""
+        if spec.golden is None:
+            return None
+        declared = ComponentSpec(name="golden", role=Role.STATE, kind="files", target=spec.golden)
+        return _factory("files")(declared, system=spec.system, root=self._root(spec.system), folder=self._folder)
+
+    def contracts(self, spec: SystemFile) -> dict[str, Contract]:
+        """Return the contracts of the components that declare one."""
+        root = self._root(spec.system)
+        return {
+            name: _contract(root / declared.contract)
+            for name, declared in spec.components.items()
+            if declared.contract is not None
+        }
+
+    def _root(self, system: str) -> Path:
+        return Path(str(self._store.system_spec(system)["root"]))
+
+
+def _factory(kind: str) -> ComponentFactory:
+    found = {point.name: point for point in entry_points(group=_GROUP)}
+    if kind not in found:
+        raise NotFoundError(
+            f"no adapter for components of kind {kind} is installed",
+            hint=f"Install it: pip install 'knowngood[{kind}]'; installed are {', '.join(sorted(found))}",
+        )
+    factory: ComponentFactory = found[kind].load()
+    return factory
+
+
+def _contract(path: Path) -> Contract:
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no contract at {path}", hint="Write it when the model is trained") from error
+    except ValueError as error:
+        raise InvalidError(f"the contract {path} is not JSON: {error}", hint="Write it again") from error
+    sides = {side: document.get(side, {}) if isinstance(document, Mapping) else None for side in ("provides", "requires")}
+    for side, fingerprints in sides.items():
+        if not isinstance(fingerprints, Mapping) or not all(isinstance(value, str) for value in fingerprints.values()):
+            raise InvalidError(f"{side} in the contract {path} must map names to fingerprints, not {fingerprints!r}")
+    return Contract(provides=sides["provides"] or {}, requires=sides["requires"] or {})
+
+
+def _check_format(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / "format"
+    try:
+        found = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        path.write_text(f"{FORMAT}\n", encoding="ascii")
+        return
+    if not found.isdecimal() or int(found) > FORMAT:
+        raise InvalidError(
+            f"the working folder {folder} has format {found!r}; this program reads up to {FORMAT}",
+            hint="Upgrade knowngood, or give another folder with --dir",
+        )

@@ -1,0 +1,88 @@
+"""
+The command line.
+
+Commands are imported only when they are called, so that ``kg status`` does not pay for a database layer. Every error
+that knowngood raises ends here, as a message with what to do next and an exit code; nothing else is caught.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from knowngood.cli.console import fail, plain_terminal
+from knowngood.cli.exit_code import ExitCode
+from knowngood_sdk.errors import KnownGoodError
+
+__all__ = ["cli", "main"]
+
+_COMMANDS = {
+    "init": "Write a commented system file to start from.",
+    "apply": "Check a system file and make it the system's rules.",
+    "deploy": "Put a new system version into service, with the way back armed first.",
+    "status": "Show what serves where, and what the way back is.",
+    "history": "List what was deployed, decided and done.",
+    "diff": "Show what differs between two system versions.",
+    "plan": "Show how the system would be rolled back now, and what was refused.",
+    "rollback": "Put the whole system back to a version that was known to be good.",
+    "quarantine": "List versions in quarantine, or release one by name.",
+    "watch": "Run the control loop: judge, decide, roll back, verify.",
+    "agent": "Run the agent of one replica.",
+    "ledger": "Read the record of all that was decided and done, or verify it.",
+    "demo": "Replay the 6 PM incident on real data.",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands live in modules of their name and are imported when they are called."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command = importlib.import_module(f"knowngood.cli.{name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 - a module of this package
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="knowngood", prog_name="knowngood")
+def cli() -> None:
+    """
+    Put a whole AI system back to a state that was known to be good.
+
+    \b
+    Example:
+      kg init pricing && kg apply pricing.yaml
+      kg deploy pricing
+      kg rollback pricing
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    output = "json" if _wants_json(given) else "text"
+    try:
+        result: Any = cli.main(given, standalone_mode=False, color=False if plain_terminal() else None)
+    except KnownGoodError as error:
+        sys.exit(fail(error, output))
+    except click.exceptions.Abort:
+        click.echo("stopped; what was under way is on record: kg status", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ExitCode.USAGE)
+    sys.exit(result if isinstance(result, int) else ExitCode.DONE)
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    return any(argument == "--output=json" or (argument == "--output" and value == "json") for argument, value in pairs)

@@ -1,0 +1,85 @@
+"""Console: how commands speak. Text for people, one JSON document for programs, and errors on the other stream."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from knowngood.cli.exit_code import ExitCode, exit_code_of
+from knowngood_sdk.errors import KnownGoodError
+
+__all__ = ["answer", "columns", "directory_option", "fail", "mark", "output_option", "say"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+output_option = click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How the answer is written."
+)
+directory_option = click.option(
+    "--dir",
+    "directory",
+    envvar="KNOWNGOOD_DIR",
+    default=".knowngood",
+    show_default=True,
+    type=click.Path(file_okay=False),
+    help="Working folder; also KNOWNGOOD_DIR.",
+)
+
+_MARKS = {"good": ("✔", "green"), "bad": ("✖", "red"), "waiting": ("◷", "yellow"), "warning": ("⚠", "yellow")}
+
+
+def mark(kind: str) -> str:
+    """Return the sign of an outcome (good, bad, waiting, warning); the colour only repeats what the sign says."""
+    sign, colour = _MARKS[kind]
+    return click.style(sign, fg=colour)
+
+
+def say(message: str) -> None:
+    """Write progress or an explanation where it does not disturb an answer that is piped on."""
+    click.echo(message, err=True)
+
+
+def answer(document: Mapping[str, Any], output: str, text: Callable[[], Iterable[str]]) -> None:
+    """
+    Write the answer of a command.
+
+    Args:
+        document: The whole answer, JSON-able.
+        output: ``json`` or ``text``.
+        text: Makes the lines for a person; called only for ``text``.
+    """
+    if output == "json":
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+        return
+    for line in text():
+        click.echo(line)
+
+
+def columns(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> Iterable[str]:
+    """Align rows of text under their headings, two spaces apart."""
+    table = [headings, *rows]
+    widths = [max(len(click.unstyle(row[i])) for row in table) for i in range(len(headings))]
+    for row in table:
+        cells = (cell + " " * (width - len(click.unstyle(cell))) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def fail(error: KnownGoodError, output: str) -> ExitCode:
+    """Tell a person, or a program, what went wrong and what to do; return the exit code."""
+    code = exit_code_of(error)
+    if output == "json":
+        problem = {"code": error.code, "message": error.message, "hint": error.hint, "details": error.details}
+        click.echo(json.dumps({"error": problem}, indent=2, ensure_ascii=False, default=str))
+    else:
+        click.echo(f"{mark('bad')} {error.message}", err=True)
+        if error.hint:
+            click.echo(f"  {error.hint}", err=True)
+    return code
+
+
+def plain_terminal() -> bool:
+    """Whether the answer goes to something that is not a terminal, or colours are unwanted (NO_COLOR)."""
+    return not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR"))

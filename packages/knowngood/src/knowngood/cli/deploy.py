@@ -1,0 +1,93 @@
+"""``kg deploy``: a new system version, with the way back armed first."""
+
+import click
+
+from knowngood.cli.console import answer, directory_option, mark, output_option, say
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kg deploy pricing --intent "demand from attempts"
+  kg deploy pricing --canary 10%
+"""
+)
+@click.argument("system")
+@click.option("--intent", default="", help="What this deployment is meant to do, in your words.")
+@click.option(
+    "--expect",
+    "expects",
+    multiple=True,
+    metavar="METRIC=LOW..HIGH",
+    help="An effect that is meant: prediction_mean=0%..10%.",
+)
+@click.option("--canary", default="100%", show_default=True, help="First share of the traffic.")
+@click.option("--timeout", default=120, show_default=True, help="Seconds that replicas may take to get ready.")
+@click.option("--override", metavar="REASON", help="Use an unproven combination, on record under your name.")
+@click.option("--abandon", is_flag=True, help="Give up the deployment under way instead.")
+@click.option("--promote", is_flag=True, help="Give the candidate under way all traffic instead.")
+@directory_option
+@output_option
+def command(  # noqa: PLR0913 - one parameter for each option
+    *,
+    system: str,
+    intent: str,
+    expects: tuple[str, ...],
+    canary: str,
+    timeout: int,
+    override: str | None,
+    abandon: bool,
+    promote: bool,
+    directory: str,
+    output: str,
+) -> None:
+    """
+    Put what SYSTEM's working places hold now into service.
+
+    It is recorded, checked, loaded beside what serves, and tried on its golden inputs before any rider, reader or
+    customer can meet it; without a tested way back it is blocked.
+    """
+    from datetime import timedelta
+
+    from knowngood.app import actor, open_plane
+    from knowngood.cli.reading import basis_points, expected_effects
+    from knowngood.control import deploy as verb
+    from knowngood.control.release import capture
+    from knowngood.domain.compatibility import Override
+    from knowngood_sdk.model.canonical import short
+    from knowngood_sdk.model.manifest import Intent
+    from knowngood_sdk.model.route import FULL
+
+    plane = open_plane(directory)
+    who = actor()
+    if abandon or promote:
+        deployment = verb.abandon(plane, system, who) if abandon else verb.advance(plane, system, FULL, who)
+        what = "abandoned" if abandon else "takes all traffic"
+        answer(deployment.to_json(), output, lambda: [f"{mark('good')} {short(deployment.version)} {what}"])
+        return
+    manifest = capture(plane, system, Intent(text=intent, expects=expected_effects(expects)))
+    order = verb.Order(
+        manifest=manifest,
+        actor=who,
+        split=basis_points(canary),
+        override=Override(by=who, reason=override, combination=manifest.content_digest, at=plane.now()) if override else None,
+        deadline=timedelta(seconds=timeout),
+    )
+    deployed = verb.deploy(plane, order, tell=lambda line: say(f"{mark('waiting')} {line}"))
+    armed = deployed.armed
+    document = {
+        **{key: value for key, value in deployed.deployment.to_json().items() if key != "baseline"},
+        "replicas": list(armed.replicas),
+        "load_seconds": armed.load_seconds,
+        "way_back_seconds": armed.flip_seconds,
+    }
+
+    def text() -> list[str]:
+        share = f"{deployed.deployment.split / 100:g} % of the traffic"
+        return [
+            f"{mark('good')} {system} {manifest.label} serves {share} on {', '.join(armed.replicas)}",
+            f"  generation {deployed.deployment.generation}; loaded in {armed.load_seconds:.1f} s;"
+            f" the way back takes {armed.flip_seconds * 1000:.1f} ms",
+        ]
+
+    answer(document, output, text)

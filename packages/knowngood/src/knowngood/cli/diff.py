@@ -1,0 +1,39 @@
+"""``kg diff``: what differs between two system versions."""
+
+import click
+
+from knowngood.cli.console import answer, columns, directory_option, output_option
+
+
+@click.command(epilog="Example:  kg diff pricing 3f1c9a0b7d2e live")
+@click.argument("system")
+@click.argument("before", default="way-back")
+@click.argument("after", default="live")
+@directory_option
+@output_option
+def command(system: str, before: str, after: str, directory: str, output: str) -> None:
+    """
+    Show what differs between two versions of SYSTEM.
+
+    A version is given by the first digits of its digest, or as live or way-back.
+    """
+    from knowngood.app import open_plane
+    from knowngood.control.lookup import version_named
+    from knowngood.domain.compatibility import label_of
+    from knowngood.domain.level import diff
+
+    plane = open_plane(directory)
+    left, right = (version_named(plane, system, name) for name in (before, after))
+    found = diff(left, right)
+    document = {"before": left.content_digest, "after": right.content_digest, **found.to_json()}
+
+    def text() -> list[str]:
+        rows = [
+            (change.component, *(label_of(side) if side else "-" for side in (change.before, change.after)))
+            for change in found.changes
+        ]
+        if not rows:
+            return [f"{left.label} and {right.label} are the same content"]
+        return [*columns(rows, ("component", left.label, right.label)), f"going back is level {found.level}"]
+
+    answer(document, output, text)

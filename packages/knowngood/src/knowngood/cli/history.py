@@ -1,0 +1,32 @@
+"""``kg history``: what was deployed, decided and done."""
+
+from typing import Any
+
+import click
+
+from knowngood.cli.console import answer, columns, directory_option, output_option
+
+
+@click.command(epilog="Example:  kg history pricing --limit 20")
+@click.argument("system")
+@click.option("--limit", default=50, show_default=True, help="Newest entries to show.")
+@directory_option
+@output_option
+def command(system: str, limit: int, directory: str, output: str) -> None:
+    """List what was deployed, decided and done to SYSTEM, newest last."""
+    from knowngood.app import open_plane
+    from knowngood_sdk.model.canonical import short
+
+    store = open_plane(directory).store
+    count = store.head(system)[0]
+    entries = list(store.ledger(system, after=max(0, count - limit), limit=limit))
+    document = {"system": system, "entries": [entry.to_json() for entry in entries]}
+
+    def told(body: dict[str, Any]) -> str:
+        version = str(body.get("version") or body.get("left") or "")
+        words = [short(version)] if version else []
+        words += [f"{key}={body[key]}" for key in ("outcome", "split", "why", "step", "trigger") if key in body]
+        return " ".join(words)[:100]
+
+    rows = [(str(e.sequence), e.at, e.actor, e.kind, told(dict(e.body))) for e in entries]
+    answer(document, output, lambda: columns(rows, ("#", "at", "actor", "what", "")))

@@ -1,0 +1,50 @@
+"""``kg quarantine``: versions that may not be activated, and their release by name."""
+
+import click
+
+from knowngood.cli.console import answer, columns, directory_option, mark, output_option
+
+
+@click.group(name="quarantine")
+def command() -> None:
+    """List versions in quarantine, or release one by name."""
+
+
+@command.command(name="list", epilog="Example:  kg quarantine list pricing")
+@click.argument("system")
+@directory_option
+@output_option
+def list_(system: str, directory: str, output: str) -> None:
+    """List SYSTEM's versions in quarantine, with every act that put them there."""
+    from knowngood.app import open_plane
+    from knowngood_sdk.model.canonical import short
+    from knowngood_sdk.model.wire import trip_to_json
+
+    facts = open_plane(directory).store.read(system).facts
+    trips = [trip for uid, trip in sorted(facts.trips.items()) if uid not in facts.released]
+    rows = [(short(trip.version), trip.at, trip.source, trip.uid, trip.why) for trip in trips]
+    answer(
+        {"system": system, "trips": [trip_to_json(trip) for trip in trips]},
+        output,
+        lambda: columns(rows, ("version", "at", "source", "uid", "why")) if rows else ["nothing is in quarantine"],
+    )
+
+
+@command.command(epilog="Example:  kg quarantine release pricing 3f1c9a0b7d2e --reason 'false alarm: holiday'")
+@click.argument("system")
+@click.argument("version")
+@click.option("--reason", required=True, help="Why it may be used again; goes on record under your name.")
+@directory_option
+@output_option
+def release(system: str, version: str, reason: str, directory: str, output: str) -> None:
+    """Release VERSION of SYSTEM by name. Moves nothing: the next deployment may use it again."""
+    from knowngood.app import actor, open_plane
+    from knowngood.control.release_quarantine import release_quarantine
+    from knowngood_sdk.model.canonical import short
+
+    released = release_quarantine(open_plane(directory), system, version, reason=reason, actor=actor())
+    answer(
+        {"system": system, "version": released.version, "trips": sorted(released.uids)},
+        output,
+        lambda: [f"{mark('good')} {short(released.version)} released; nothing moved. It may be deployed again."],
+    )

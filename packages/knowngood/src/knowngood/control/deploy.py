@@ -1,0 +1,236 @@
+"""
+Deploy: put a new system version into service, with the way back armed before anything moves.
+
+Record, gate, arm, mint, advance. Until the generation is minted nothing has happened that anyone could see; from then
+on until the candidate takes traffic, giving up means abandoning the deployment (rule 17), which moves nobody.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from knowngood.control.compose import combinations, require_proven
+from knowngood.control.fault_point import FaultPoint, reach
+from knowngood.control.gate import Armed, check_previous, live_replicas, ready_everywhere, wait_until_armed
+from knowngood.control.plane import Plane
+from knowngood.control.publish import publish, spread
+from knowngood.control.release import stage
+from knowngood.control.telemetry import merged_counts
+from knowngood.domain import fleet
+from knowngood.domain.compatibility import Override
+from knowngood.domain.deployment import Deployment, DeploymentState
+from knowngood.domain.evidence import Grade
+from knowngood.domain.fleet import FleetState
+from knowngood_sdk.errors import ConflictError, KnownGoodError, NotReadyError
+from knowngood_sdk.model.canonical import short
+from knowngood_sdk.model.manifest import Manifest
+from knowngood_sdk.model.route import FULL
+from knowngood_sdk.model.wire import ShadowOrder
+
+__all__ = ["Deployed", "Order", "abandon", "advance", "deploy"]
+
+_SHADOW_PER_SECOND = 15.0
+"""Requests that each worker scores in shadow every second, at most: enough for a verdict in seconds."""
+_PATIENCE = timedelta(seconds=10)
+"""How long replicas that are ready may take to accept a generation."""
+_POLL = timedelta(milliseconds=20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """
+    What is to be deployed, and how.
+
+    Attributes:
+        manifest: The system version.
+        actor: Who wants it.
+        split: First share of the candidate in basis points; ``FULL`` for all traffic at once.
+        override: Leave to use an unproven combination, by a person's name; None when there is none.
+        deadline: How long the replicas may take to get ready.
+    """
+
+    manifest: Manifest
+    actor: str
+    split: int = FULL
+    override: Override | None = None
+    deadline: timedelta = timedelta(seconds=120)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """A deployment that is in service, and what arming it measured."""
+
+    deployment: Deployment
+    armed: Armed
+
+
+def deploy(plane: Plane, order: Order, tell: Callable[[str], None] = lambda _: None) -> Deployed:
+    """
+    Put a system version into service.
+
+    Args:
+        plane: The ports.
+        order: What, and how.
+        tell: Called with a line of progress for people.
+
+    Raises:
+        RefusedError: The version is in quarantine, or an unproven combination without evidence or override.
+        ConflictError: It is served already, another deployment is under way, or a trip came meanwhile.
+        NotReadyError: The gate found no tested way back.
+    """
+    system, version = order.manifest.system, order.manifest.content_digest
+    spec = plane.system_file(system)
+    state = plane.store.read(system)
+    fleet.mint(state, version, ready=frozenset(state.chain), static_fallback=spec.fallback is not None)
+    served = plane.store.manifest(system, state.served) if state.served else None
+    require_proven(plane, order.manifest, order.override)
+    with plane.store.change(system) as change:
+        change.record_manifest(order.manifest, plane.now())
+        change.append("manifest-recorded", order.actor, plane.now(), {"version": version, "manifest": order.manifest.digest})
+    reach(FaultPoint.DEPLOY_RECORDED)
+    check_previous(plane.components(spec), spec, state, served)
+    armed = _arm(plane, order, state, served, tell)
+    deployment = _mint(plane, order, state, armed)
+    try:
+        _take(plane, system, deployment, tell)
+        deployment = advance(plane, system, order.split, order.actor)
+    except (KnownGoodError, KeyboardInterrupt):
+        _give_up(plane, system, deployment)
+        raise
+    reach(FaultPoint.DEPLOY_ADVANCED)
+    return Deployed(deployment=deployment, armed=armed)
+
+
+def _arm(
+    plane: Plane, order: Order, state: FleetState, served: Manifest | None, tell: Callable[[str], None]
+) -> Armed:
+    """Load the candidate everywhere beside what serves, and put the combinations that are not proven into shadow."""
+    version = order.manifest.content_digest
+    system = order.manifest.system
+    stage(plane, order.manifest, golden=True)
+    shadow: ShadowOrder | None = None
+    if served is not None:
+        mixed = combinations(order.manifest, served)
+        for combination in mixed:
+            stage(plane, combination, golden=False)
+        others = (version, *(m.content_digest for m in mixed))
+        shadow = ShadowOrder(reference=served.content_digest, others=others, per_second=_SHADOW_PER_SECOND)
+    document = publish(plane, system, state, prepare=(version,), shadow=(shadow,))
+    try:
+        armed = wait_until_armed(plane, document, version, order.deadline, tell)
+    except (KnownGoodError, KeyboardInterrupt) as error:
+        publish(plane, system, plane.store.read(system), prepare=(), shadow=(None,))
+        with plane.store.change(system) as change:
+            change.append("deployment-blocked", order.actor, plane.now(), {"version": version, "why": str(error)})
+        raise
+    with plane.store.change(system) as change:
+        figures = {"load_seconds": armed.load_seconds, "flip_seconds": armed.flip_seconds, "replicas": list(armed.replicas)}
+        change.add_evidence(version, Grade.ARMED, plane.now(), figures)
+        change.append("armed", order.actor, plane.now(), {"version": version, **figures})
+    reach(FaultPoint.DEPLOY_ARMED)
+    tell(f"armed on {len(armed.replicas)} replica(s); the way back takes {armed.flip_seconds * 1000:.1f} ms")
+    return armed
+
+
+def _mint(plane: Plane, order: Order, read: FleetState, armed: Armed) -> Deployment:
+    """Mint the generation, if nothing moved since the deployer read the state (rule 15)."""
+    system, version = order.manifest.system, order.manifest.content_digest
+    spec = plane.system_file(system)
+    ready = ready_everywhere(live_replicas(plane, system))
+    with plane.store.change(system) as change:
+        state = change.state
+        if state.row != read.row or state.facts.quarantined != read.facts.quarantined:
+            raise ConflictError(
+                f"system {system} moved while {short(version)} was being armed: {read.row} became {state.row}",
+                hint="Somebody deployed or rolled back; look at kg status, then deploy again",
+            )
+        minted = fleet.mint(state, version, ready=ready, static_fallback=spec.fallback is not None)
+        change.save(minted)
+        deployment = Deployment(
+            system=system,
+            generation=minted.row.generation,
+            version=version,
+            manifest=order.manifest.digest,
+            split=order.split,
+            actor=order.actor,
+            started_at=plane.now(),
+            baseline=merged_counts(plane, system),
+        )
+        change.save_deployment(deployment)
+        body = {"version": version, "generation": minted.row.generation, "chain": list(minted.chain)}
+        change.append("minted", order.actor, plane.now(), {**body, "flip_seconds": armed.flip_seconds})
+    reach(FaultPoint.DEPLOY_MINTED)
+    return deployment
+
+
+def _take(plane: Plane, system: str, deployment: Deployment, tell: Callable[[str], None]) -> None:
+    """Wait until every live replica took the generation."""
+    document = publish(plane, system, plane.store.read(system))
+    spread(plane, document)
+    last = plane.clock.monotonic() + _PATIENCE.total_seconds()
+    while True:
+        live = live_replicas(plane, system)
+        waiting = {n: r for n, r in live.items() if r.report.state.fleet.generation < deployment.generation}
+        if not waiting:
+            return
+        refusing = {n: r.report.refusal.reason for n, r in waiting.items() if r.report.refusal}
+        if plane.clock.monotonic() > last:
+            who = "; ".join(f"{name}: {refusing.get(name, 'no answer')}" for name in sorted(waiting))
+            raise NotReadyError(f"generation {deployment.generation} was not taken by every replica: {who}")
+        tell(f"waiting for {', '.join(sorted(waiting))} to take generation {deployment.generation}")
+        plane.clock.pause(_POLL)
+
+
+def advance(plane: Plane, system: str, split: int, actor: str) -> Deployment:
+    """
+    Give the candidate under deployment more traffic (rule 16).
+
+    Raises:
+        ConflictError: It stepped back, or a trip came that it has not seen.
+        NotReadyError: A live replica refuses or is not ready.
+    """
+    live = live_replicas(plane, system)
+    baseline = merged_counts(plane, system)
+    with plane.store.change(system) as change:
+        state = change.state
+        candidate = state.chain[0] if state.chain else ""
+        refusing = {n: r.report.refusal.reason for n, r in live.items() if r.report.refusal}
+        unready = {n: f"{short(candidate)} is not ready" for n, r in live.items() if candidate not in r.report.ready}
+        after = fleet.advance(state, split, refusing=refusing, unready=unready)
+        change.save(after)
+        now = plane.now()
+        deployment = replace(
+            change.deployment(after.row.generation),
+            split=split,
+            state=DeploymentState.FULL if split == FULL else DeploymentState.CANARY,
+            full_at=now if split == FULL else None,
+            baseline=baseline,
+            anchored_at=now,
+        )
+        change.save_deployment(deployment)
+        change.append("advanced", actor, now, {"version": candidate, "split": split, "generation": after.row.generation})
+    spread(plane, publish(plane, system, after))
+    return deployment
+
+
+def abandon(plane: Plane, system: str, actor: str) -> Deployment:
+    """
+    Give up the deployment under way, without trip or quarantine (rule 17).
+
+    Raises:
+        ConflictError: No deployment is under way.
+    """
+    with plane.store.change(system) as change:
+        after = fleet.abandon(change.state)
+        change.save(after)
+        deployment = replace(change.deployment(after.row.generation), state=DeploymentState.ABANDONED)
+        change.save_deployment(deployment)
+        change.append("abandoned", actor, plane.now(), {"version": deployment.version, "generation": after.row.generation})
+    spread(plane, publish(plane, system, after, prepare=(), shadow=(None,)))
+    return deployment
+
+
+def _give_up(plane: Plane, system: str, deployment: Deployment) -> None:
+    """Leave no half-done deployment behind; one that stepped back on its own meanwhile is left as it is."""
+    if plane.store.read(system).candidate == deployment.version:
+        abandon(plane, system, deployment.actor)

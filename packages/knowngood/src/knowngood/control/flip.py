@@ -1,0 +1,150 @@
+"""
+Flip: leave a version, everywhere, at once.
+
+The order is what makes it fast and safe: the fact goes to the replicas first, without database and without lock, then
+into the published document that replicas poll, and then on record. Wherever this process dies in between, the replicas
+that know the fact report it, and the store merges it (rule 12).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from knowngood.control.fault_point import FaultPoint, reach
+from knowngood.control.plane import Plane
+from knowngood.control.publish import PUSH_DEADLINE, published
+from knowngood.domain import fleet
+from knowngood.domain.fleet import Episode
+from knowngood.domain.saga import Saga
+from knowngood.ports.store import Change
+from knowngood.ports.traffic import Unreachable
+from knowngood_sdk.model.route import Facts, LocalTrip, Trip
+from knowngood_sdk.model.wire import ReplicaReport, trip_to_json
+
+__all__ = ["Flip", "flip", "record", "record_trip"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip:
+    """
+    What a flip was seen to do.
+
+    Attributes:
+        trip: The fact that was spread.
+        acknowledged: Replica -> what it durably acknowledged.
+        unreachable: Replica -> why it did not answer in time.
+        seconds: From the decision until the last acknowledgement, or until the deadline.
+    """
+
+    trip: Trip
+    acknowledged: Mapping[str, ReplicaReport]
+    unreachable: Mapping[str, str]
+    seconds: float
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to read: how many left, how long the slowest took, who could not be reached."""
+        total = len(self.acknowledged) + len(self.unreachable)
+        missing = ", ".join(sorted(self.unreachable)) or "none"
+        left = f"{len(self.acknowledged)}/{total} left"
+        return f"{left}, slowest {self.seconds * 1000:.1f} ms; unreachable: {missing}"
+
+
+def flip(plane: Plane, system: str, trip: Trip, deadline: timedelta = PUSH_DEADLINE) -> Flip:
+    """Send a trip to every replica, and publish it. Needs no database; safe to repeat."""
+    reach(FaultPoint.FLIP_DECIDED)
+    started = plane.clock.monotonic()
+    before = published(plane, system)
+    document = replace(before, facts=before.facts.with_trip(trip))
+    last = [started]
+
+    def acknowledged(_replica: str) -> None:
+        last[0] = plane.clock.monotonic()
+        reach(FaultPoint.FLIP_FIRST_ACKNOWLEDGED)
+
+    answers = plane.traffic.push(document, deadline, on_acknowledged=acknowledged)
+    plane.traffic.publish(document)
+    reach(FaultPoint.FLIP_PUSHED)
+    return Flip(
+        trip=trip,
+        acknowledged={name: answer for name, answer in answers.items() if isinstance(answer, ReplicaReport)},
+        unreachable={name: answer.reason for name, answer in answers.items() if isinstance(answer, Unreachable)},
+        seconds=last[0] - started,
+    )
+
+
+def record_trip(plane: Plane, system: str, trip: Trip, actor: str) -> tuple[Saga, ...]:
+    """Put a trip on record (rule 14) and start the rollback of every version that it newly quarantines (rule 12)."""
+    return record(plane, system, Facts({trip.uid: trip}), actor=actor)
+
+
+def record(
+    plane: Plane, system: str, facts: Facts, *, actor: str, local: frozenset[LocalTrip] = frozenset()
+) -> tuple[Saga, ...]:
+    """
+    Merge facts into the store in one transaction, with the decisions that led to them and the rollbacks they start.
+
+    Args:
+        plane: The ports.
+        system: Name of the system.
+        facts: Fleet trips, known here or learned from replicas.
+        actor: Who brings them.
+        local: Local trips that replicas reported.
+    """
+    decisions: dict[str, Mapping[str, Any]] = {}
+    for uid in facts.trips:
+        decision = plane.outbox.get(system, uid)
+        if decision is not None:
+            decisions[uid] = decision
+    now = plane.now()
+    with plane.store.change(system) as change:
+        before = change.state
+        after, episodes = fleet.merge(before, facts, local)
+        change.save(after)
+        for uid in sorted(facts.trips.keys() - before.facts.trips.keys()):
+            trip = facts.trips[uid]
+            if uid in decisions:
+                change.append("decided", trip.source, now, decisions[uid])
+            change.append("tripped", actor, now, trip_to_json(trip))
+        for reported in sorted(local - before.local):
+            body = {"replica": reported.replica, "generation": reported.generation, "version": reported.version}
+            change.append("local-trip", reported.replica, now, body)
+        levels = {facts.trips[uid].version: decision.get("level") for uid, decision in decisions.items()}
+        sagas = _open_sagas(change, system, episodes, levels, actor=actor, now=now)
+    reach(FaultPoint.FLIP_RECORDED)
+    for uid in decisions:
+        plane.outbox.drop(system, uid)
+    return sagas
+
+
+def _open_sagas(
+    change: Change,
+    system: str,
+    episodes: tuple[Episode, ...],
+    levels: Mapping[str, int | None],
+    *,
+    actor: str,
+    now: str,
+) -> tuple[Saga, ...]:
+    """Start one rollback for each episode, inside the transaction that recorded the trips."""
+    sagas = []
+    for episode in episodes:
+        state = change.state
+        trips = [t for uid, t in state.facts.trips.items() if t.version == episode.version and uid not in state.facts.released]
+        first = min(trips, key=lambda t: t.at)
+        saga = Saga(
+            id=episode.saga(system),
+            system=system,
+            version=episode.version,
+            episode=episode.number,
+            target=state.served,
+            generation=state.row.generation,
+            started_at=first.at,
+            timeline={"level": levels[episode.version]} if levels.get(episode.version) else {},
+        )
+        change.save_saga(saga)
+        body = {"saga": saga.id, "left": episode.version, "target": state.served, "why": first.why, "source": first.source}
+        change.append("rollback-started", actor, now, body)
+        sagas.append(saga)
+    return tuple(sagas)

@@ -1,0 +1,137 @@
+"""
+Gate: the three checks that can block a deployment (N1), each against the real thing.
+
+The previous version is available, the infrastructure can load the new one beside it, and the routing can switch. A
+check that could not be made blocks as one that failed does: a way back that nobody tested is none.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from knowngood.control.plane import Plane
+from knowngood.control.publish import PUSH_DEADLINE
+from knowngood.domain.component import Depth
+from knowngood.domain.fleet import FleetState
+from knowngood.domain.system import SystemFile
+from knowngood.ports.component import Component
+from knowngood.ports.traffic import Replica, Unreachable
+from knowngood_sdk.errors import NotReadyError
+from knowngood_sdk.model.canonical import short
+from knowngood_sdk.model.manifest import Manifest
+from knowngood_sdk.model.wire import RouteDocument
+
+__all__ = ["Armed", "check_previous", "live_replicas", "ready_everywhere", "wait_until_armed"]
+
+_POLL = timedelta(milliseconds=50)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Armed:
+    """
+    What the gate measured.
+
+    Attributes:
+        replicas: Replicas on which candidate and way back are ready.
+        load_seconds: Longest time that a worker took to load, warm and check the candidate.
+        flip_seconds: Time until every replica acknowledged a route, as a flip would take it.
+    """
+
+    replicas: tuple[str, ...]
+    load_seconds: float
+    flip_seconds: float
+    probed: Mapping[str, float | None] = field(default_factory=dict)
+
+
+def live_replicas(plane: Plane, system: str) -> dict[str, Replica]:
+    """Return the replicas whose agent is alive and that have a living worker."""
+    replicas = plane.traffic.replicas(system)
+    return {name: replica for name, replica in replicas.items() if replica.agent_alive and replica.workers_alive}
+
+
+def ready_everywhere(replicas: Mapping[str, Replica]) -> frozenset[str]:
+    """Return the versions that are ready on every one of some replicas; none when there is no replica."""
+    sets = [replica.report.ready for replica in replicas.values()]
+    return frozenset.intersection(*sets) if sets else frozenset()
+
+
+def check_previous(
+    components: Mapping[str, Component], spec: SystemFile, state: FleetState, served: Manifest | None
+) -> dict[str, float | None]:
+    """
+    Check that there is something to go back to: every byte of the version that is served, or a static fallback.
+
+    Returns:
+        Component name -> estimate in seconds for restoring it.
+
+    Raises:
+        NotReadyError: A component of the served version cannot be restored, or there is neither version nor fallback.
+    """
+    if served is None:
+        if spec.fallback is None:
+            raise NotReadyError(
+                f"this is the first deployment of {spec.system}, and it has no static fallback",
+                hint="Declare fallback: in the system file: what to answer when no version can",
+            )
+        return {}
+    estimates: dict[str, float | None] = {}
+    for name, recorded in served.components.items():
+        probe = components[name].probe(recorded.ref, Depth.LOAD)
+        if not probe.ok:
+            raise NotReadyError(
+                f"component {name} of the version that is served ({short(state.served or '')}) is"
+                f" {probe.availability}: {probe.reason}",
+                hint="Restore it, then deploy: without it there is no way back",
+                component=name,
+            )
+        estimates[name] = probe.eta_seconds
+    return estimates
+
+
+def wait_until_armed(
+    plane: Plane, document: RouteDocument, version: str, deadline: timedelta, tell: Callable[[str], None]
+) -> Armed:
+    """
+    Wait until every live replica has the candidate loaded, warm and right on its golden inputs, then try the routing.
+
+    Raises:
+        NotReadyError: A worker could not make it ready, no replica lives, the deadline passed, or one did not
+            acknowledge a route.
+    """
+    system = document.system
+    last = plane.clock.monotonic() + deadline.total_seconds()
+    told = ""
+    while True:
+        live = live_replicas(plane, system)
+        for name, replica in sorted(live.items()):
+            if version in replica.report.failed:
+                reason = replica.report.failed[version]
+                raise NotReadyError(f"replica {name} cannot make {short(version)} ready: {reason}", replica=name)
+        waiting = sorted(name for name, replica in live.items() if version not in replica.report.ready)
+        if live and not waiting:
+            break
+        now = f"waiting for {', '.join(waiting) or 'a replica'} to load {short(version)}"
+        if now != told:
+            tell(now)
+            told = now
+        if plane.clock.monotonic() > last:
+            raise NotReadyError(
+                f"{short(version)} was not ready within {deadline.total_seconds():.0f} s on: "
+                f"{', '.join(waiting) or 'any replica, for none is running'}",
+                hint="Look at the server's log, or start its agent: kg agent",
+            )
+        plane.clock.pause(_POLL)
+    flip_seconds = _try_routing(plane, document)
+    longest = max(replica.report.load_seconds.get(version, 0.0) for replica in live.values())
+    return Armed(replicas=tuple(sorted(live)), load_seconds=longest, flip_seconds=flip_seconds)
+
+
+def _try_routing(plane: Plane, document: RouteDocument) -> float:
+    """Push a route as a flip does, and measure until the last acknowledgement."""
+    started = plane.clock.monotonic()
+    answers = plane.traffic.push(document, PUSH_DEADLINE)
+    silent = {name: answer.reason for name, answer in answers.items() if isinstance(answer, Unreachable)}
+    if silent:
+        who = "; ".join(f"{name}: {reason}" for name, reason in sorted(silent.items()))
+        raise NotReadyError(f"the routing of these replicas cannot be switched: {who}", hint="Start their agents: kg agent")
+    return plane.clock.monotonic() - started

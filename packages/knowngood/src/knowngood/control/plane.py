@@ -1,0 +1,49 @@
+"""Plane: the ports that every verb works through, as one value."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from knowngood.domain.compatibility import Contract
+from knowngood.domain.system import SystemFile
+from knowngood.ports.clock import Clock
+from knowngood.ports.component import Component
+from knowngood.ports.outbox import Outbox
+from knowngood.ports.store import Store
+from knowngood.ports.telemetry import Telemetry
+from knowngood.ports.traffic import Traffic
+
+__all__ = ["Plane"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """
+    What the verbs are given.
+
+    Attributes:
+        store: What is on record.
+        traffic: The replicas that serve.
+        telemetry: What they count.
+        clock: The time.
+        outbox: Where a decision is kept until it is on record.
+        components: Makes the adapters of a system's components, by component name.
+        golden: Makes the adapter that keeps a system's golden inputs; None when it declares none.
+        contracts: Reads what the components of a system provide and require: component name -> contract.
+    """
+
+    store: Store
+    traffic: Traffic
+    telemetry: Telemetry
+    clock: Clock
+    outbox: Outbox
+    components: Callable[..., Mapping[str, Component]]
+    golden: Callable[[SystemFile], Component | None]
+    contracts: Callable[[SystemFile], Mapping[str, Contract]]
+
+    def system_file(self, system: str) -> SystemFile:
+        """Return the rules that were applied to a system; raises NotFoundError when there are none."""
+        return SystemFile.from_json(self.store.system_spec(system)["rules"])
+
+    def now(self) -> str:
+        """Return the present instant as it goes on record: ISO 8601, UTC, milliseconds."""
+        return self.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")

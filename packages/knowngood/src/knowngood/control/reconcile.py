@@ -1,0 +1,67 @@
+"""
+Reconcile: bring store and replicas together (rule 20, on one host).
+
+Facts that replicas know and the store does not are merged, which starts the rollbacks they mean; replicas that are
+behind are pushed what they miss. Run again and again, it repairs whatever a crash left half done.
+"""
+
+from dataclasses import dataclass
+
+from knowngood.control.flip import record
+from knowngood.control.plane import Plane
+from knowngood.control.publish import behind, publish, published, spread
+from knowngood.domain.fleet import FleetState
+from knowngood.domain.saga import Saga
+from knowngood_sdk.model.route import Facts, LocalTrip
+
+__all__ = ["Reconciled", "reconcile"]
+
+_ACTOR = "reconciler"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """
+    What a pass found and did.
+
+    Attributes:
+        started: Rollbacks that it started.
+        local: Local trips that it newly learned.
+        pushed: Replicas that were behind.
+    """
+
+    started: tuple[Saga, ...] = ()
+    local: frozenset[LocalTrip] = frozenset()
+    pushed: tuple[str, ...] = ()
+
+
+def reconcile(plane: Plane, system: str) -> Reconciled:
+    """Make one pass over a system."""
+    replicas = plane.traffic.replicas(system)
+    facts = published(plane, system).facts
+    local: frozenset[LocalTrip] = frozenset()
+    for replica in replicas.values():
+        facts = facts.merge(replica.report.state.facts)
+        local |= replica.report.state.local
+    state = plane.store.read(system)
+    started: tuple[Saga, ...] = ()
+    new_local = local - state.local
+    if _news(state, facts) or new_local:
+        started = record(plane, system, facts, actor=_ACTOR, local=local)
+        state = plane.store.read(system)
+    document = published(plane, system)
+    if _stale(document.facts, state) or document.route != state.row:
+        document = publish(plane, system, state)
+    late = tuple(sorted(name for name, r in replicas.items() if r.agent_alive and behind(r, document)))
+    if late:
+        spread(plane, document)
+    return Reconciled(started=started, local=new_local, pushed=late)
+
+
+def _news(state: FleetState, facts: Facts) -> bool:
+    """Whether there are facts that the store lacks. Releases come only from the store, so trips are all there can be."""
+    return bool(facts.trips.keys() - state.facts.trips.keys())
+
+
+def _stale(seen: Facts, state: FleetState) -> bool:
+    return bool(state.facts.trips.keys() - seen.trips.keys() or state.facts.released - seen.released)

@@ -1,0 +1,114 @@
+"""
+Rollback: leave a version, and see the rollback that this starts through to its end.
+
+Whoever runs a saga may die at any moment: the steps on record are done, the next one is an ``ensure`` and is done by
+whoever comes next. Two that run the same saga at once do no harm, for the second one's record is refused.
+"""
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from knowngood.control.flip import Flip, flip, record_trip
+from knowngood.control.plane import Plane
+from knowngood.control.saga_steps import STEPS, Waiting
+from knowngood.domain.saga import Saga, SagaState, StepName, StepOutcome
+from knowngood_sdk.errors import ConflictError, NotFoundError, PermanentError, TransientError
+from knowngood_sdk.model.canonical import short
+from knowngood_sdk.model.route import Trip
+
+__all__ = ["follow", "leave", "run_open", "step_forward", "trip_of"]
+
+_log = logging.getLogger(__name__)
+_POLL = timedelta(milliseconds=100)
+
+
+def trip_of(plane: Plane, system: str, version: str, *, source: str, why: str) -> Trip:
+    """Return a new act of leaving a version."""
+    generation = plane.store.read(system).row.generation
+    return Trip(
+        uid=uuid4().hex, version=version, generation=generation, source=source, at=plane.now(), why=why
+    )
+
+
+def leave(plane: Plane, system: str, trip: Trip, actor: str) -> tuple[Flip, tuple[Saga, ...]]:
+    """Flip first, record after: what every rollback comes down to, whoever decided it."""
+    flipped = flip(plane, system, trip)
+    sagas = record_trip(plane, system, trip, actor)
+    return flipped, sagas
+
+
+def run_open(plane: Plane, system: str) -> tuple[Saga, ...]:
+    """Take every rollback that is not over as far as it goes now; return them as they stand then."""
+    running = [saga for saga in plane.store.sagas(system) if saga.state is SagaState.RUNNING]
+    return tuple(step_forward(plane, saga) for saga in running)
+
+
+def step_forward(plane: Plane, saga: Saga) -> Saga:
+    """
+    Do the steps of a saga until one has to wait or the saga is over.
+
+    Returns:
+        The saga as it is on record then.
+    """
+    while saga.state is SagaState.RUNNING:
+        name = saga.next_step()
+        assert name is not None  # noqa: S101 - a running saga has a next step
+        try:
+            result = STEPS[name](plane, saga)
+        except TransientError as error:
+            _log.warning("%s of %s is tried again: %s", name, saga.id, error)
+            return saga
+        except PermanentError as error:
+            return _save(plane, saga.stuck(f"{name}: {error}"), "rollback-stuck", {"step": name, "why": str(error)})
+        if isinstance(result, Waiting):
+            return saga
+        after = saga.with_step(result)
+        body = {"saga": saga.id, "step": name.value, "outcome": result.outcome.value}
+        try:
+            saga = _save(plane, after, "rollback-step", {**body, **_told(result.details)})
+        except ConflictError:
+            saga = _reread(plane, saga)
+        if name is StepName.VERIFY and result.outcome is StepOutcome.FAILED:
+            _leave_what_failed(plane, saga, str(result.details.get("reason", "")))
+    return saga
+
+
+def follow(plane: Plane, saga: Saga, deadline: timedelta) -> Saga:
+    """Take a saga forward, together with whoever else does, until it is over, stuck, or the deadline has passed."""
+    last = plane.clock.monotonic() + deadline.total_seconds()
+    while True:
+        saga = step_forward(plane, _reread(plane, saga))
+        if saga.state is not SagaState.RUNNING or plane.clock.monotonic() > last:
+            return saga
+        plane.clock.pause(_POLL)
+
+
+def _leave_what_failed(plane: Plane, saga: Saga, why: str) -> None:
+    """Trip the version now served, by name, when its metrics are breached and something stands behind it (rule 21)."""
+    state = plane.store.read(saga.system)
+    breached = "breached" in why
+    if breached and saga.target is not None and state.served == saga.target and state.way_back is not None:
+        reason = f"verification after leaving {short(saga.version)} failed: {why}"
+        leave(plane, saga.system, trip_of(plane, saga.system, saga.target, source="verification", why=reason), saga.id)
+
+
+def _save(plane: Plane, saga: Saga, kind: str, body: dict[str, Any]) -> Saga:
+    with plane.store.change(saga.system) as change:
+        change.save_saga(saga)
+        change.append(kind, "saga", plane.now(), body)
+    return saga
+
+
+def _reread(plane: Plane, saga: Saga) -> Saga:
+    found = next((other for other in plane.store.sagas(saga.system) if other.id == saga.id), None)
+    if found is None:
+        raise NotFoundError(f"there is no rollback {saga.id}", hint="List them: kg history")
+    return found
+
+
+def _told(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a step's details belongs on record: not the raw counts."""
+    return {key: value for key, value in details.items() if key not in {"counts_at_flip", "judgements"}}

@@ -1,0 +1,196 @@
+"""
+Saga steps: what follows a flip, each step an ``ensure`` that can be repeated.
+
+A step reads what is, does what is missing, and looks again. It ends in a ``Step`` for the record, or it says what it is
+still waiting for. None of them moves traffic back: after the flip there is only forward.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from knowngood.control.fault_point import FaultPoint, reach
+from knowngood.control.gate import live_replicas
+from knowngood.control.plane import Plane
+from knowngood.control.publish import behind, publish, published, spread
+from knowngood.control.telemetry import merged_counts
+from knowngood.domain.authority import duty_of
+from knowngood.domain.deployment import DeploymentState
+from knowngood.domain.saga import Saga, Step, StepName, StepOutcome
+from knowngood.domain.system import SystemFile
+from knowngood.domain.trigger import from_spec
+from knowngood.domain.verification import Outcome, Verification, verify
+from knowngood.domain.window import Against, Control, Window
+from knowngood.ports.traffic import Replica
+from knowngood_sdk.errors import NotFoundError
+from knowngood_sdk.model.counts import VersionCounts
+from knowngood_sdk.model.manifest import Switching
+
+__all__ = ["STEPS", "Waiting", "verification_of"]
+
+_FAN_OUT_DEADLINE = timedelta(seconds=30)
+_PREPARE_DEADLINE = timedelta(minutes=5)
+
+
+class Waiting(str):
+    """What a step is waiting for, in words."""
+
+    __slots__ = ()
+
+
+Result = Step | Waiting
+
+
+def _record(plane: Plane, saga: Saga) -> Result:
+    """Fix what verification will start from, and close the deployment that was left."""
+    counts = merged_counts(plane, saga.system)
+    with plane.store.change(saga.system) as change:
+        state = change.state
+        try:
+            left = change.deployment(saga.generation)
+        except NotFoundError:
+            left = None
+        if left is not None and left.version == saga.version:
+            change.save_deployment(replace(left, state=DeploymentState.ROLLED_BACK))
+    publish(plane, saga.system, state, prepare=())
+    before = counts.get(saga.target or "", VersionCounts())
+    reach(FaultPoint.FLIP_RECORDED)
+    return Step(name=StepName.RECORD, at=plane.now(), details={"counts_at_flip": before.to_json()})
+
+
+def _fan_out(plane: Plane, saga: Saga) -> Result:
+    """See to it that every living replica has left the version."""
+    document = published(plane, saga.system)
+    live = live_replicas(plane, saga.system)
+    if any(behind(replica, document) for replica in live.values()):
+        spread(plane, document)
+        live = live_replicas(plane, saga.system)
+    replicas = plane.traffic.replicas(saga.system)
+    staying = sorted(name for name, replica in live.items() if _serves(replica, saga.version))
+    out_of_reach = sorted(name for name, r in replicas.items() if r.workers_alive and name not in live)
+    details = {"left": sorted(set(live) - set(staying)), "staying": staying, "unreachable": out_of_reach}
+    reach(FaultPoint.SAGA_FAN_OUT)
+    if not staying and not out_of_reach:
+        return Step(name=StepName.FAN_OUT, at=plane.now(), details=details)
+    if _age(plane, saga.started_at) < _FAN_OUT_DEADLINE:
+        return Waiting(f"{', '.join(staying + out_of_reach)} to leave")
+    return Step(name=StepName.FAN_OUT, at=plane.now(), outcome=StepOutcome.FAILED, details=details)
+
+
+def _dependents(plane: Plane, saga: Saga) -> Result:
+    """Switch what does not follow the flip: components behind a pointer or changed in place."""
+    if saga.target is None:
+        return Step(name=StepName.DEPENDENTS, at=plane.now(), outcome=StepOutcome.SKIPPED)
+    manifest = plane.store.manifest(saga.system, saga.target)
+    adapters = plane.components(plane.system_file(saga.system))
+    switched = {}
+    for name, recorded in manifest.components.items():
+        if recorded.switching is Switching.ADDRESSED:
+            continue
+        adapter = adapters[name]
+        seen = adapter.current()
+        if seen.ref is not None and seen.ref.digest == recorded.ref.digest:
+            continue
+        prepared = adapter.prepare(recorded.ref, _PREPARE_DEADLINE)
+        receipt = adapter.switch(prepared, expect=seen.token, key=f"{saga.id}:{name}")
+        switched[name] = receipt.after.digest
+        adapter.effective(_PREPARE_DEADLINE)
+    reach(FaultPoint.SAGA_DEPENDENTS)
+    outcome = StepOutcome.DONE if switched else StepOutcome.SKIPPED
+    return Step(name=StepName.DEPENDENTS, at=plane.now(), outcome=outcome, details={"switched": switched})
+
+
+def _quarantine(plane: Plane, saga: Saga) -> Result:
+    """See that neither the store nor what replicas read would let the version back in."""
+    state = plane.store.read(saga.system)
+    if saga.version not in state.facts.quarantined:
+        return Step(
+            name=StepName.QUARANTINE,
+            at=plane.now(),
+            outcome=StepOutcome.SKIPPED,
+            details={"why": "it was released by name meanwhile"},
+        )
+    if saga.version not in published(plane, saga.system).facts.quarantined:
+        spread(plane, publish(plane, saga.system, state))
+    reach(FaultPoint.SAGA_QUARANTINE)
+    return Step(name=StepName.QUARANTINE, at=plane.now())
+
+
+def _verify(plane: Plane, saga: Saga) -> Result:
+    """See the metrics of the version that serves now back at their baseline, on the stated sample."""
+    if saga.target is None:
+        return Step(
+            name=StepName.VERIFY,
+            at=plane.now(),
+            outcome=StepOutcome.FAILED,
+            details={"reason": "the static fallback answers: there is no version to verify"},
+        )
+    spec = plane.system_file(saga.system)
+    verification = verification_of(plane, saga, spec)
+    details = verification.to_json()
+    reach(FaultPoint.SAGA_VERIFY)
+    if verification.outcome is Outcome.VERIFIED:
+        return Step(name=StepName.VERIFY, at=plane.now(), details=details)
+    if verification.outcome is Outcome.WAITING and _age(plane, saga.steps[-1].at) < spec.verify.within:
+        return Waiting(verification.reason)
+    return Step(name=StepName.VERIFY, at=plane.now(), outcome=StepOutcome.FAILED, details=details)
+
+
+def verification_of(plane: Plane, saga: Saga, spec: SystemFile) -> Verification:
+    """Judge the version that a rollback led to on everything since the flip."""
+    record = saga.steps[0]
+    target = saga.target or ""
+    at_flip = VersionCounts.from_json(record.details["counts_at_flip"])
+    since = merged_counts(plane, saga.system).get(target, VersionCounts()).minus(at_flip)
+    try:
+        before = plane.store.deployment(saga.system, saga.generation).baseline.get(target, VersionCounts())
+    except NotFoundError:
+        before = at_flip
+    started_at = datetime.fromisoformat(record.at)
+    length = max((plane.clock.now() - started_at).total_seconds(), 0.001)
+
+    def window(counts: VersionCounts) -> Window:
+        return Window(version=target, started_at=started_at, length_seconds=length, counts=counts)
+
+    triggers = [from_spec(declared, spec.sla) for declared in spec.triggers.values()]
+    control = Control(window=window(before), against=Against.EARLIER) if before.requests else None
+    return verify(window(since), control, triggers, spec.verify)
+
+
+def _people(plane: Plane, saga: Saga) -> Result:
+    """Put on record who must hear of it and by when; sending is the work of whoever reads the record."""
+    level = int(saga.timeline.get("level", 2))
+    reach(FaultPoint.SAGA_PEOPLE)
+    return Step(name=StepName.PEOPLE, at=plane.now(), details={"duty": duty_of(level), "level": level})
+
+
+def _close(plane: Plane, saga: Saga) -> Result:
+    """Stop comparing in shadow what was left, and close the record."""
+    reach(FaultPoint.SAGA_CLOSE)
+    state = plane.store.read(saga.system)
+    if state.served == saga.target and state.candidate is None:
+        spread(plane, publish(plane, saga.system, state, prepare=(), shadow=(None,)))
+    return Step(name=StepName.CLOSE, at=plane.now())
+
+
+STEPS: Mapping[StepName, Callable[[Plane, Saga], Result]] = {
+    StepName.RECORD: _record,
+    StepName.FAN_OUT: _fan_out,
+    StepName.DEPENDENTS: _dependents,
+    StepName.QUARANTINE: _quarantine,
+    StepName.VERIFY: _verify,
+    StepName.PEOPLE: _people,
+    StepName.CLOSE: _close,
+}
+"""How each step is ensured."""
+
+
+def _serves(replica: Replica, version: str) -> bool:
+    state = replica.report.state
+    return any(position < len(state.chain) and state.chain[position] == version for position in state.positions)
+
+
+def _age(plane: Plane, at: str) -> timedelta:
+    return plane.clock.now() - datetime.fromisoformat(at)
+
+

@@ -1,0 +1,109 @@
+"""Situation: everything that a plan is made from, gathered from the store, the replicas and what was measured."""
+
+from collections.abc import Mapping
+
+from knowngood.control.gate import live_replicas, ready_everywhere
+from knowngood.control.plane import Plane
+from knowngood.control.telemetry import merged_counts
+from knowngood.domain.compatibility import Override
+from knowngood.domain.component import Depth
+from knowngood.domain.evidence import Evidence, Grade, standing_of
+from knowngood.domain.level import Level
+from knowngood.domain.plan import Estimates
+from knowngood.domain.planner import Recorded, Shadowed, Situation
+from knowngood.domain.system import SystemFile, SystemKind
+from knowngood_sdk.errors import NotFoundError
+from knowngood_sdk.model.counts import VersionCounts
+from knowngood_sdk.model.manifest import Manifest
+
+__all__ = ["situation_of"]
+
+
+def situation_of(
+    plane: Plane,
+    system: str,
+    *,
+    suspected: str | None = None,
+    asked: Level | None = None,
+    overrides: Mapping[str, Override] | None = None,
+    probe: bool = False,
+) -> Situation:
+    """
+    Gather the situation of a system: what is to be left is the candidate under deployment, else what is served.
+
+    Args:
+        plane: The ports.
+        system: Name of the system.
+        suspected: Component that is believed to be at fault.
+        asked: Level that a person asked for.
+        overrides: Leave to use unproven combinations, by content digest.
+        probe: Whether to ask every component how long restoring the way back takes; a flip has no time for that.
+
+    Raises:
+        NotFoundError: Nothing is served.
+    """
+    spec = plane.system_file(system)
+    state = plane.store.read(system)
+    leaving = state.candidate or state.served
+    if leaving is None:
+        raise NotFoundError(f"system {system} serves no version", hint="Deploy one: kg deploy")
+    evidence = plane.store.evidence(system)
+    now = plane.clock.now()
+    history = tuple(
+        Recorded(
+            manifest=manifest,
+            standing=standing_of(
+                manifest.content_digest, evidence, state.facts, now=now, cool_down=spec.standby.keep
+            ),
+        )
+        for manifest in reversed(plane.store.manifests(system))
+    )
+    live = plane.store.manifest(system, leaving)
+    return Situation(
+        live=live,
+        history=history,
+        ready=ready_everywhere(live_replicas(plane, system)),
+        shadow=_shadowed(merged_counts(plane, system), leaving),
+        overrides=overrides or {},
+        suspected=suspected,
+        asked=asked,
+        estimates=_estimates(plane, spec, evidence, live if probe else None),
+        rule=spec.unproven,
+        realtime=spec.kind is SystemKind.REALTIME,
+    )
+
+
+def _shadowed(counts: Mapping[str, VersionCounts], leaving: str) -> dict[str, Shadowed]:
+    """Return what was measured of every version beside a known one; the pairs of the most requests count."""
+    measured: dict[str, Shadowed] = {}
+    for known in counts.values():
+        bad = known.shadow.get(leaving)
+        for version, pairs in known.shadow.items():
+            found = Shadowed(
+                divergence=pairs.divergence,
+                n=pairs.n,
+                failed=pairs.failed,
+                bad_divergence=bad.divergence if bad is not None and bad.n else None,
+            )
+            if version not in measured or found.n > measured[version].n:
+                measured[version] = found
+    return measured
+
+
+def _estimates(plane: Plane, spec: SystemFile, evidence: tuple[Evidence, ...], target: Manifest | None) -> Estimates:
+    """Return what arming measured last, and what the components' probes say."""
+    armed = [fact.figures for fact in evidence if fact.grade is Grade.ARMED]
+    restore: dict[str, float] = {}
+    if target is not None:
+        adapters = plane.components(spec)
+        for name, recorded in target.components.items():
+            seconds = adapters[name].probe(recorded.ref, Depth.BYTES).eta_seconds
+            if seconds is not None:
+                restore[name] = seconds
+    if not armed:
+        return Estimates(restore=restore)
+    return Estimates(
+        restore=restore,
+        load=max(float(figures["load_seconds"]) for figures in armed),
+        flip=float(armed[-1]["flip_seconds"]),
+    )

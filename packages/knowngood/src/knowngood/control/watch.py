@@ -1,0 +1,219 @@
+"""
+Watch: the control loop of one host.
+
+A tick reconciles, takes open rollbacks forward, measures, judges, decides, and acts where the system's owner granted
+it. What it remembers between ticks may be lost at any moment; what matters is on record or can be measured again.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from uuid import uuid4
+
+from knowngood.control.decide import decide_on
+from knowngood.control.deploy import advance
+from knowngood.control.measure import Measured, Recent, Snapshot, measure
+from knowngood.control.plane import Plane
+from knowngood.control.publish import publish
+from knowngood.control.reconcile import reconcile
+from knowngood.control.rollback import leave, run_open
+from knowngood.control.telemetry import merged_counts
+from knowngood.domain.decision import Decision, Outcome
+from knowngood.domain.deployment import Deployment, DeploymentState
+from knowngood.domain.evidence import Grade
+from knowngood.domain.fleet import FleetState
+from knowngood.domain.plan import Plan
+from knowngood.domain.saga import Saga
+from knowngood.domain.system import SystemFile, TriggerSpec
+from knowngood.domain.trigger import BusinessDrop, Health, PredictionShift, Trigger, from_spec
+from knowngood.domain.verification import Outcome as VerificationOutcome
+from knowngood.domain.verification import verify
+from knowngood.domain.window import HealthCheck, Judgement, Verdict
+from knowngood_sdk.errors import KnownGoodError, NotFoundError
+from knowngood_sdk.model.canonical import short
+from knowngood_sdk.model.route import FULL, Trip
+
+__all__ = ["Tick", "Watcher", "judge"]
+
+_log = logging.getLogger(__name__)
+_HEALTH_TIMEOUT = timedelta(seconds=1)
+_WATCHED = frozenset({DeploymentState.CANARY, DeploymentState.FULL, DeploymentState.VERIFIED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """
+    What one pass saw and did.
+
+    Attributes:
+        judgements: What each trigger says of the version under watch; empty when none is.
+        decision: What was decided, when a trigger is breached.
+        sagas: Rollbacks that are not over.
+        notes: What a person who looks on wants to know, a line each.
+    """
+
+    judgements: tuple[Judgement, ...] = ()
+    decision: Decision | None = None
+    sagas: tuple[Saga, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Watcher:
+    """
+    Watches one system.
+
+    Attributes:
+        plane: The ports.
+        system: Name of the system.
+        hold: How long a canary that is clear is watched before it takes all traffic; None leaves that to a person.
+    """
+
+    plane: Plane
+    system: str
+    hold: timedelta | None = None
+    recent: Recent = field(default_factory=Recent)
+    told: dict[str, Verdict] = field(default_factory=dict)
+
+    def tick(self) -> Tick:
+        """Make one pass. Safe to repeat, to miss, and to be killed in."""
+        repaired = reconcile(self.plane, self.system)
+        notes = [f"rollback started: {saga.id}" for saga in repaired.started]
+        notes += [f"{trip.replica} left {short(trip.version)} on its own evidence" for trip in sorted(repaired.local)]
+        sagas = run_open(self.plane, self.system)
+        self._measure()
+        deployment = self._deployment()
+        if deployment is None or deployment.state not in _WATCHED:
+            return Tick(sagas=sagas, notes=tuple(notes))
+        spec = self.plane.system_file(self.system)
+        state = self.plane.store.read(self.system)
+        measured = self._measured(deployment, state)
+        judgements = judge(spec, measured)
+        notes += self._news(judgements)
+        decision = None
+        if any(judgement.verdict is Verdict.BREACHED for judgement in judgements):
+            decision, plan = decide_on(self.plane, spec, state, deployment, judgements)
+            notes += self._act(deployment, decision, plan)
+        else:
+            notes += self._settle(spec, state, deployment, measured, judgements)
+        return Tick(judgements=judgements, decision=decision, sagas=sagas, notes=tuple(notes))
+
+    def _measure(self) -> None:
+        now = self.plane.clock.now()
+        try:
+            counts, error = merged_counts(self.plane, self.system), ""
+        except KnownGoodError as problem:
+            counts, error = {}, str(problem)
+            _log.warning("%s was not measured: %s", self.system, problem)
+        self.recent.snapshots.append(Snapshot(at=now, counts=counts, error=error))
+        for url in self.plane.system_file(self.system).health:
+            sample = self.plane.telemetry.health(url, _HEALTH_TIMEOUT)
+            detail = f"{url}: {sample.error or sample.status}"
+            self.recent.health.append(HealthCheck(at=now, healthy=sample.ok, detail=detail))
+
+    def _deployment(self) -> Deployment | None:
+        state = self.plane.store.read(self.system)
+        if not state.row.generation or state.row.step:
+            return None
+        try:
+            return self.plane.store.deployment(self.system, state.row.generation)
+        except NotFoundError:
+            return None
+
+    def _measured(self, deployment: Deployment, state: FleetState) -> Measured:
+        known = state.chain[1] if len(state.chain) > 1 else None
+        return measure(self.recent, deployment, state, version=deployment.version, known=known)
+
+    def _news(self, judgements: Sequence[Judgement]) -> list[str]:
+        """Return what changed since the last tick: a verdict that stays is no news."""
+        news = [j for j in judgements if self.told.get(j.trigger) is not j.verdict]
+        self.told.update({judgement.trigger: judgement.verdict for judgement in news})
+        return [f"{judgement.trigger}: {judgement.verdict} - {judgement.reason}" for judgement in news]
+
+    def _act(self, deployment: Deployment, decision: Decision, plan: Plan) -> list[str]:
+        """Leave the version if the decision says so and the owner granted it; put every decision on record once."""
+        document = {**decision.to_json(), "version": deployment.version, "plan": plan.to_json()}
+        if not decision.acts:
+            return self._record_once(decision, document)
+        trip = Trip(
+            uid=uuid4().hex,
+            version=deployment.version,
+            generation=deployment.generation,
+            source="trigger",
+            at=self.plane.now(),
+            why="; ".join(decision.reasons)[:500],
+        )
+        self.plane.outbox.put(self.system, trip.uid, document)
+        flipped, sagas = leave(self.plane, self.system, trip, "automation")
+        return [str(plan), flipped.summary, *(f"rollback started: {saga.id}" for saga in sagas)]
+
+    def _record_once(self, decision: Decision, document: dict[str, object]) -> list[str]:
+        key = f"decision:{decision.trigger}"
+        if self.told.get(key) is Verdict.BREACHED:
+            return []
+        self.told[key] = Verdict.BREACHED
+        with self.plane.store.change(self.system) as change:
+            change.append("decided", "automation", self.plane.now(), document)
+        return [f"{decision.outcome}: {'; '.join(decision.reasons)}"]
+
+    def _settle(
+        self,
+        spec: SystemFile,
+        state: FleetState,
+        deployment: Deployment,
+        measured: Measured,
+        judgements: Sequence[Judgement],
+    ) -> list[str]:
+        """Promote a canary that is clear, and verify a version that took all traffic."""
+        if deployment.state is DeploymentState.CANARY:
+            return self._promote(deployment, measured, judgements)
+        if deployment.state is not DeploymentState.FULL or state.row.split < FULL:
+            return []
+        found = verify(
+            measured.since, measured.control, _triggers(spec), spec.verify, shadow=measured.shadow
+        )
+        if found.outcome is not VerificationOutcome.VERIFIED:
+            return []
+        now = self.plane.now()
+        with self.plane.store.change(self.system) as change:
+            if change.state.row != state.row:
+                return []
+            change.save_deployment(replace(deployment, state=DeploymentState.VERIFIED))
+            change.add_evidence(deployment.version, Grade.VERIFIED, now, {"requests": found.requests})
+            body = {"version": deployment.version, "why": found.reason, "generation": deployment.generation}
+            change.append("verified", "automation", now, body)
+        publish(self.plane, self.system, self.plane.store.read(self.system))
+        return [f"{short(deployment.version)} verified: {found.reason}"]
+
+    def _promote(
+        self, deployment: Deployment, measured: Measured, judgements: Sequence[Judgement]
+    ) -> list[str]:
+        if self.hold is None or measured.since.length_seconds < self.hold.total_seconds():
+            return []
+        if any(judgement.verdict is not Verdict.CLEAR for judgement in judgements):
+            return []
+        advance(self.plane, self.system, FULL, "automation")
+        return [f"{short(deployment.version)} was clear at {deployment.split / 100:g} % and takes all traffic"]
+
+
+def judge(spec: SystemFile, measured: Measured) -> tuple[Judgement, ...]:
+    """Ask every trigger of a system about the version under watch."""
+    return tuple(_judgement(trigger, measured) for trigger in _triggers(spec))
+
+
+def _judgement(trigger: Trigger, measured: Measured) -> Judgement:
+    match trigger:
+        case PredictionShift():
+            return trigger.judge(measured.since, measured.for_predictions)
+        case BusinessDrop():
+            return trigger.judge(measured.since, measured.control)
+        case Health():
+            return trigger.judge(measured.health)
+        case _:
+            return trigger.judge(measured.recent)
+
+
+def _triggers(spec: SystemFile) -> list[Trigger]:
+    declared: Sequence[TriggerSpec] = tuple(spec.triggers.values())
+    return [from_spec(trigger, spec.sla) for trigger in declared]

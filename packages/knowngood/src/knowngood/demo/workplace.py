@@ -1,0 +1,95 @@
+"""
+Workplace: the team's own folder in the demo, with its Git repository, its model file and its system file.
+
+What is written here is what a team would have; knowngood only reads it.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+
+from knowngood.demo.stage import SYSTEM
+from knowngood.demo.world.artifacts import golden_requests, write_version
+from knowngood.demo.world.features import source_of
+from knowngood.demo.world.pricing import Pricing
+from knowngood_sdk.errors import PermanentError
+from knowngood_sdk.serving.fingerprint import fingerprint
+
+__all__ = ["SYSTEM_FILE", "Workplace", "change_text"]
+
+SYSTEM_FILE = f"""\
+system: {SYSTEM}
+kind: realtime
+sla: {{latency_p99: 200ms}}
+components:
+  model: {{files: model.joblib, contract: contract.json}}
+  features: {{git: features}}
+  config: {{inline: surge.json}}
+golden: golden.jsonl
+fallback: {{price: 2.0}}
+standby: {{keep: 72h}}
+unproven: {{divergence: 15%, requests: 100}}
+verify: {{requests: 150, within: 60s}}
+# The demo grants rollback in the open; what is not granted only observes.
+triggers:
+  errors: {{over: 5%, do: rollback}}
+  latency: {{over: 5x, do: rollback}}
+  nonsense: {{low: 0, high: 2000, constant: false, do: rollback}}
+  prediction_mean: {{shift: 15%, do: rollback}}
+  conversion: {{drop: 10%, do: rollback}}
+"""
+
+
+class Workplace:
+    """
+    The team's folder.
+
+    Attributes:
+        folder: It.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def begin(self) -> None:
+        """Make the repository and the system file."""
+        (self.folder / "features").mkdir(parents=True)
+        (self.folder / f"{SYSTEM}.yaml").write_text(SYSTEM_FILE, encoding="utf-8")
+        (self.folder / ".gitignore").write_text(".knowngood/\nlogs/\n*.joblib\n*.jsonl\n*.html\n", encoding="utf-8")
+        self._git("init", "--quiet", "--initial-branch=main")
+        self._git("config", "user.name", "demo")
+        self._git("config", "user.email", "demo@localhost")
+        self._git("config", "commit.gpgsign", "false")
+
+    def write(self, pricing: Pricing, features_text: str, hours: pd.DataFrame, message: str) -> None:
+        """Put a version where the team works: features into Git, model and curve as files, the contract beside them."""
+        write_version(self.folder, pricing, features_text, golden_requests(pricing, hours))
+        (self.folder / "features.py").replace(self.folder / "features" / "features.py")
+        contract = {"requires": {"features": fingerprint(self.folder / "features")}}
+        (self.folder / "contract.json").write_text(json.dumps(contract) + "\n", encoding="utf-8")
+        self._git("add", "features", f"{SYSTEM}.yaml", ".gitignore", "surge.json", "contract.json")
+        self._git("commit", "--quiet", "--allow-empty", "-m", message)
+
+    def _git(self, *arguments: str) -> None:
+        done = subprocess.run(  # noqa: S603
+            ["git", *arguments],  # noqa: S607 - the user's own git
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise PermanentError(f"git {arguments[0]} failed: {done.stderr.strip()}", hint="The demo needs git")
+
+
+def change_text(change: str) -> str:
+    """Return the feature code of a change, by its name or from a file of your own."""
+    path = Path(change)
+    if change.endswith(".py"):
+        if not path.is_file():
+            raise PermanentError(f"there is no file {change}", hint="Give the path of a module with features(hours)")
+        return path.read_text(encoding="utf-8")
+    return source_of(change)
