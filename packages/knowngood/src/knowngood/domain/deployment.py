@@ -68,6 +68,7 @@ class Deployment:
     full_at: str | None = None
     state: DeploymentState = DeploymentState.ARMED
     baseline: Mapping[str, VersionCounts] = field(default_factory=dict)
+    anchored_at: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.split <= FULL:

@@ -167,6 +167,7 @@ deployments = Table(
     Column("started_at", Text, nullable=False),
     Column("full_at", Text),
     Column("state", Text, nullable=False),
+    Column("anchored_at", Text, nullable=False),
     Column("baseline", CanonicalJson, nullable=False),
     ForeignKeyConstraint(["system", "generation"], ["generations.system", "generations.number"]),
 )

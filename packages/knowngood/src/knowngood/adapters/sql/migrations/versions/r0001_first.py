@@ -108,6 +108,7 @@ def _create_record() -> None:
         sa.Column("started_at", sa.Text(), nullable=False),
         sa.Column("full_at", sa.Text(), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("anchored_at", sa.Text(), nullable=False),
         sa.Column("baseline", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["system", "generation"],
