@@ -8,16 +8,18 @@ Replica folder: where one agent and its workers keep what they know, and where t
                                 /route.json         what the control plane wants replicas to know
                                 /manifests/<hex>.json
                                 /replicas/<replica>/agent.lock  agent.sock  report.json
-                                                   /state.json  word  journal.jsonl
+                                                   /state.json  word  journal.jsonl  anchor.json
                                                    /workers/<worker>.json  <worker>.lock
                                                    /counts/<worker>.json
 
-Who writes what: the control plane the files of the system; the agent ``state.json`` and ``report.json``; every process
-the word and the journal; each worker the files that carry its name. All is the owner's alone.
+Who writes what: the control plane the files of the system; the agent ``state.json``, ``report.json`` and
+``anchor.json``; every process the word and the journal; each worker the files that carry its name. All is the owner's
+alone.
 """
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -82,6 +84,7 @@ class ReplicaFolder:
         self.word_file = self.path / "word"
         self.journal_file = self.path / "journal.jsonl"
         self.report_file = self.path / "report.json"
+        self.anchor_file = self.path / "anchor.json"
         self.workers = self.path / "workers"
         self.counts = self.path / "counts"
         self.route_file = self.system_folder / "route.json"
@@ -193,8 +196,7 @@ class ReplicaFolder:
 
     def write_state(self, state: ReplicaState) -> None:
         """Make a state durable as the last known good one; raises TransientError and then changes nothing."""
-        value = state_to_json(state)
-        write_whole(self.state_file, canonical_bytes({"format": FORMAT, "check": digest_of(value), "state": value}))
+        write_whole(self.state_file, state_bytes(state))
 
     def recover(self) -> Recovery:
         """
@@ -294,6 +296,18 @@ class ReplicaFolder:
         except KnownGoodError as error:
             return WorkerReport(worker=worker, pid=0, failed={"": str(error)})
         return WorkerReport(worker=worker, pid=0)
+
+
+def state_bytes(state: ReplicaState) -> bytes:
+    """
+    Return the bytes of the state file, in canonical form.
+
+    Raises:
+        InvalidError: No file could hold the state (a lone surrogate in a text, a number beyond ±(2**53 - 1)).
+    """
+    value = canonical_bytes(state_to_json(state))
+    check = DIGEST_PREFIX + hashlib.sha256(value).hexdigest()
+    return b'{"check":"%b","format":%d,"state":%b}' % (check.encode(), FORMAT, value)
 
 
 def hold(path: Path) -> int | None:
