@@ -9,7 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from knowngood.domain.spelling import did_you_mean
+from knowngood.domain.spelling import described, did_you_mean
 from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.canonical import canonical_bytes
 from knowngood_sdk.model.manifest import check_name
@@ -103,8 +103,9 @@ def as_mapping(path: Path, value: Any) -> Mapping[str, Any]:
     """Read a mapping with text keys."""
     where = dotted(path) or "the system file"
     if not isinstance(value, Mapping):
-        what = "empty" if value is None else f"a {type(value).__name__}: {value!r}"
-        raise refused(path, f"{where} must be a mapping of keys to values, not {what}", "Write key: value, or {}")
+        raise refused(
+            path, f"{where} must be a mapping of keys to values, not {described(value)}", "Write key: value, or {}"
+        )
     for key in value:
         if not isinstance(key, str):
             raise refused(path, f"{where} has the key {key!r}, which is not text", f'Put it in quotes: "{key}"')
@@ -115,11 +116,8 @@ def as_text(path: Path, value: Any) -> str:
     """Read a text that is not empty; a number or a truth value is refused, for nobody knows how it was meant."""
     if isinstance(value, str) and value:
         return value
-    if isinstance(value, bool | int | float):
-        kind = "truth value" if isinstance(value, bool) else "number"
-        raise refused(path, f"{dotted(path)} must be text, not the {kind} {value!r}", "Put it in quotes")
-    what = "empty" if value is None or value == "" else f"a {type(value).__name__}"
-    raise refused(path, f"{dotted(path)} must be text, not {what}", "Write one value")
+    remedy = "Put it in quotes" if isinstance(value, bool | int | float) else "Write one value"
+    raise refused(path, f"{dotted(path)} must be text, not {described(value)}", remedy)
 
 
 def as_name(path: Path, value: Any) -> str:
@@ -134,7 +132,7 @@ def as_name(path: Path, value: Any) -> str:
 def as_names(path: Path, value: Any) -> tuple[str, ...]:
     """Read a list of names."""
     if not isinstance(value, list | tuple):
-        raise refused(path, f"{dotted(path)} must be a list of names, not {value!r}", "Write [eta, fraud]")
+        raise refused(path, f"{dotted(path)} must be a list of names, not {described(value)}", "Write [eta, fraud]")
     return tuple(as_name((*path, str(index)), item) for index, item in enumerate(value))
 
 

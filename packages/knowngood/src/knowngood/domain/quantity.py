@@ -8,6 +8,7 @@ import math
 import re
 from datetime import timedelta
 
+from knowngood.domain.spelling import described
 from knowngood_sdk.errors import InvalidError
 
 __all__ = ["count", "duration", "duration_text", "factor", "ratio", "size", "size_text"]
@@ -32,7 +33,7 @@ _BYTES = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
-_AMOUNT = r"(\d{1,12}(?:\.\d{1,6})?) ?"
+_AMOUNT = r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?"
 _DURATION = re.compile(_AMOUNT + f"({'|'.join(_MICROSECONDS)})")
 _SIZE = re.compile(_AMOUNT + f"({'|'.join(_BYTES)})")
 _PERCENT = re.compile(_AMOUNT + "%")
@@ -54,7 +55,7 @@ def duration(value: object, what: str) -> timedelta:
     microseconds = round(float(found[1]) * _MICROSECONDS[found[2]]) if found else 0
     if not microseconds:
         raise InvalidError(
-            f"{what} must be a duration, not {_named(value)}",
+            f"{what} must be a duration, not {described(value)}",
             hint="Write a number above 0 and its unit: 80ms, 30s, 5m, 72h, 3d",
         )
     try:
@@ -87,7 +88,7 @@ def ratio(value: object, what: str) -> float:
     found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
     number = _positive(float(found[1]) / 100 if found else value)
     if number is None:
-        raise InvalidError(f"{what} must be a share above 0, not {_named(value)}", hint="Write a percentage: 5%")
+        raise InvalidError(f"{what} must be a share above 0, not {described(value)}", hint="Write a percentage: 5%")
     return number
 
 
@@ -101,7 +102,7 @@ def factor(value: object, what: str) -> float:
     found = _FACTOR.fullmatch(value) if isinstance(value, str) else None
     number = _positive(float(found[1]) if found else value)
     if number is None:
-        raise InvalidError(f"{what} must be a factor above 0, not {_named(value)}", hint="Write how many times: 5x")
+        raise InvalidError(f"{what} must be a factor above 0, not {described(value)}", hint="Write how many times: 5x")
     return number
 
 
@@ -123,7 +124,7 @@ def size(value: object, what: str) -> int:
     whole = math.floor(float(found[1]) * _BYTES[found[2]]) if found else 0
     if not whole:
         raise InvalidError(
-            f"{what} must be a size, not {_named(value)}", hint="Write a number and its unit: 512MiB, 4GiB"
+            f"{what} must be a size, not {described(value)}", hint="Write a number and its unit: 512MiB, 4GiB"
         )
     return whole
 
@@ -143,7 +144,7 @@ def count(value: object, what: str) -> int:
         InvalidError: It is not one.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidError(f"{what} must be a count, not {_named(value)}", hint="Write a whole number, 1 or more")
+        raise InvalidError(f"{what} must be a count, not {described(value)}", hint="Write a whole number, 1 or more")
     return value
 
 
@@ -151,12 +152,3 @@ def _positive(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) and value > 0 else None
-
-
-def _named(value: object) -> str:
-    """Say what a value is, so that ``5`` and ``"5"`` can be told apart in a message."""
-    if value is None:
-        return "empty"
-    kinds = {str: "the text", bool: "the truth value", int: "the number", float: "the number"}
-    kind = kinds.get(type(value))
-    return f"{kind} {value!r}" if kind else f"a {type(value).__name__}"

@@ -1,9 +1,9 @@
-"""Spelling: which known word somebody may have meant."""
+"""Spelling: how a value that somebody wrote is named in a message, and which known word they may have meant."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["did_you_mean"]
+__all__ = ["described", "did_you_mean"]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -23,3 +23,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     listed = f"Known: {', '.join(words)}"
     close = get_close_matches(word, words, n=1, cutoff=0.5)
     return f"Did you mean {close[0]!r}? {listed}" if close else listed
+
+
+def described(value: object) -> str:
+    """Return what a value is, so that a message tells ``5`` from ``"5"``."""
+    if value is None or value == "":
+        return "empty"
+    if isinstance(value, bool):
+        return f"the truth value {value!r}"
+    if isinstance(value, str):
+        return f"the text {value!r}"
+    if isinstance(value, int | float):
+        return f"the number {value!r}"
+    return "a mapping" if isinstance(value, dict) else f"a {type(value).__name__}"

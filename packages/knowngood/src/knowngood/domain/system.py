@@ -30,7 +30,7 @@ from knowngood.domain.fields import (
     one_of,
     refused,
 )
-from knowngood.domain.spelling import did_you_mean
+from knowngood.domain.spelling import described, did_you_mean
 from knowngood_sdk.errors import InvalidError, NotFoundError
 from knowngood_sdk.model.manifest import Role, Switching
 
@@ -399,13 +399,13 @@ def _share(value: object, what: str) -> float:
 
 def _number(value: object, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidError(f"{what} must be a number, not {value!r}", hint="Write it without quotes")
+        raise InvalidError(f"{what} must be a number, not {described(value)}", hint="Write it without quotes")
     return value
 
 
 def _truth(value: object, what: str) -> float:
     if not isinstance(value, bool | int) or value not in (0, 1):
-        raise InvalidError(f"{what} must be true or false, not {value!r}", hint="Write true or false")
+        raise InvalidError(f"{what} must be true or false, not {described(value)}", hint="Write true or false")
     return float(value)
 
 
@@ -475,7 +475,9 @@ def _verify(path: Path, value: Any) -> Verify:
 
 def _urls(path: Path, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
-        raise refused(path, f"{dotted(path)} must be a list of URLs, not {value!r}", "Write [http://host:port/healthz]")
+        raise refused(
+            path, f"{dotted(path)} must be a list of URLs, not {described(value)}", "Write [http://host:port/healthz]"
+        )
     urls = tuple(as_text((*path, str(index)), item) for index, item in enumerate(value))
     for url in urls:
         if not url.startswith(("http://", "https://")):

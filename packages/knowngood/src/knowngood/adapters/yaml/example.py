@@ -20,7 +20,8 @@ sla: {latency_p99: 80ms}
 #   inline: a YAML or JSON document, up to 64 KiB, kept inside the manifest
 # Paths start at this file's folder. A part that is not named after its role says so: role: model, features, config,
 # infra, data, prompt or state.
-# `shared_by: [other-system]` names who else reads it: taking it back then concerns them too.
+# `shared_by: [other-system]` names who else reads it: taking it back then concerns them too. `contract: model.json`
+# points at what a training script says that it provides and requires.
 components:
   model: {files: model.joblib}
   features: {git: features}
@@ -41,6 +42,12 @@ standby:
 # A combination that was never recorded together (an old model on new features) is used only if its answers to real
 # requests stay this close to the known version's.
 unproven: {divergence: 15%, requests: 100}
+
+# When a version that took all traffic counts as verified, and how long a rollback's check of its metrics may take.
+verify: {requests: 200, within: 60s}
+
+# Where the serving endpoints answer for their health; without any, the health trigger below has nothing to judge.
+# health: ["http://127.0.0.1:8000/health"]
 
 # What is watched, and what may be done without a person: observe (record it; the default), hold (stop the deployment
 # and wait for a person) or rollback. Start by observing; grant more when the record convinces you.
