@@ -181,7 +181,7 @@ def _missing_of_automation(request: Request, rule: Rule) -> tuple[str, ...]:
         return ("a person, for no trigger may go this deep",)
     if request.grant is Grant.ROLLBACK:
         return ()
-    return (f"a person, for its owner granted this trigger to {request.grant}",)
+    return (f"a person, for this trigger was granted no more than to {request.grant}",)
 
 
 def _missing_of_person(request: Request, rule: Rule) -> tuple[str, ...]:

@@ -110,6 +110,7 @@ class Alternative:
         tolerance: Highest divergence that is allowed; None for a proven target.
         n: Real requests behind these figures.
         override: A person's leave that allowed it; None when none did.
+        known_issues: What is known to be wrong with the target, in sentences.
     """
 
     scope: str
@@ -127,6 +128,7 @@ class Alternative:
     tolerance: float | None = None
     n: int = 0
     override: Override | None = None
+    known_issues: tuple[str, ...] = ()
 
     @property
     def level(self) -> Level:
@@ -164,6 +166,7 @@ class Alternative:
             "tolerance": self.tolerance,
             "n": self.n,
             "override": self.override.to_json() if self.override else None,
+            "known_issues": list(self.known_issues),
         }
 
 

@@ -179,6 +179,7 @@ def _whole(situation: Situation, entry: Recorded) -> Alternative:
         reason=reason,
         proven=True,
         grade=standing.grade,
+        known_issues=entry.known_issues,
     )
     return _timed(situation, alternative)
 
@@ -237,6 +238,7 @@ def _part(situation: Situation, scope: str, combination: Manifest) -> Alternativ
         reason="; ".join((*proof.reasons, verdict.reason)),
         proven=False,
         grade=same.standing.grade if same else None,
+        known_issues=same.known_issues if same else (),
         divergence=verdict.divergence,
         bad_divergence=evidence.bad_divergence,
         tolerance=verdict.tolerance,
@@ -374,9 +376,7 @@ def _flags(situation: Situation, chosen: Alternative, stop_first: Alternative | 
         flags.append("how long it takes was never measured")
     elif seconds > SLOW_SECONDS:
         flags.append(f"it takes {seconds / 60:.0f} minutes, more than {SLOW_SECONDS / 60:.0f}")
-    for entry in situation.history:
-        if entry.manifest.content_digest == chosen.target.content_digest:
-            flags += [f"known issue of the target: {issue}" for issue in entry.known_issues]
+    flags += [f"known issue of the target: {issue}" for issue in chosen.known_issues]
     if chosen.override is not None:
         flags.append(f"allowed by {chosen.override.by}, against the evidence: {chosen.override.reason}")
     return tuple(flags)
