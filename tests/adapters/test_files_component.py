@@ -7,8 +7,11 @@ import os
 import re
 import shutil
 import tempfile
+import threading
+from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -16,11 +19,18 @@ import pytest
 
 from knowngood.adapters.files import FilesComponent
 from knowngood.adapters.files.durable import translated
-from knowngood.domain.component import Availability, Depth
+from knowngood.domain.component import Availability, Depth, Lease
 from knowngood.domain.system import ComponentSpec
 from knowngood.ports.component import Component, ComponentFactory
 from knowngood.testing.contracts.component import ComponentContract
-from knowngood_sdk.errors import ComponentError, InvalidError, NotFoundError, PermanentError, TransientError
+from knowngood_sdk.errors import (
+    ComponentError,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    PermanentError,
+    TransientError,
+)
 from knowngood_sdk.model.manifest import Ref, Role
 
 SOON = timedelta(seconds=30)
@@ -386,3 +396,94 @@ def _capture_as_nobody(root: Path, answer: TextIO) -> None:
     except ComponentError as error:
         answer.write(f"{type(error).__name__}: {error}")
         answer.flush()
+
+
+@pytest.mark.requirement("N4")
+def test_a_lease_does_not_pass_to_another_version(tmp_path: Path, work: Path) -> None:
+    lease = Lease(id="cooldown", owner="test", until=datetime(2100, 1, 1, tzinfo=UTC))
+    (work / "model.joblib").write_bytes(b"one")
+    component(tmp_path).pin(component(tmp_path).capture(SOON), lease)
+    (work / "model.joblib").write_bytes(b"two")
+    with pytest.raises(InvalidError, match="lease cooldown stands for"):
+        component(tmp_path).pin(component(tmp_path).capture(SOON), lease)
+
+
+def test_a_lease_whose_record_was_damaged_says_so_and_can_be_ended(tmp_path: Path, work: Path) -> None:
+    lease = Lease(id="cooldown", owner="test", until=datetime(2100, 1, 1, tzinfo=UTC))
+    (work / "model.joblib").write_bytes(b"one")
+    ref = component(tmp_path).capture(SOON)
+    component(tmp_path).pin(ref, lease)
+    next((tmp_path / "folder").rglob("lease.json")).write_text("{")
+    with pytest.raises(PermanentError, match=r"damaged.*Unpin and pin again"):
+        component(tmp_path).pin(ref, lease)
+    component(tmp_path).unpin("cooldown")
+    assert component(tmp_path).pin(ref, lease).lease_id == "cooldown"
+
+
+def test_a_damaged_list_of_files_is_damage(tmp_path: Path, work: Path) -> None:
+    (work / "model.joblib").mkdir()
+    (work / "model.joblib" / "a").write_text("a")
+    ref = component(tmp_path).capture(SOON)
+    listing = next(path for path in objects(tmp_path) if path.read_bytes().startswith(b"{"))
+    original = listing.read_text()
+    listing.chmod(0o600)
+    for content in ("", "[]", '{"format":"knowngood-tree-1","files":{"a":3}}', original.replace('"644"', '"755"')):
+        listing.write_text(content)
+        for depth in Depth:
+            assert component(tmp_path).probe(ref, depth).availability is Availability.DAMAGED
+
+
+def test_of_many_switches_at_once_exactly_one_wins(tmp_path: Path, work: Path) -> None:
+    (work / "model.joblib").write_bytes(b"one")
+    prepared = component(tmp_path).prepare(component(tmp_path).capture(SOON), SOON)
+
+    def switch(number: int) -> str:
+        try:
+            component(tmp_path).switch(prepared, expect="0", key=f"key-{number}")
+        except ConflictError:
+            return "conflict"
+        return "won"
+
+    with ThreadPoolExecutor(16) as pool:
+        outcomes = Counter(pool.map(switch, range(64)))
+    assert outcomes == {"won": 1, "conflict": 63}
+
+
+def test_many_that_prepare_at_once_get_the_same_content_and_leave_no_rest(tmp_path: Path, work: Path) -> None:
+    (work / "model.joblib").mkdir()
+    for number in range(20):
+        (work / "model.joblib" / f"part-{number}").write_bytes(b"x" * 100_000)
+    ref = component(tmp_path).capture(SOON)
+    with ThreadPoolExecutor(8) as pool:
+        prepared = list(pool.map(lambda _: component(tmp_path).prepare(ref, SOON), range(24)))
+    assert len(set(map(str, prepared))) == 1
+    assert [path.name for path in (tmp_path / "folder" / "trees").iterdir()] == [ref.digest.removeprefix("sha256:")]
+
+
+def test_a_file_that_is_still_being_written_is_no_version(tmp_path: Path, work: Path) -> None:
+    (work / "model.joblib").write_bytes(b"x" * 50_000_000)
+    done = threading.Event()
+
+    def keep_writing() -> None:
+        with (work / "model.joblib").open("ab", buffering=0) as file:
+            while not done.wait(0.001):
+                file.write(b"x")
+
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        with pytest.raises(TransientError, match="changed while it was read"):
+            component(tmp_path).capture(SOON)
+    finally:
+        done.set()
+        writer.join()
+    assert objects(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "UPPER"])
+def test_a_hostile_name_never_becomes_part_of_a_path(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidError):
+        component(tmp_path, name=name)
+    spec = ComponentSpec(name="model", role=Role.MODEL, kind="files", target="model.joblib")
+    with pytest.raises(InvalidError):
+        FilesComponent(spec, system=name, root=tmp_path, folder=tmp_path / "folder")

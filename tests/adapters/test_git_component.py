@@ -388,3 +388,44 @@ def test_neither_hooks_nor_the_users_settings_nor_the_callers_environment_reach_
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == git(repository, "rev-parse", "refs/heads/main")
     assert not trap.exists()
+
+
+def test_a_host_without_git_is_told_to_install_it(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = component(tmp_path).capture(SOON)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PermanentError, match=r"no git on this host\. Install git"):
+        component(tmp_path).capture(SOON)
+    assert component(tmp_path).probe(ref, Depth.METADATA).availability is Availability.UNKNOWN, "not gone: not known"
+    assert repository.is_dir()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a repository to somebody else")
+def test_a_repository_that_git_does_not_trust_is_unknown_and_not_gone(tmp_path: Path, repository: Path) -> None:
+    ref = component(tmp_path).capture(SOON)
+    for path in (repository, *repository.rglob("*")):
+        os.chown(path, 65534, 65534)
+    probe = component(tmp_path).probe(ref, Depth.BYTES)
+    assert probe.availability is Availability.UNKNOWN
+    assert "git refuses" in probe.reason
+    for act in (lambda: component(tmp_path).capture(SOON), lambda: component(tmp_path).unpin("cooldown")):
+        with pytest.raises(PermanentError, match="git refuses"):
+            act()
+
+
+def test_a_commit_whose_files_are_partly_lost_is_damaged(tmp_path: Path, repository: Path) -> None:
+    commit(repository, "features/lags.py", "LAGS = [1]")
+    ref = component(tmp_path).capture(SOON)
+    name = git(repository, "rev-parse", "HEAD:features/lags.py")
+    (repository / ".git" / "objects" / name[:2] / name[2:]).unlink()
+    assert component(tmp_path).probe(ref, Depth.BYTES).availability is Availability.DAMAGED
+
+
+def test_a_pin_in_a_repository_that_is_gone_is_refused_and_its_end_is_not(tmp_path: Path, repository: Path) -> None:
+    ref = component(tmp_path).capture(SOON)
+    shutil.rmtree(repository)
+    assert component(tmp_path).probe(ref, Depth.METADATA).availability is Availability.GONE
+    with pytest.raises(PermanentError, match="there is no Git repository"):
+        component(tmp_path).pin(ref, LEASE)
+    component(tmp_path).unpin("cooldown")

@@ -17,6 +17,7 @@ from knowngood.adapters.files.trees import link_or_copy
 from knowngood.domain.component import Lease, check_lease_id
 from knowngood_sdk.errors import InvalidError, PermanentError
 from knowngood_sdk.model.canonical import DIGEST_PREFIX, canonical_bytes, short
+from knowngood_sdk.model.manifest import check_name
 
 __all__ = ["Pins"]
 
@@ -33,7 +34,7 @@ class Pins:
     """
 
     def __init__(self, folder: Path, system: str, component: str, objects: Objects) -> None:
-        self.root = folder / "systems" / system / "pins" / component
+        self.root = folder / "systems" / check_name(system, "system") / "pins" / check_name(component, "component")
         self._objects = objects
 
     def pin(self, digest: str, needed: Collection[str], lease: Lease) -> None:

@@ -24,7 +24,7 @@ from knowngood.adapters.files.trees import Trees
 from knowngood.domain.component import Availability, Prepared, Receipt, Seen
 from knowngood_sdk.errors import ConflictError, InvalidError, PermanentError
 from knowngood_sdk.model.canonical import canonical_bytes, short
-from knowngood_sdk.model.manifest import Ref
+from knowngood_sdk.model.manifest import Ref, check_name
 
 __all__ = ["Pointer"]
 
@@ -62,7 +62,8 @@ class Pointer:
     """
 
     def __init__(self, folder: Path, system: str, component: str, trees: Trees) -> None:
-        self.path = folder / "systems" / system / "pointers" / f"{component}.json"
+        place = folder / "systems" / check_name(system, "system") / "pointers"
+        self.path = place / f"{check_name(component, 'component')}.json"
         self._trees = trees
 
     def current(self) -> Seen:

@@ -37,7 +37,7 @@ from knowngood_sdk.errors import (
     TransientError,
 )
 from knowngood_sdk.model.canonical import DIGEST_PREFIX, short
-from knowngood_sdk.model.manifest import Ref, check_name
+from knowngood_sdk.model.manifest import Ref
 
 __all__ = ["GitComponent"]
 
@@ -66,11 +66,11 @@ class GitComponent:
     )
 
     def __init__(self, spec: ComponentSpec, *, system: str, root: Path, folder: Path) -> None:
-        self.name = check_name(spec.name, "component")
-        self._pins = f"refs/knowngood/{check_name(system, 'system')}/{self.name}"
+        self.name = spec.name
         self._source = root / spec.target
         self._trees = Trees(folder)
-        self._pointer = Pointer(folder, system, spec.name, self._trees)
+        self._pointer = Pointer(folder, system, spec.name, self._trees)  # which refuses names that lead elsewhere
+        self._pins = f"refs/knowngood/{system}/{spec.name}"
 
     def capture(self, deadline: timedelta) -> Ref:
         """Take the folder as the commit that is checked out has it."""
@@ -311,6 +311,8 @@ class GitComponent:
             raise InvalidError(
                 f"component {self.name}: {path} is {what}, which may lead anywhere", hint="Commit the file itself"
             )
+        if not size.isdigit():  # git says BAD where the blob is missing
+            raise GitFailedError(f"the blob of {path} is missing")
         return _Entry(path=path, name=name, size=int(size), executable=bool(int(mode, 8) & 0o100))
 
 
