@@ -45,7 +45,7 @@ from knowngood_sdk.serving.disk import NO_LINK, OWNER_FILE, lock, make_folder, r
 from knowngood_sdk.serving.journal import Journal, Tail
 from knowngood_sdk.serving.shared_word import SharedWord, peek
 
-__all__ = ["Recovery", "ReplicaFolder", "check_format", "hold", "is_held"]
+__all__ = ["Recovery", "ReplicaFolder", "check_format", "hold", "is_held", "state_bytes"]
 
 _HOLD_SECONDS = 0.1
 
