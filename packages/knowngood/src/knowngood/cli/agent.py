@@ -11,11 +11,7 @@ from knowngood.cli.console import directory_option
 @directory_option
 def command(system: str, replica: str, directory: str) -> None:
     """Run the agent of one replica of SYSTEM until it is told to stop."""
-    from pathlib import Path
-
     from knowngood_sdk.agent import run
-    from knowngood_sdk.model.manifest import check_name
+    from knowngood_sdk.serving.folder import ReplicaFolder
 
-    check_name(system, "system")
-    check_name(replica, "replica")
-    run(Path(directory) / "systems" / system / "replicas" / replica)
+    run(ReplicaFolder.of(directory, system, replica))

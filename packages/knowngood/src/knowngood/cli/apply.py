@@ -24,6 +24,10 @@ def command(file: Path, directory: str, output: str) -> None:
     def text() -> list[str]:
         state = "applied" if applied.changed else "unchanged"
         grants = (f"  {name}: {grant}" for name, grant in applied.grants.items())
-        return [f"{mark('good')} {spec.system} {state}", "triggers, and what automation may do when one breaches:", *grants]
+        return [
+            f"{mark('good')} {spec.system} {state}",
+            "triggers, and what automation may do when one breaches:",
+            *grants,
+        ]
 
     answer(document, output, text)

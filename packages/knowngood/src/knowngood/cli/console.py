@@ -16,7 +16,11 @@ __all__ = ["answer", "columns", "directory_option", "fail", "mark", "output_opti
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 output_option = click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How the answer is written."
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How the answer is written.",
 )
 directory_option = click.option(
     "--dir",

@@ -70,7 +70,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
         manifest=manifest,
         actor=who,
         split=basis_points(canary),
-        override=Override(by=who, reason=override, combination=manifest.content_digest, at=plane.now()) if override else None,
+        override=Override(by=who, reason=override, combination=manifest.content_digest, at=plane.now())
+        if override
+        else None,
         deadline=timedelta(seconds=timeout),
     )
     deployed = verb.deploy(plane, order, tell=lambda line: say(f"{mark('waiting')} {line}"))

@@ -11,7 +11,9 @@ from knowngood_sdk.model.manifest import check_name
 
 @click.command(epilog="Example:  kg init pricing")
 @click.argument("system", default="pricing")
-@click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="Where to; SYSTEM.yaml otherwise.")
+@click.option(
+    "--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="Where to; SYSTEM.yaml otherwise."
+)
 @output_option
 def command(system: str, path: Path | None, output: str) -> None:
     """Write a commented system file for a real-time SYSTEM."""
@@ -24,7 +26,9 @@ def command(system: str, path: Path | None, output: str) -> None:
         with target.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError as error:
-        raise ConflictError(f"{target} exists already", hint="Give another name with --file, or edit that one") from error
+        raise ConflictError(
+            f"{target} exists already", hint="Give another name with --file, or edit that one"
+        ) from error
     answer(
         {"system": system, "file": str(target)},
         output,

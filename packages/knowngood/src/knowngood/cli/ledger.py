@@ -44,7 +44,9 @@ def verify(system: str, directory: str, output: str) -> int:
 
     def text() -> list[str]:
         if result.ok:
-            anchors = f"{result.anchors} anchor(s) outside of the store agree" if result.anchors else "no anchor outside"
+            anchors = (
+                f"{result.anchors} anchor(s) outside of the store agree" if result.anchors else "no anchor outside"
+            )
             return [f"{mark('good')} {result.count} entries, whole; {anchors}"]
         return [f"{mark('bad')} {result.problem}"]
 

@@ -120,5 +120,3 @@ def _wait() -> None:
     from threading import Event
 
     Event().wait(1)
-
-

@@ -42,7 +42,8 @@ def apply(plane: Plane, spec: SystemFile, *, root: str, actor: str) -> Applied:
     for declared in spec.triggers.values():
         from_spec(declared, spec.sla)
     plane.components(spec, root)
-    document = {"rules": spec.to_json(), "root": root}
+    rules = spec.to_json()
+    document = {"rules": rules, "root": root}
     grants = {name: declared.grant.value for name, declared in spec.triggers.items()}
     try:
         before = plane.store.system_spec(spec.system)
@@ -51,7 +52,7 @@ def apply(plane: Plane, spec: SystemFile, *, root: str, actor: str) -> Applied:
     if before != document:
         with plane.store.change(spec.system) as change:
             change.save_system(document)
-            change.append("applied", actor, plane.now(), {"rules": document["rules"], "grants": grants})
+            change.append("applied", actor, plane.now(), {"rules": rules, "grants": grants})
         publish(plane, spec.system, plane.store.read(spec.system))
-    plane.traffic.publish_rules(spec.system, document["rules"])
+    plane.traffic.publish_rules(spec.system, rules)
     return Applied(changed=before != document, grants=grants)

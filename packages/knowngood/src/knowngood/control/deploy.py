@@ -18,7 +18,7 @@ from knowngood.control.release import stage
 from knowngood.control.telemetry import merged_counts
 from knowngood.domain import fleet
 from knowngood.domain.compatibility import Override
-from knowngood.domain.deployment import Deployment, DeploymentState
+from knowngood.domain.deployment import Deployment, DeploymentState, Strategy
 from knowngood.domain.evidence import Grade
 from knowngood.domain.fleet import FleetState
 from knowngood_sdk.errors import ConflictError, KnownGoodError, NotReadyError
@@ -86,7 +86,9 @@ def deploy(plane: Plane, order: Order, tell: Callable[[str], None] = lambda _: N
     require_proven(plane, order.manifest, order.override)
     with plane.store.change(system) as change:
         change.record_manifest(order.manifest, plane.now())
-        change.append("manifest-recorded", order.actor, plane.now(), {"version": version, "manifest": order.manifest.digest})
+        change.append(
+            "manifest-recorded", order.actor, plane.now(), {"version": version, "manifest": order.manifest.digest}
+        )
     reach(FaultPoint.DEPLOY_RECORDED)
     check_previous(plane.components(spec), spec, state, served)
     armed = _arm(plane, order, state, served, tell)
@@ -101,9 +103,7 @@ def deploy(plane: Plane, order: Order, tell: Callable[[str], None] = lambda _: N
     return Deployed(deployment=deployment, armed=armed)
 
 
-def _arm(
-    plane: Plane, order: Order, state: FleetState, served: Manifest | None, tell: Callable[[str], None]
-) -> Armed:
+def _arm(plane: Plane, order: Order, state: FleetState, served: Manifest | None, tell: Callable[[str], None]) -> Armed:
     """Load the candidate everywhere beside what serves, and put the combinations that are not proven into shadow."""
     version = order.manifest.content_digest
     system = order.manifest.system
@@ -124,7 +124,11 @@ def _arm(
             change.append("deployment-blocked", order.actor, plane.now(), {"version": version, "why": str(error)})
         raise
     with plane.store.change(system) as change:
-        figures = {"load_seconds": armed.load_seconds, "flip_seconds": armed.flip_seconds, "replicas": list(armed.replicas)}
+        figures = {
+            "load_seconds": armed.load_seconds,
+            "flip_seconds": armed.flip_seconds,
+            "replicas": list(armed.replicas),
+        }
         change.add_evidence(version, Grade.ARMED, plane.now(), figures)
         change.append("armed", order.actor, plane.now(), {"version": version, **figures})
     reach(FaultPoint.DEPLOY_ARMED)
@@ -151,6 +155,7 @@ def _mint(plane: Plane, order: Order, read: FleetState, armed: Armed) -> Deploym
             generation=minted.row.generation,
             version=version,
             manifest=order.manifest.digest,
+            strategy=Strategy.FULL if order.split == FULL else Strategy.CANARY,
             split=order.split,
             actor=order.actor,
             started_at=plane.now(),
@@ -208,7 +213,9 @@ def advance(plane: Plane, system: str, split: int, actor: str) -> Deployment:
             anchored_at=now,
         )
         change.save_deployment(deployment)
-        change.append("advanced", actor, now, {"version": candidate, "split": split, "generation": after.row.generation})
+        change.append(
+            "advanced", actor, now, {"version": candidate, "split": split, "generation": after.row.generation}
+        )
     spread(plane, publish(plane, system, after))
     return deployment
 
@@ -225,7 +232,9 @@ def abandon(plane: Plane, system: str, actor: str) -> Deployment:
         change.save(after)
         deployment = replace(change.deployment(after.row.generation), state=DeploymentState.ABANDONED)
         change.save_deployment(deployment)
-        change.append("abandoned", actor, plane.now(), {"version": deployment.version, "generation": after.row.generation})
+        change.append(
+            "abandoned", actor, plane.now(), {"version": deployment.version, "generation": after.row.generation}
+        )
     spread(plane, publish(plane, system, after, prepare=(), shadow=(None,)))
     return deployment
 

@@ -131,7 +131,11 @@ def _open_sagas(
     sagas = []
     for episode in episodes:
         state = change.state
-        trips = [t for uid, t in state.facts.trips.items() if t.version == episode.version and uid not in state.facts.released]
+        trips = [
+            t
+            for uid, t in state.facts.trips.items()
+            if t.version == episode.version and uid not in state.facts.released
+        ]
         first = min(trips, key=lambda t: t.at)
         saga = Saga(
             id=episode.saga(system),
@@ -144,7 +148,13 @@ def _open_sagas(
             timeline={"level": levels[episode.version]} if levels.get(episode.version) else {},
         )
         change.save_saga(saga)
-        body = {"saga": saga.id, "left": episode.version, "target": state.served, "why": first.why, "source": first.source}
+        body = {
+            "saga": saga.id,
+            "left": episode.version,
+            "target": state.served,
+            "why": first.why,
+            "source": first.source,
+        }
         change.append("rollback-started", actor, now, body)
         sagas.append(saga)
     return tuple(sagas)

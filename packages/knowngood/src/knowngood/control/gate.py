@@ -133,5 +133,7 @@ def _try_routing(plane: Plane, document: RouteDocument) -> float:
     silent = {name: answer.reason for name, answer in answers.items() if isinstance(answer, Unreachable)}
     if silent:
         who = "; ".join(f"{name}: {reason}" for name, reason in sorted(silent.items()))
-        raise NotReadyError(f"the routing of these replicas cannot be switched: {who}", hint="Start their agents: kg agent")
+        raise NotReadyError(
+            f"the routing of these replicas cannot be switched: {who}", hint="Start their agents: kg agent"
+        )
     return plane.clock.monotonic() - started

@@ -76,9 +76,7 @@ class Measured:
         return self.shadow or self.control
 
 
-def measure(
-    recent: Recent, deployment: Deployment, state: FleetState, *, version: str, known: str | None
-) -> Measured:
+def measure(recent: Recent, deployment: Deployment, state: FleetState, *, version: str, known: str | None) -> Measured:
     """
     Gather what triggers judge about one version.
 

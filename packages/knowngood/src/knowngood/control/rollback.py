@@ -15,6 +15,7 @@ from knowngood.control.flip import Flip, flip, record_trip
 from knowngood.control.plane import Plane
 from knowngood.control.saga_steps import STEPS, Waiting
 from knowngood.domain.saga import Saga, SagaState, StepName, StepOutcome
+from knowngood.domain.window import Verdict
 from knowngood_sdk.errors import ConflictError, NotFoundError, PermanentError, TransientError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import Trip
@@ -28,9 +29,7 @@ _POLL = timedelta(milliseconds=100)
 def trip_of(plane: Plane, system: str, version: str, *, source: str, why: str) -> Trip:
     """Return a new act of leaving a version."""
     generation = plane.store.read(system).row.generation
-    return Trip(
-        uid=uuid4().hex, version=version, generation=generation, source=source, at=plane.now(), why=why
-    )
+    return Trip(uid=uuid4().hex, version=version, generation=generation, source=source, at=plane.now(), why=why)
 
 
 def leave(plane: Plane, system: str, trip: Trip, actor: str) -> tuple[Flip, tuple[Saga, ...]]:
@@ -72,7 +71,7 @@ def step_forward(plane: Plane, saga: Saga) -> Saga:
         except ConflictError:
             saga = _reread(plane, saga)
         if name is StepName.VERIFY and result.outcome is StepOutcome.FAILED:
-            _leave_what_failed(plane, saga, str(result.details.get("reason", "")))
+            _leave_what_failed(plane, saga, result.details)
     return saga
 
 
@@ -86,12 +85,21 @@ def follow(plane: Plane, saga: Saga, deadline: timedelta) -> Saga:
         plane.clock.pause(_POLL)
 
 
-def _leave_what_failed(plane: Plane, saga: Saga, why: str) -> None:
-    """Trip the version now served, by name, when its metrics are breached and something stands behind it (rule 21)."""
+def _leave_what_failed(plane: Plane, saga: Saga, details: Mapping[str, Any]) -> None:
+    """
+    Trip the version now served, by name, when it breaks a fixed limit and something stands behind it (rule 21).
+
+    A metric that is only worse than at an earlier time is no ground to leave a version that was known good: season and
+    market move too. That is for a person, who sees a rollback whose verification failed.
+    """
+    broken = [
+        judgement["trigger"]
+        for judgement in details.get("judgements", ())
+        if judgement["verdict"] == Verdict.BREACHED and judgement["against"] is None
+    ]
     state = plane.store.read(saga.system)
-    breached = "breached" in why
-    if breached and saga.target is not None and state.served == saga.target and state.way_back is not None:
-        reason = f"verification after leaving {short(saga.version)} failed: {why}"
+    if broken and saga.target is not None and state.served == saga.target:
+        reason = f"verification after leaving {short(saga.version)} failed: {', '.join(broken)} breached"
         leave(plane, saga.system, trip_of(plane, saga.system, saga.target, source="verification", why=reason), saga.id)
 
 

@@ -192,5 +192,3 @@ def _serves(replica: Replica, version: str) -> bool:
 
 def _age(plane: Plane, at: str) -> timedelta:
     return plane.clock.now() - datetime.fromisoformat(at)
-
-

@@ -52,9 +52,7 @@ def situation_of(
     history = tuple(
         Recorded(
             manifest=manifest,
-            standing=standing_of(
-                manifest.content_digest, evidence, state.facts, now=now, cool_down=spec.standby.keep
-            ),
+            standing=standing_of(manifest.content_digest, evidence, state.facts, now=now, cool_down=spec.standby.keep),
         )
         for manifest in reversed(plane.store.manifests(system))
     )

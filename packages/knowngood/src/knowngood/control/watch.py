@@ -19,7 +19,7 @@ from knowngood.control.publish import publish
 from knowngood.control.reconcile import reconcile
 from knowngood.control.rollback import leave, run_open
 from knowngood.control.telemetry import merged_counts
-from knowngood.domain.decision import Decision, Outcome
+from knowngood.domain.decision import Decision
 from knowngood.domain.deployment import Deployment, DeploymentState
 from knowngood.domain.evidence import Grade
 from knowngood.domain.fleet import FleetState
@@ -27,8 +27,7 @@ from knowngood.domain.plan import Plan
 from knowngood.domain.saga import Saga
 from knowngood.domain.system import SystemFile, TriggerSpec
 from knowngood.domain.trigger import BusinessDrop, Health, PredictionShift, Trigger, from_spec
-from knowngood.domain.verification import Outcome as VerificationOutcome
-from knowngood.domain.verification import verify
+from knowngood.domain.verification import Outcome, verify
 from knowngood.domain.window import HealthCheck, Judgement, Verdict
 from knowngood_sdk.errors import KnownGoodError, NotFoundError
 from knowngood_sdk.model.canonical import short
@@ -93,8 +92,9 @@ class Watcher:
         notes += self._news(judgements)
         decision = None
         if any(judgement.verdict is Verdict.BREACHED for judgement in judgements):
-            decision, plan = decide_on(self.plane, spec, state, deployment, judgements)
+            decision, plan = decide_on(self.plane, spec, deployment, judgements)
             notes += self._act(deployment, decision, plan)
+            sagas = run_open(self.plane, self.system)
         else:
             notes += self._settle(spec, state, deployment, measured, judgements)
         return Tick(judgements=judgements, decision=decision, sagas=sagas, notes=tuple(notes))
@@ -170,10 +170,8 @@ class Watcher:
             return self._promote(deployment, measured, judgements)
         if deployment.state is not DeploymentState.FULL or state.row.split < FULL:
             return []
-        found = verify(
-            measured.since, measured.control, _triggers(spec), spec.verify, shadow=measured.shadow
-        )
-        if found.outcome is not VerificationOutcome.VERIFIED:
+        found = verify(measured.since, measured.control, _triggers(spec), spec.verify, shadow=measured.shadow)
+        if found.outcome is not Outcome.VERIFIED:
             return []
         now = self.plane.now()
         with self.plane.store.change(self.system) as change:
@@ -186,9 +184,7 @@ class Watcher:
         publish(self.plane, self.system, self.plane.store.read(self.system))
         return [f"{short(deployment.version)} verified: {found.reason}"]
 
-    def _promote(
-        self, deployment: Deployment, measured: Measured, judgements: Sequence[Judgement]
-    ) -> list[str]:
+    def _promote(self, deployment: Deployment, measured: Measured, judgements: Sequence[Judgement]) -> list[str]:
         if self.hold is None or measured.since.length_seconds < self.hold.total_seconds():
             return []
         if any(judgement.verdict is not Verdict.CLEAR for judgement in judgements):

@@ -134,7 +134,8 @@ def decide(judgements: Sequence[Judgement], circumstances: Circumstances) -> Dec
         judgements: What each trigger says of the version under judgement.
         circumstances: The way back, the intent and the grants.
     """
-    findings = [_finding(item, circumstances) for item in judgements if item.verdict is Verdict.BREACHED]
+    same_outputs = any(_shows_same_outputs(item) for item in judgements)
+    findings = [_finding(item, circumstances, same_outputs) for item in judgements if item.verdict is Verdict.BREACHED]
     for outcome in (Outcome.ROLL_BACK, Outcome.INVESTIGATE):
         weighed = [finding for finding in findings if finding.outcome is outcome]
         if weighed:
@@ -147,7 +148,7 @@ def decide(judgements: Sequence[Judgement], circumstances: Circumstances) -> Dec
 _ORDER = (Grant.ROLLBACK, Grant.HOLD, Grant.OBSERVE)
 
 
-def _finding(judgement: Judgement, circumstances: Circumstances) -> _Finding:
+def _finding(judgement: Judgement, circumstances: Circumstances, same_outputs: bool) -> _Finding:  # noqa: FBT001
     """Say what a breach amounts to, before the way back is looked at."""
     name, reason = judgement.trigger, f"{judgement.trigger}: {judgement.reason}"
     declared = _declared(judgement, circumstances.intent)
@@ -165,6 +166,13 @@ def _finding(judgement: Judgement, circumstances: Circumstances) -> _Finding:
     if any(item.trigger == name and item.verdict is Verdict.BREACHED for item in circumstances.control):
         return _Finding(
             judgement, Outcome.INVESTIGATE, f"{reason}; the known version does the same", "the known version recovering"
+        )
+    if judgement.against is Against.EARLIER and same_outputs:
+        return _Finding(
+            judgement,
+            Outcome.INVESTIGATE,
+            f"{reason}; on the same requests its outputs are those of the known version, so something else may have moved",
+            "a comparison at the same time (a canary), or outputs that differ on the same requests",
         )
     if judgement.against is Against.EARLIER and not _exceeds(judgement, FAST):
         return _Finding(
@@ -262,6 +270,11 @@ def _without_breach(
 def _first_step(plan: Plan) -> Alternative | None:
     """Return what would be done first: what stops the harm, where the plan itself goes too deep for that."""
     return plan.stop_first or plan.chosen
+
+
+def _shows_same_outputs(judgement: Judgement) -> bool:
+    """Whether a comparison on the same requests found the outputs within their limit of the known version's."""
+    return judgement.against is Against.SAME_REQUESTS and judgement.verdict is Verdict.CLEAR
 
 
 def _grant(circumstances: Circumstances, judgement: Judgement) -> Grant:

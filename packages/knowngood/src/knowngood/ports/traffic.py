@@ -8,7 +8,7 @@ that makes it sooner, and an acknowledgement is what a replica has made durable,
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from knowngood_sdk.model.route import Trip
 from knowngood_sdk.model.wire import ReleaseDocument, ReplicaReport, RouteDocument
@@ -88,6 +88,10 @@ class Traffic(Protocol):
 
     def publish_release(self, release: ReleaseDocument) -> None:
         """Give workers what they need to load a version, durably; to be done before a route document names it."""
+        ...
+
+    def publish_rules(self, system: str, rules: Mapping[str, Any]) -> None:
+        """Give workers the system's rules (a system file as JSON), durably: their own limits follow from them."""
         ...
 
     def push(

@@ -8,6 +8,7 @@ them by name: ``cut_off``, ``kill_agent``, ``set_ready``.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from knowngood.ports.telemetry import HealthSample
 from knowngood.ports.traffic import Answers, Replica, Unreachable
@@ -89,6 +90,7 @@ class MemoryTraffic:
     def __init__(self, clock: MemoryClock | None = None) -> None:
         self.clock = clock or MemoryClock()
         self.releases: dict[tuple[str, str], ReleaseDocument] = {}
+        self.rules: dict[str, dict[str, Any]] = {}
         self._published: dict[str, RouteDocument] = {}
         self._fleets: dict[str, dict[str, _Simulated]] = {}
 
@@ -156,6 +158,10 @@ class MemoryTraffic:
     def publish_release(self, release: ReleaseDocument) -> None:
         """See the port."""
         self.releases[release.manifest.system, release.manifest.content_digest] = release
+
+    def publish_rules(self, system: str, rules: Mapping[str, Any]) -> None:
+        """Keep the rules; nobody here has limits of its own."""
+        self.rules[system] = dict(rules)
 
     def push(
         self, document: RouteDocument, deadline: timedelta, *, on_acknowledged: Callable[[str], None] | None = None

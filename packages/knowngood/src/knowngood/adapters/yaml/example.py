@@ -61,6 +61,6 @@ triggers:
 """
 
 
-def write_commented_example() -> str:
-    """Return the text of a commented system file for a real-time system."""
-    return _EXAMPLE
+def write_commented_example(system: str = "pricing") -> str:
+    """Return the text of a commented system file for a real-time system of some name."""
+    return _EXAMPLE.replace("system: pricing", f"system: {system}").replace("system.yaml", f"{system}.yaml")

@@ -1,0 +1,53 @@
+"""``kg plan``: how the system would be rolled back now."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from knowngood.cli.console import answer, directory_option, mark, output_option
+from knowngood.cli.exit_code import ExitCode
+
+if TYPE_CHECKING:
+    from knowngood.domain.plan import Plan
+
+
+@click.command(epilog="Example:  kg plan pricing --suspect features")
+@click.argument("system")
+@click.option("--suspect", metavar="COMPONENT", help="Component that is believed to be at fault.")
+@click.option("--level", type=click.IntRange(1, 4), help="Level to ask for; what it really is follows from the plan.")
+@directory_option
+@output_option
+def command(system: str, suspect: str | None, level: int | None, directory: str, output: str) -> int:
+    """Show how SYSTEM would be rolled back now: steps, level, risks, and every alternative with the reason."""
+    from knowngood.app import open_plane
+    from knowngood.control.situation import situation_of
+    from knowngood.domain.level import Level
+    from knowngood.domain.planner import plan
+
+    asked = Level(level) if level else None
+    made = plan(situation_of(open_plane(directory), system, suspected=suspect, asked=asked, probe=True))
+    answer({"system": system, **made.to_json()}, output, lambda: lines_of(made))
+    return ExitCode.NOT_READY if made.unsafe else ExitCode.DONE
+
+
+def lines_of(made: "Plan") -> Iterator[str]:
+    """Return a plan for a person."""
+    chosen = made.chosen
+    if chosen is None:
+        yield f"{mark('bad')} {made}"
+        yield from (f"  a person could: {option}" for option in made.options)
+    else:
+        takes = "unknown" if chosen.estimate_seconds is None else f"{chosen.estimate_seconds * 1000:.1f} ms"
+        yield f"{mark('good')} {made}"
+        yield f"  takes {takes}; changes {', '.join(chosen.changes.components)}; evidence: {chosen.grade or 'measured'}"
+        stages: dict[int, list[str]] = {}
+        for step in chosen.steps:
+            stages.setdefault(step.stage, []).append(f"{step.verb} {step.component}".strip())
+        yield from (f"  {number}. {', '.join(steps)}" for number, steps in stages.items())
+    yield from (f"  risk: {risk}" for risk in made.risks)
+    yield from (f"  {mark('warning')} {flag}" for flag in made.flags)
+    for other in made.alternatives:
+        if other is not chosen:
+            sign = mark("warning" if other.allowed else "bad")
+            yield f"  {sign} level {other.level} ({other.scope}) {other.choice}: {other.reason}"

@@ -1,0 +1,159 @@
+"""``kg rollback``: put the whole system back."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from knowngood.cli.console import answer, directory_option, mark, output_option, say
+from knowngood.cli.exit_code import ExitCode
+
+if TYPE_CHECKING:
+    from knowngood.domain.saga import Saga
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kg rollback pricing --why "prices 40 % too high"
+  kg rollback pricing --to 3f1c9a0b7d2e
+  kg rollback pricing --break-glass --why "store is down"
+"""
+)
+@click.argument("system")
+@click.option("--why", default="a person asked for it", show_default=True, help="The reason; goes on record.")
+@click.option("--to", "target", metavar="VERSION", help="Go back to this version; the plan's choice otherwise.")
+@click.option(
+    "--level", type=click.IntRange(1, 4), help="Level to ask for: 1 restores the model alone, if that is safe."
+)
+@click.option("--suspect", metavar="COMPONENT", help="Component that is believed to be at fault.")
+@click.option("--override", metavar="REASON", help="Use an unproven combination, on record under your name.")
+@click.option("--break-glass", is_flag=True, help="Tell the replicas' agents alone: no store, no control plane.")
+@click.option("--this-host", metavar="REPLICA", help="With --break-glass: only this replica leaves.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until the metrics are back at their baseline.")
+@click.option("--timeout", default=180, show_default=True, help="Seconds to wait.")
+@directory_option
+@output_option
+def command(  # noqa: PLR0913 - one parameter for each option
+    *,
+    system: str,
+    why: str,
+    target: str | None,
+    level: int | None,
+    suspect: str | None,
+    override: str | None,
+    break_glass: bool,
+    this_host: str | None,
+    no_wait: bool,
+    timeout: int,
+    directory: str,
+    output: str,
+) -> int:
+    """
+    Leave what SYSTEM serves now, at once and everywhere, and wait until what serves instead is verified.
+
+    Ctrl-C stops the waiting, never the rollback: kg watch, or this command again, goes on with it.
+    """
+    if break_glass:
+        return _break_glass(system, why, this_host, directory, output)
+    from datetime import timedelta
+
+    from knowngood.app import actor, open_plane
+    from knowngood.control.roll_back import Wish, roll_back
+    from knowngood.control.rollback import follow
+    from knowngood.domain.level import Level
+
+    plane = open_plane(directory)
+    wish = Wish(
+        actor=actor(),
+        why=why,
+        target=target,
+        level=Level(level) if level else None,
+        suspected=suspect,
+        override=override,
+    )
+    done = roll_back(plane, system, wish, tell=lambda line: say(f"{mark('waiting')} {line}"))
+    say(f"{mark('good')} {done.flip.summary}")
+    saga = done.saga
+    if not no_wait:
+        say(f"{mark('waiting')} verifying; Ctrl-C leaves the rollback in place")
+        saga = follow(plane, saga, timedelta(seconds=timeout))
+    code = _code(saga, waited=not no_wait)
+    document = {**saga.to_json(), "plan": done.plan.to_json(), "flip_seconds": done.flip.seconds}
+    document["acknowledged"] = sorted(done.flip.acknowledged)
+    document["unreachable"] = dict(done.flip.unreachable)
+    answer(document, output, lambda: _lines(saga, code))
+    return code
+
+
+def _code(saga: "Saga", *, waited: bool) -> ExitCode:
+    from knowngood.domain.saga import SagaState, StepName, StepOutcome
+
+    if saga.state is SagaState.STUCK:
+        return ExitCode.PARTIAL
+    failed = {step.name for step in saga.steps if step.outcome is StepOutcome.FAILED}
+    if StepName.VERIFY in failed:
+        return ExitCode.NOT_VERIFIED
+    if StepName.FAN_OUT in failed:
+        return ExitCode.PARTIAL
+    if saga.state is SagaState.RUNNING:
+        return ExitCode.TIMED_OUT if waited else ExitCode.WAITING
+    return ExitCode.DONE
+
+
+def _lines(saga: "Saga", code: ExitCode) -> Iterator[str]:
+    from knowngood_sdk.model.canonical import short
+
+    serves = short(saga.target) if saga.target else "the static fallback"
+    endings = {
+        ExitCode.DONE: (mark("good"), "verified"),
+        ExitCode.WAITING: (mark("waiting"), "not yet verified"),
+        ExitCode.NOT_VERIFIED: (mark("bad"), "not verified: its metrics are not back at their baseline"),
+        ExitCode.PARTIAL: (mark("bad"), saga.needs or "not every replica could be reached"),
+        ExitCode.TIMED_OUT: (mark("waiting"), "still being verified; kg watch goes on, or call this again"),
+    }
+    sign, ending = endings[code]
+    yield f"{sign} left {short(saga.version)}; {serves} serves, {ending}"
+    for step in saga.steps:
+        yield f"  {step.at}  {step.name}: {step.outcome}"
+
+
+def _break_glass(system: str, why: str, this_host: str | None, directory: str, output: str) -> int:
+    """Tell the agents alone: what this needs is a published route and a socket."""
+    from datetime import UTC, datetime, timedelta
+    from pathlib import Path
+    from uuid import uuid4
+
+    from knowngood.adapters.folder import FolderTraffic
+    from knowngood.ports.traffic import Unreachable
+    from knowngood_sdk.errors import NotFoundError
+    from knowngood_sdk.model.route import Trip, served_position
+
+    traffic = FolderTraffic(Path(directory).resolve())
+    document = traffic.published(system)
+    generation = document.generations.get(document.route.generation) if document else None
+    if document is None or generation is None:
+        raise NotFoundError(f"nothing is published for {system}", hint="Look: kg status")
+    position = 0 if document.route.step == 0 else served_position(document.route.step, document.route.split)
+    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    trip = Trip(
+        uid=uuid4().hex,
+        version=generation.chain[position],
+        generation=generation.number,
+        source="break-glass",
+        at=at,
+        why=why,
+    )
+    answers = traffic.leave(system, trip, timedelta(seconds=2), replica=this_host)
+    silent = {name: reply.reason for name, reply in answers.items() if isinstance(reply, Unreachable)}
+    left = sorted(set(answers) - set(silent))
+    report: dict[str, Any] = {"system": system, "version": trip.version, "left": left, "unreachable": silent}
+    answer(
+        report,
+        output,
+        lambda: [
+            f"{mark('good' if left else 'bad')} {len(left)}/{len(answers)} left {trip.version[7:19]}",
+            *(f"  {mark('bad')} {name}: {reason}" for name, reason in silent.items()),
+        ],
+    )
+    return ExitCode.PARTIAL if silent or not left else ExitCode.DONE

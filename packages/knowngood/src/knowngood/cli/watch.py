@@ -1,0 +1,50 @@
+"""``kg watch``: the control loop."""
+
+import click
+
+from knowngood.cli.console import directory_option, output_option, say
+
+
+@click.command(epilog="Example:  kg watch pricing --every 1 --hold 300")
+@click.argument("system")
+@click.option("--every", default=1.0, show_default=True, help="Seconds between two looks.")
+@click.option(
+    "--hold", type=float, help="Seconds after which a clear canary takes all traffic; a person decides otherwise."
+)
+@click.option("--ticks", type=int, help="Stop after so many looks.")
+@directory_option
+@output_option
+def command(*, system: str, every: float, hold: float | None, ticks: int | None, directory: str, output: str) -> None:
+    """
+    Watch SYSTEM: judge, decide, roll back where that was granted, verify.
+
+    It may be killed at any moment and started again: what matters is on record or can be measured again.
+    """
+    import itertools
+    import json
+    import logging
+    from datetime import timedelta
+
+    from knowngood.app import open_plane
+    from knowngood.control.watch import Watcher
+    from knowngood_sdk.errors import ConflictError, TransientError
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    plane = open_plane(directory)
+    plane.system_file(system)
+    watcher = Watcher(plane, system, hold=timedelta(seconds=hold) if hold is not None else None)
+    say(f"watching {system} every {every:g} s; Ctrl-C stops it")
+    for count in itertools.count(1):
+        try:
+            tick = watcher.tick()
+        except (ConflictError, TransientError) as error:
+            # Somebody else moved first, or a store is locked: the next look starts from what is true then.
+            say(f"{plane.now()} {error}")
+        else:
+            for note in tick.notes:
+                click.echo(
+                    json.dumps({"at": plane.now(), "note": note}) if output == "json" else f"{plane.now()} {note}"
+                )
+        if count == ticks:
+            return
+        plane.clock.pause(timedelta(seconds=every))

@@ -1,0 +1,116 @@
+"""
+Roll back: what a person's word becomes.
+
+Where the target stands armed behind what is left, the flip is all it takes. Where it does not, the target is deployed
+first, as everything that comes into service is, and what is left is tripped then.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from knowngood.control.deploy import Order, deploy
+from knowngood.control.flip import Flip
+from knowngood.control.lookup import version_named
+from knowngood.control.plane import Plane
+from knowngood.control.rollback import leave, trip_of
+from knowngood.control.situation import situation_of
+from knowngood.domain.authority import ON_CALL, Request, authorize
+from knowngood.domain.compatibility import Override
+from knowngood.domain.level import Level
+from knowngood.domain.plan import Plan
+from knowngood.domain.planner import plan
+from knowngood.domain.saga import Saga
+from knowngood_sdk.errors import ConflictError, NotAuthorizedError, NotReadyError
+from knowngood_sdk.model.canonical import short
+from knowngood_sdk.model.manifest import Manifest
+
+__all__ = ["Rolled", "Wish", "roll_back"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """
+    What a person asks for.
+
+    Attributes:
+        actor: Who.
+        why: The reason, in their words.
+        target: Version to go back to; None leaves it to the plan.
+        level: Level that they ask for; what it really is follows from the plan.
+        suspected: Component that they believe to be at fault.
+        override: Why an unproven combination may be used all the same; None when it may not.
+    """
+
+    actor: str
+    why: str
+    target: str | None = None
+    level: Level | None = None
+    suspected: str | None = None
+    override: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rolled:
+    """What was done: the plan, the flip as it was acknowledged, and the rollback that it started."""
+
+    plan: Plan
+    flip: Flip
+    saga: Saga
+
+
+def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None] = lambda _: None) -> Rolled:
+    """
+    Leave what is served now.
+
+    Raises:
+        NotReadyError: There is no safe target; the message says what a person could do.
+        NotAuthorizedError: The level takes an authority that is missing.
+        ConflictError: What was to be left is left already.
+    """
+    situation = situation_of(plane, system, suspected=wish.suspected, asked=wish.level)
+    made = plan(situation)
+    if wish.override and made.unsafe:
+        refused = [item for item in made.alternatives if not item.proven]
+        overrides = {
+            item.target.content_digest: Override(
+                by=wish.actor, reason=wish.override, combination=item.target.content_digest, at=plane.now()
+            )
+            for item in refused
+        }
+        made = plan(situation_of(plane, system, suspected=wish.suspected, asked=wish.level, overrides=overrides))
+    target = version_named(plane, system, wish.target) if wish.target else _target(made)
+    _authorize(made, wish, target)
+    state = plane.store.read(system)
+    leaving = situation.live.content_digest
+    if state.way_back != target.content_digest:
+        tell(f"{target.label} does not stand behind {short(leaving)}: it is deployed first")
+        override = made.chosen.override if made.chosen else None
+        deploy(plane, Order(manifest=target, actor=wish.actor, override=override), tell=tell)
+    trip = trip_of(plane, system, leaving, source="person", why=wish.why)
+    plane.outbox.put(system, trip.uid, {"outcome": "roll back", "reasons": [wish.why], "plan": made.to_json()})
+    flip, sagas = leave(plane, system, trip, wish.actor)
+    ours = [saga for saga in sagas if saga.version == leaving]
+    if not ours:
+        raise ConflictError(f"version {short(leaving)} was left already", hint="Look: kg status, kg history")
+    return Rolled(plan=made, flip=flip, saga=ours[0])
+
+
+def _target(made: Plan) -> Manifest:
+    if made.chosen is None:
+        raise NotReadyError(f"{made}", hint="A person could: " + "; ".join(made.options))
+    return made.chosen.target
+
+
+def _authorize(made: Plan, wish: Wish, target: Manifest) -> None:
+    """Ask the policy; the user of this host acts as on-call engineer until identities come with the server."""
+    request = Request(
+        level=made.level or Level.SYSTEM,
+        target=target.content_digest,
+        actor=wish.actor,
+        roles=frozenset({ON_CALL}),
+        consumers=made.consumers,
+        named=made.consumers,
+    )
+    permission = authorize(request)
+    if not permission.allowed:
+        raise NotAuthorizedError(permission.reason, hint="It takes " + "; ".join(permission.missing))
