@@ -1,1 +1,5 @@
 """The side of the data plane that talks: one process for each replica folder, beside its workers."""
+
+from knowngood_sdk.agent.agent import leave_without_agent, run
+
+__all__ = ["leave_without_agent", "run"]

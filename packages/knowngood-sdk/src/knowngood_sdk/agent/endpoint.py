@@ -28,7 +28,7 @@ MAX_CONNECTIONS = 64
 
 _CHUNK = 256 * 1024
 _BACKLOG = 128
-_OWNER_ONLY = 0o177
+_OWNER_ONLY = 0o600
 
 
 @dataclass(slots=True, eq=False)
@@ -170,18 +170,19 @@ def _next_line(connection: _Connection) -> bytes | None:
 
 
 def _listen(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)
+    # Bound beside its place and then renamed: it is the owner's alone before anybody can find it.
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.settimeout(0)
-        mask = os.umask(_OWNER_ONLY)
-        try:
-            with socket_path(path) as address:
-                listener.bind(address)
-        finally:
-            os.umask(mask)
+        with socket_path(beside) as address:
+            listener.bind(address)
+        beside.chmod(_OWNER_ONLY)
         listener.listen(_BACKLOG)
+        beside.replace(path)
     except BaseException:
         listener.close()
+        beside.unlink(missing_ok=True)
         raise
     return listener

@@ -170,6 +170,7 @@ class TrafficContract:
 
     def test_a_generation_that_has_not_seen_a_trip_is_refused(self, fleet: Fleet) -> None:
         fleet.start("a", [OLD, NEW])
+        fleet.traffic.push(_ON_OLD, _SOON)
         fleet.traffic.leave(SYSTEM, trip_of(NEW), _SOON)
         report = _report(fleet.traffic.push(_ON_NEW, _SOON), "a")
         assert report.refusal is not None

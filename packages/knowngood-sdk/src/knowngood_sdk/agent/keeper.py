@@ -1,0 +1,374 @@
+"""
+Keeper: one replica's state, and the order in which it becomes true.
+
+Whoever holds the agent's lock keeps the state: the agent for as long as it runs, or for a moment a command that breaks
+the glass where no agent runs. The order of writes is that of rule 10. Within a generation: word, file, acknowledgement;
+the workers leave a bad version before any disk is waited for. A new generation: file, word, acknowledgement; no worker
+stands on a generation that a restart would not know. What is reported is what is durable, never what was asked for.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from knowngood_sdk.agent.anchor import Anchor
+from knowngood_sdk.agent.crew import Crew
+from knowngood_sdk.errors import ConflictError, InvalidError, KnownGoodError, NotReadyError, TransientError
+from knowngood_sdk.model.canonical import check_digest, short
+from knowngood_sdk.model.route import FleetRoute, LocalTrip, Refusal, ReplicaState, Trip
+from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
+from knowngood_sdk.model.word import pack
+from knowngood_sdk.serving.disk import write_whole
+from knowngood_sdk.serving.folder import ReplicaFolder, hold, state_bytes
+from knowngood_sdk.serving.journal import LocalRecord
+
+__all__ = ["Keeper"]
+
+_RETRY_SECONDS = 0.25
+"""What the disk refused is tried again after so long."""
+_REPORT_SECONDS = 1.0
+
+_Seen = tuple[int, int, int]
+
+_log = logging.getLogger("knowngood.agent")
+
+
+class Keeper:
+    """
+    Keeps the state of one replica folder. Not safe for threads: one thread owns it.
+
+    Args:
+        folder: The replica folder; made when it is missing.
+
+    Raises:
+        ConflictError: Another process keeps it.
+        TransientError: The folder cannot be made or locked.
+    """
+
+    def __init__(self, folder: ReplicaFolder) -> None:
+        folder.make()
+        lock = hold(folder.agent_lock)
+        if lock is None:
+            raise ConflictError(
+                f"another agent keeps {folder.path}", hint="One agent for each replica folder: stop it first"
+            )
+        self._folder = folder
+        self._lock = lock
+        self._warnings: dict[str, str] = {}
+        self._crew = Crew(folder)
+        self._anchor = Anchor(folder.anchor_file)
+        self._journal = folder.journal()
+        self._journal_offset = 0
+        self._journal_seen: _Seen | None = None
+        self._route_seen: _Seen | None = None
+        self._offered: RouteDocument | None = None
+        self._refusal: Refusal | None = None
+        self._owed_at: float | None = None
+        self._reported: ReplicaReport | None = None
+        self._reported_at = 0.0
+        self._state = self._durable = ReplicaState()
+        try:
+            self._word = folder.word()
+            self._recover()
+            self.look_around()
+            self.look()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave a last report, and let go of the folder."""
+        self.write_report(stopped=kind is None)
+        os.close(self._lock)
+
+    # What comes from outside.
+
+    def take(self, document: RouteDocument) -> None:
+        """
+        Take a message from the control plane (rule 7), and make it durable.
+
+        Raises:
+            InvalidError: It is another system's, or contradicts itself or what is known here; the facts of one that
+                is ours are taken all the same.
+            TransientError: It could not be made durable; what it says to leave has been left.
+        """
+        system = self._folder.system_folder.name
+        if document.system != system:
+            raise InvalidError(f"the document is for system {document.system!r}, this is a replica of {system!r}")
+        try:
+            self._offer(document)
+            if self._refusal is not None and self._offered is not None and document is not self._offered:
+                self._offer(self._offered)
+            self._anchor.hear(document.anchor)
+        except (InvalidError, TransientError):
+            # Leaving is unconditional: whatever stands against the route, the facts beside it are in force.
+            self._adopt(self._state.receive(FleetRoute(), {}, document.facts, self._crew.ready)[0])
+            raise
+        finally:
+            self._warn("anchor", self._anchor.warning)
+        self._demand_durable()
+
+    def leave(self, trip: Trip) -> None:
+        """
+        Break glass: take a trip as a fact for the fleet (rule 8), and make it durable.
+
+        Raises:
+            InvalidError: It names no version.
+            TransientError: The version has been left, and the disk does not take it.
+        """
+        check_digest(trip.version)
+        self._adopt(self._state.leave(trip, self._crew.ready))
+        self._demand_durable()
+
+    def leave_here(self, trip: Trip) -> None:
+        """
+        Break glass on this replica alone: a local trip (rule 9), kept with its reason in the journal.
+
+        That the target answers a golden probe right now cannot be seen from here; that it did when it was made ready
+        can.
+
+        Raises:
+            InvalidError: It names no version.
+            NotReadyError: The version is not served here, or nothing that is ready stands behind it.
+            TransientError: The disk does not take it.
+        """
+        check_digest(trip.version)
+        if trip.version in {local.version for local in self._state.local}:
+            self._demand_durable()
+            return
+        self._crew.look()
+        replica, ready = self._folder.replica, self._crew.ready
+        if self._state.target_after_leaving(trip.version, ready) is None:
+            raise NotReadyError(
+                f"replica {replica} does not serve version {short(trip.version)}, or has nothing ready behind it",
+                hint="A trip for the whole fleet leaves it in any case, for the static fallback if need be",
+            )
+        self._adopt(self._state.leave_here(replica, trip.version, ready))
+        local = LocalTrip(replica, self._state.fleet.generation, trip.version)
+        self._journal.append(LocalRecord(trip=local, at=trip.at, why=trip.why))
+        self._demand_durable()
+
+    # What is looked at again and again.
+
+    def look(self) -> None:
+        """Look at word, journal and published document, and take what is new; a few microseconds when nothing is."""
+        self._look_at_word()
+        self._look_at_journal()
+        self._look_at_published()
+        if self._owed_at is not None and time.monotonic() >= self._owed_at:
+            self._owed_at = self._route_seen = self._journal_seen = None
+            self._save()
+            self._offer_again()
+
+    def look_around(self) -> None:
+        """Look at what changes less often: the workers, and whether the word is still the one that they map."""
+        if self._crew.look():
+            self._offer_again()
+        if not self._word.attached:
+            self._word = self._folder.word()
+            self._show(self._state)
+        self._warn("word", " ".join(self._word.warnings))
+
+    def clear_away_dead(self) -> None:
+        """Remove what dead workers left, except their counts."""
+        self._crew.clear_away_dead()
+
+    # What goes out.
+
+    def report(self, *, stopped: bool = False) -> ReplicaReport:
+        """Return what is durable here, and who serves it."""
+        return ReplicaReport(
+            replica=self._folder.replica,
+            state=self._durable,
+            ready=self._crew.ready,
+            failed=self._crew.failed,
+            load_seconds=self._crew.load_seconds,
+            workers=len(self._crew.reports),
+            refusal=self._refusal,
+            at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            anchor=self._anchor.kept,
+            stopped=stopped,
+            warnings=(*self._warnings.values(), *self._crew.unreadable),
+        )
+
+    def write_report(self, *, stopped: bool = False) -> None:
+        """Write the report for whoever looks, if it says anything new or the last one is a second old."""
+        report = self.report(stopped=stopped)
+        now = time.monotonic()
+        same = self._reported is not None and report == replace(self._reported, at=report.at)
+        if same and now - self._reported_at < _REPORT_SECONDS:
+            return
+        self._reported, self._reported_at = report, now
+        self._guarded("report", lambda: self._folder.write_report(report))
+
+    # Inside.
+
+    def _recover(self) -> None:
+        """Take up what a restart finds, and make it durable as far as it is not."""
+        recovery = self._folder.recover()
+        self._warn("recovery", " ".join(recovery.warnings))
+        self._state = recovery.state
+        try:
+            self._durable = self._folder.state() or ReplicaState()
+        except KnownGoodError as error:
+            _log.warning("the state was joined without its file: %s", error)
+        if recovery.torn:
+            self._guarded("torn", lambda: _log.warning("the torn state is now %s", self._folder.set_aside_state()))
+        self._save()
+        self._show(self._state)
+
+    def _offer(self, document: RouteDocument) -> None:
+        for number, generation in document.generations.items():
+            known = self._state.generations.get(number, generation)
+            if known != generation:
+                raise InvalidError(
+                    f"generation {number} was minted as {_names(known.chain)} and is now {_names(generation.chain)}",
+                    hint="A generation never changes: was an older copy of the store put back? Deploy again",
+                )
+        state, refusal = self._receive(document)
+        if refusal is not None and refusal.unready and self._crew.look():
+            state, refusal = self._receive(document)
+        data = self._bytes_if_new(state)
+        if self._offered is None or document.route >= self._offered.route:
+            self._offered, self._refusal = document, refusal
+        self._adopt(state, data)
+
+    def _offer_again(self) -> None:
+        offered = self._offered
+        if offered is None:
+            self._guarded("state", lambda: self._adopt(self._state.relatch(self._crew.ready)))
+        else:
+            self._guarded("state", lambda: self._offer(offered))
+
+    def _receive(self, document: RouteDocument) -> tuple[ReplicaState, Refusal | None]:
+        return self._state.receive(document.route, document.generations, document.facts, self._crew.ready)
+
+    def _bytes_if_new(self, state: ReplicaState) -> bytes:
+        """Return the state as its file will hold it, or nothing when it is the present one; InvalidError if unfit."""
+        if state == self._state:
+            return b""
+        if state.fleet.generation:
+            pack(state.fleet.generation, state.latched, state.fleet.split)
+        return state_bytes(state)
+
+    def _adopt(self, state: ReplicaState, data: bytes | None = None) -> None:
+        """Make a state the present one, in the order of rule 10."""
+        data = self._bytes_if_new(state) if data is None else data
+        if not data:
+            return
+        if state.fleet.generation != self._state.fleet.generation:
+            try:
+                write_whole(self._folder.state_file, data)
+            except TransientError:
+                self._owe()
+                raise
+            self._state = self._durable = state
+            self._show(state)
+        else:
+            self._show(state)
+            self._state = state
+            self._save(data)
+
+    def _show(self, state: ReplicaState) -> None:
+        if state.fleet.generation:
+            self._word.join(state.fleet.generation, state.latched, state.fleet.split)
+
+    def _save(self, data: bytes | None = None) -> None:
+        state = self._state
+        if state == self._durable:
+            return
+        if self._guarded("disk", lambda: write_whole(self._folder.state_file, data or state_bytes(state))):
+            self._durable = state
+        else:
+            self._owe()
+
+    def _owe(self) -> None:
+        self._owed_at = time.monotonic() + _RETRY_SECONDS
+
+    def _demand_durable(self) -> None:
+        if self._state != self._durable:
+            raise TransientError(
+                f"replica {self._folder.replica} has it in force, and not durable: {self._warnings.get('disk', '')}"
+            )
+
+    def _look_at_word(self) -> None:
+        position = self._word.read()
+        mine = (self._state.fleet.generation, self._state.latched, self._state.fleet.split)
+        if position == mine:
+            return
+        if position is not None and position[0] == mine[0] and (position[1] > mine[1] or position[2] > mine[2]):
+            self._guarded("journal", self._join)
+        self._show(self._state)
+
+    def _look_at_journal(self) -> None:
+        seen = _look_at(self._folder.journal_file)
+        if seen != self._journal_seen:
+            self._journal_seen = seen
+            if not self._guarded("journal", self._join):
+                self._owe()
+
+    def _join(self) -> None:
+        """Join what workers, or a command that broke the glass, have put into word and journal."""
+        tail = self._journal.read(self._journal_offset)
+        if tail.damaged:
+            self._warn("journal lines", " ".join(tail.damaged))
+        joined = self._state.rejoin(
+            word=self._word.read(), trips=tail.facts, local=tail.local_trips, ready=self._crew.ready
+        )
+        self._adopt(joined)
+        self._journal_offset = tail.offset
+
+    def _look_at_published(self) -> None:
+        seen = _look_at(self._folder.route_file)
+        if seen != self._route_seen:
+            self._route_seen = seen
+            if not self._guarded("route", self._take_published):
+                self._owe()
+
+    def _take_published(self) -> None:
+        document = self._folder.route()
+        if document is not None:
+            self.take(document)
+
+    def _guarded(self, topic: str, act: Callable[[], object]) -> bool:
+        """Do something that may fail without stopping the agent; return whether it went well."""
+        try:
+            act()
+        except KnownGoodError as error:
+            self._warn(topic, str(error))
+            return False
+        self._warn(topic, "")
+        return True
+
+    def _warn(self, topic: str, text: str) -> None:
+        """Keep a warning for the report until the topic is well again, and tell it once on stderr."""
+        if self._warnings.get(topic, "") == text:
+            return
+        self._warnings.pop(topic, None)
+        if text:
+            self._warnings[topic] = text
+            _log.warning("%s", text)
+
+
+def _look_at(path: Path) -> _Seen | None:
+    try:
+        found = path.stat()
+    except OSError:
+        # Not there, or not to be reached now; reading it tells the difference.
+        return None
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _names(chain: tuple[str, ...]) -> str:
+    return f"[{', '.join(short(version) for version in chain)}]"
