@@ -158,7 +158,7 @@ def append(system: str, head: Anchor, *, at: str, actor: str, kind: str, body: M
     return replace(entry, hash=entry.computed_hash())
 
 
-def verify(entries: Iterable[Entry], anchors: Iterable[Anchor] = ()) -> Verification:
+def verify(entries: Iterable[Entry], *anchors: Anchor) -> Verification:
     """
     Check a whole ledger.
 

@@ -57,13 +57,18 @@ def _revision(database: SqliteDatabase) -> str | None:
                 f"{database.path} is a database of something else: it has the tables {', '.join(sorted(tables))}",
                 hint="Give knowngood a folder of its own: KNOWNGOOD_DIR",
             )
-        revision = str(connection.execute(select(_VERSIONS.c.version_num)).scalar_one())
+        revision = connection.execute(select(_VERSIONS.c.version_num)).scalar_one_or_none()
+    if revision is None:
+        raise PermanentError(
+            f"the store {database.path} says nothing of its schema: alembic_version is empty",
+            hint="Keep the file for a person to look at, and restore it from a copy",
+        )
     if revision not in REVISIONS:
         raise InvalidError(
             f"the store {database.path} has schema {revision}; this program knows up to {REVISIONS[-1]}",
             hint="A newer knowngood wrote it: upgrade knowngood here",
         )
-    return revision
+    return str(revision)
 
 
 def _create(path: Path) -> None:

@@ -1,0 +1,25 @@
+"""The store on SQLite keeps the contract of a durable store."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from knowngood.adapters.sql import SqlStore
+from knowngood.testing.contracts.durable_store import DurableStoreContract
+from knowngood.testing.contracts.store import StoreHarness
+
+
+@dataclass(frozen=True)
+class SqlHarness:
+    path: Path
+
+    def open(self, patience: timedelta = timedelta(seconds=30)) -> SqlStore:
+        return SqlStore.open(self.path, patience=patience)
+
+
+class TestSqlStore(DurableStoreContract):
+    @pytest.fixture
+    def harness(self, tmp_path: Path) -> StoreHarness:
+        return SqlHarness(tmp_path / "store.db")
