@@ -8,13 +8,15 @@ that installs it.
 import getpass
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from knowngood.adapters.clock import SystemClock
-from knowngood.adapters.folder import FolderOutbox, FolderTelemetry, FolderTraffic
+from knowngood.adapters.folder.outbox import FolderOutbox
+from knowngood.adapters.folder.telemetry import FolderTelemetry
+from knowngood.adapters.folder.traffic import FolderTraffic
 from knowngood.adapters.sql import SqlStore
 from knowngood.control.plane import Plane
 from knowngood.domain.compatibility import Contract
@@ -24,7 +26,7 @@ from knowngood.ports.store import Store
 from knowngood_sdk.errors import InvalidError, NotFoundError
 from knowngood_sdk.model.manifest import Role
 
-__all__ = ["FORMAT", "actor", "open_plane"]
+__all__ = ["FORMAT", "actor", "installed_kinds", "open_plane"]
 
 FORMAT = 1
 """Format of the working folder that this program writes; it refuses a newer one."""
@@ -54,7 +56,13 @@ def open_plane(directory: str | Path) -> Plane:
         components=workshop.components,
         golden=workshop.golden,
         contracts=workshop.contracts,
+        kinds=installed_kinds(),
     )
+
+
+def installed_kinds() -> dict[str, Collection[str]]:
+    """Return the component kinds that are installed, with the names of their options."""
+    return {point.name: _factory(point.name).options for point in entry_points(group=_GROUP)}
 
 
 def actor() -> str:
@@ -115,7 +123,9 @@ def _contract(path: Path) -> Contract:
         raise NotFoundError(f"there is no contract at {path}", hint="Write it when the model is trained") from error
     except ValueError as error:
         raise InvalidError(f"the contract {path} is not JSON: {error}", hint="Write it again") from error
-    sides = {side: document.get(side, {}) if isinstance(document, Mapping) else None for side in ("provides", "requires")}
+    sides = {
+        side: document.get(side, {}) if isinstance(document, Mapping) else None for side in ("provides", "requires")
+    }
     for side, fingerprints in sides.items():
         if not isinstance(fingerprints, Mapping) or not all(isinstance(value, str) for value in fingerprints.values()):
             raise InvalidError(f"{side} in the contract {path} must map names to fingerprints, not {fingerprints!r}")

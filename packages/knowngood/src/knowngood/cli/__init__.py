@@ -55,7 +55,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="knowngood", prog_name="knowngood")
 def cli() -> None:
-    """
+    r"""
     Put a whole AI system back to a state that was known to be good.
 
     \b

@@ -13,11 +13,11 @@ from knowngood.cli.console import answer, directory_option, mark, output_option
 @output_option
 def command(file: Path, directory: str, output: str) -> None:
     """Check the system FILE and make it the system's rules."""
-    from knowngood.app import actor, open_plane
-    from knowngood.control.apply import apply
     from knowngood.adapters.yaml import read_system_file
+    from knowngood.app import actor, installed_kinds, open_plane
+    from knowngood.control.apply import apply
 
-    spec = read_system_file(file)
+    spec = read_system_file(file, kinds=installed_kinds())
     applied = apply(open_plane(directory), spec, root=str(file.resolve().parent), actor=actor())
     document = {"system": spec.system, "changed": applied.changed, "file": str(file), "grants": applied.grants}
 

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -12,8 +12,6 @@ from knowngood.cli.exit_code import ExitCode, exit_code_of
 from knowngood_sdk.errors import KnownGoodError
 
 __all__ = ["answer", "columns", "directory_option", "fail", "mark", "output_option", "say"]
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 output_option = click.option(
     "--output",

@@ -88,8 +88,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
         share = f"{deployed.deployment.split / 100:g} % of the traffic"
         return [
             f"{mark('good')} {system} {manifest.label} serves {share} on {', '.join(armed.replicas)}",
-            f"  generation {deployed.deployment.generation}; loaded in {armed.load_seconds:.1f} s;"
-            f" the way back takes {armed.flip_seconds * 1000:.1f} ms",
+            f"  generation {deployed.deployment.generation}; loaded in {armed.load_seconds:.1f} s",
+            f"  the way back takes {armed.flip_seconds * 1000:.1f} ms",
         ]
 
     answer(document, output, text)

@@ -124,7 +124,7 @@ def _break_glass(system: str, why: str, this_host: str | None, directory: str, o
     from pathlib import Path
     from uuid import uuid4
 
-    from knowngood.adapters.folder import FolderTraffic
+    from knowngood.adapters.folder.traffic import FolderTraffic
     from knowngood.ports.traffic import Unreachable
     from knowngood_sdk.errors import NotFoundError
     from knowngood_sdk.model.route import Trip, served_position

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from knowngood.adapters.folder import FolderTraffic
+from knowngood.adapters.folder.traffic import FolderTraffic
 from knowngood.cli.console import answer, columns, directory_option, mark, output_option
 from knowngood.ports.traffic import Replica
 from knowngood_sdk.errors import NotFoundError
@@ -24,13 +24,16 @@ def command(system: str | None, *, watch: bool, directory: str, output: str) -> 
     """Show what SYSTEM serves on each replica, and what the way back is. Without SYSTEM: all of them."""
     folder = Path(directory)
     while True:
-        documents = [_status(folder, name) for name in _systems(folder, system)]
         if watch and output == "text":
             click.clear()
-        answer({"systems": documents}, output, lambda: [line for one in documents for line in _lines(one)])
+        _show([_status(folder, name) for name in _systems(folder, system)], output)
         if not watch:
             return
         _wait()
+
+
+def _show(documents: list[dict[str, Any]], output: str) -> None:
+    answer({"systems": documents}, output, lambda: [line for one in documents for line in _lines(one)])
 
 
 def _systems(folder: Path, system: str | None) -> list[str]:

@@ -34,7 +34,7 @@ class Audited:
 
 
 def audit(plane: Plane, system: str) -> Audited:
-    """Check every entry, then every replica's anchor: one that is ahead of the record shows that its end was cut off."""
+    """Check every entry, then every replica's anchor: one ahead of the record shows that the end was cut off."""
     entries = list(plane.store.ledger(system))
     anchors = [
         Anchor(*replica.report.anchor)

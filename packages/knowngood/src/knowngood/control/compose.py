@@ -1,6 +1,4 @@
-"""
-Compose: combinations that were never recorded together, and what it takes to use one (A2, invariant 2).
-"""
+"""Compose: combinations that were never recorded together, and what it takes to use one (A2, invariant 2)."""
 
 from collections.abc import Mapping
 

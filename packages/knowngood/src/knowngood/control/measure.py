@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from knowngood.domain.deployment import Deployment
 from knowngood.domain.fleet import FleetState
@@ -48,7 +49,7 @@ class Recent:
     def windows(self, version: str) -> list[Window]:
         """Return the windows between neighbouring snapshots, oldest first."""
         kept = list(self.snapshots)
-        return [_window(version, earlier, later) for earlier, later in zip(kept, kept[1:], strict=False)]
+        return [_window(version, earlier, later) for earlier, later in pairwise(kept)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

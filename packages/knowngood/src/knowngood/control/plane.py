@@ -1,10 +1,10 @@
 """Plane: the ports that every verb works through, as one value."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 from knowngood.domain.compatibility import Contract
-from knowngood.domain.system import SystemFile
+from knowngood.domain.system import EMBEDDED_KINDS, SystemFile
 from knowngood.ports.clock import Clock
 from knowngood.ports.component import Component
 from knowngood.ports.outbox import Outbox
@@ -28,6 +28,7 @@ class Plane:
         outbox: Where a decision is kept until it is on record.
         components: Makes the adapters of a system's components, by component name.
         golden: Makes the adapter that keeps a system's golden inputs; None when it declares none.
+        kinds: Component kinds that are installed, with the names of their options.
         contracts: Reads what the components of a system provide and require: component name -> contract.
     """
 
@@ -39,10 +40,11 @@ class Plane:
     components: Callable[..., Mapping[str, Component]]
     golden: Callable[[SystemFile], Component | None]
     contracts: Callable[[SystemFile], Mapping[str, Contract]]
+    kinds: Mapping[str, Collection[str]] = field(default_factory=lambda: EMBEDDED_KINDS)
 
     def system_file(self, system: str) -> SystemFile:
         """Return the rules that were applied to a system; raises NotFoundError when there are none."""
-        return SystemFile.from_json(self.store.system_spec(system)["rules"])
+        return SystemFile.from_json(self.store.system_spec(system)["rules"], kinds=self.kinds)
 
     def now(self) -> str:
         """Return the present instant as it goes on record: ISO 8601, UTC, milliseconds."""

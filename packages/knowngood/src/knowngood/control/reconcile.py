@@ -59,7 +59,7 @@ def reconcile(plane: Plane, system: str) -> Reconciled:
 
 
 def _news(state: FleetState, facts: Facts) -> bool:
-    """Whether there are facts that the store lacks. Releases come only from the store, so trips are all there can be."""
+    """Whether there are facts that the store lacks: trips, for releases come only from the store."""
     return bool(facts.trips.keys() - state.facts.trips.keys())
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from knowngood.control.apply import apply
 from knowngood.control.deploy import Deployed, Order, deploy
 from knowngood.control.plane import Plane
@@ -23,8 +25,6 @@ from knowngood_sdk.model.counts import Paired, Sums, VersionCounts, log_bin
 from knowngood_sdk.model.manifest import Intent
 from knowngood_sdk.model.route import FULL
 from knowngood_sdk.model.wire import CountsReport
-
-__all__ = ["RULES", "Scenario"]
 
 RULES: Mapping[str, Any] = {
     "system": "pricing",
@@ -169,3 +169,27 @@ def _pairs(n: int, mean: float, change: float) -> Paired:
         relative=Sums(n, n * change, n * (change * change + noise * noise)),
         absolute=Sums(n, n * abs(change), n * (change * change + noise * noise)),
     )
+
+
+@pytest.fixture
+def pricing() -> Scenario:
+    """Nothing is deployed yet."""
+    return Scenario()
+
+
+@pytest.fixture
+def incident(pricing: Scenario) -> Scenario:
+    """Version 1 is verified; version 2 changes everything and takes all traffic."""
+    v1 = pricing.deploy().deployment.version
+    pricing.serve(v1, 200)
+    pricing.tick()
+    pricing.tick()
+    pricing.change(model="model 2", features="features 2", config="config 2")
+    pricing.deploy()
+    return pricing
+
+
+@pytest.fixture
+def make_scenario() -> type[Scenario]:
+    """Makes a system with rules of its own."""
+    return Scenario
