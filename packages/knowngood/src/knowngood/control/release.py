@@ -1,4 +1,4 @@
-"""Release: from what stands in the working places to a manifest, and from a manifest to bytes that a worker can load."""
+"""Release: from working places to a manifest, and from a manifest to bytes that a worker can load."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

@@ -135,7 +135,8 @@ def decide(judgements: Sequence[Judgement], circumstances: Circumstances) -> Dec
         circumstances: The way back, the intent and the grants.
     """
     same_outputs = any(_shows_same_outputs(item) for item in judgements)
-    findings = [_finding(item, circumstances, same_outputs) for item in judgements if item.verdict is Verdict.BREACHED]
+    breached = [item for item in judgements if item.verdict is Verdict.BREACHED]
+    findings = [_finding(item, circumstances, same_outputs=same_outputs) for item in breached]
     for outcome in (Outcome.ROLL_BACK, Outcome.INVESTIGATE):
         weighed = [finding for finding in findings if finding.outcome is outcome]
         if weighed:
@@ -148,7 +149,7 @@ def decide(judgements: Sequence[Judgement], circumstances: Circumstances) -> Dec
 _ORDER = (Grant.ROLLBACK, Grant.HOLD, Grant.OBSERVE)
 
 
-def _finding(judgement: Judgement, circumstances: Circumstances, same_outputs: bool) -> _Finding:  # noqa: FBT001
+def _finding(judgement: Judgement, circumstances: Circumstances, *, same_outputs: bool) -> _Finding:
     """Say what a breach amounts to, before the way back is looked at."""
     name, reason = judgement.trigger, f"{judgement.trigger}: {judgement.reason}"
     declared = _declared(judgement, circumstances.intent)

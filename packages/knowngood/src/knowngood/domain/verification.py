@@ -53,7 +53,12 @@ class Verification:
 
 
 def verify(
-    since: Window, control: Control | None, triggers: Sequence[Trigger], sample: Verify, *, shadow: Control | None = None
+    since: Window,
+    control: Control | None,
+    triggers: Sequence[Trigger],
+    sample: Verify,
+    *,
+    shadow: Control | None = None,
 ) -> Verification:
     """
     Judge a version on everything since it took the traffic.

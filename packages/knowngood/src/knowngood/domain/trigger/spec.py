@@ -21,7 +21,10 @@ _FIELDS: Mapping[TriggerKind, tuple[type[Trigger], Mapping[str, str]]] = {
     TriggerKind.ERRORS: (ErrorRate, {"over": "limit", **_EVIDENCE}),
     TriggerKind.LATENCY: (Latency, {"over": "factor", **_EVIDENCE}),
     TriggerKind.HEALTH: (Health, {"failures": "failures"}),
-    TriggerKind.NONSENSE: (Nonsense, {"over": "limit", "low": "low", "high": "high", "constant": "constant", **_EVIDENCE}),
+    TriggerKind.NONSENSE: (
+        Nonsense,
+        {"over": "limit", "low": "low", "high": "high", "constant": "constant", **_EVIDENCE},
+    ),
     TriggerKind.PREDICTION_MEAN: (PredictionShift, {"shift": "shift", "min_requests": "min_requests"}),
     TriggerKind.BUSINESS: (BusinessDrop, {"drop": "drop", "min_requests": "min_requests"}),
 }
