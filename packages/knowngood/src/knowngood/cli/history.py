@@ -13,14 +13,23 @@ from knowngood.cli.console import answer, columns, directory_option, output_opti
 @directory_option
 @output_option
 def command(system: str, limit: int, directory: str, output: str) -> None:
-    """List what was deployed, decided and done to SYSTEM, newest last."""
+    """
+    List what was deployed, decided and done to SYSTEM, newest last.
+
+    As JSON, with every deployment and every rollback as they stand now beside the entries.
+    """
     from knowngood.app import open_plane
     from knowngood_sdk.model.canonical import short
 
     store = open_plane(directory).store
     count = store.head(system)[0]
     entries = list(store.ledger(system, after=max(0, count - limit), limit=limit))
-    document = {"system": system, "entries": [entry.to_json() for entry in entries]}
+    document = {
+        "system": system,
+        "deployments": [_without_counts(deployment.to_json()) for deployment in store.deployments(system)],
+        "sagas": [saga.to_json() for saga in store.sagas(system)],
+        "entries": [entry.to_json() for entry in entries],
+    }
 
     def told(body: dict[str, Any]) -> str:
         version = str(body.get("version") or body.get("left") or "")
@@ -30,3 +39,8 @@ def command(system: str, limit: int, directory: str, output: str) -> None:
 
     rows = [(str(e.sequence), e.at, e.actor, e.kind, told(dict(e.body))) for e in entries]
     answer(document, output, lambda: columns(rows, ("#", "at", "actor", "what", "")))
+
+
+def _without_counts(deployment: dict[str, Any]) -> dict[str, Any]:
+    """Return a deployment without the counts that it began with: they are for the watch, not for a reader."""
+    return {name: value for name, value in deployment.items() if name != "baseline"}
