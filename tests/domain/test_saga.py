@@ -59,21 +59,24 @@ def test_a_step_that_is_over_is_over_however_it_ended(outcome: StepOutcome) -> N
 
 
 @pytest.mark.parametrize(
-    ("steps", "name"),
+    ("steps", "name", "expected"),
     [
-        pytest.param(0, StepName.FAN_OUT, id="skipping one"),
-        pytest.param(1, StepName.RECORD, id="one that was done"),
-        pytest.param(7, StepName.CLOSE, id="after the end"),
+        pytest.param(0, StepName.FAN_OUT, "record", id="skipping one"),
+        pytest.param(1, StepName.RECORD, "fan-out", id="one that was done"),
+        pytest.param(7, StepName.CLOSE, "none: it is over", id="after the end"),
     ],
 )
-def test_a_step_out_of_order_is_refused(steps: int, name: StepName) -> None:
-    with pytest.raises(ConflictError, match=f"{name} is not the next step of {saga().id}"):
+def test_a_step_out_of_order_is_refused(steps: int, name: StepName, expected: str) -> None:
+    with pytest.raises(ConflictError) as caught:
         taken(steps).with_step(Step(name=name, at=AT))
+    assert str(caught.value) == (
+        f"{name} is not the next step of {saga().id}; that is {expected}. Read it again and go on from there"
+    )
 
 
 def test_steps_that_are_not_in_order_make_no_rollback() -> None:
-    with pytest.raises(InvalidError, match=r"the steps of .* are not in order: fan-out"):
-        saga(steps=(Step(name=StepName.FAN_OUT, at=AT),))
+    with pytest.raises(InvalidError, match="are not in order: fan-out, record$"):
+        saga(steps=(Step(name=StepName.FAN_OUT, at=AT), Step(name=StepName.RECORD, at=AT)))
 
 
 def test_one_that_is_stuck_says_what_it_needs_and_goes_on_with_the_same_step() -> None:
@@ -88,16 +91,23 @@ def test_one_that_is_stuck_says_what_it_needs_and_goes_on_with_the_same_step() -
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "message"),
     [
-        pytest.param({"state": SagaState.STUCK}, id="stuck without a need"),
-        pytest.param({"needs": "somebody"}, id="a need without being stuck"),
-        pytest.param({"state": SagaState.DONE}, id="done before the end"),
+        pytest.param(
+            {"state": SagaState.STUCK}, "is stuck and needs ''. Say what a stuck one needs", id="stuck without a need"
+        ),
+        pytest.param(
+            {"needs": "somebody"},
+            "is running and needs 'somebody'. Say what a stuck one needs",
+            id="a need without being stuck",
+        ),
+        pytest.param({"state": SagaState.DONE}, "is done after 0 of 7 steps", id="done before the end"),
     ],
 )
-def test_a_state_that_contradicts_the_rest_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(InvalidError, match="rb:pricing:"):
+def test_a_state_that_contradicts_the_rest_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidError) as caught:
         saga(**changes)
+    assert str(caught.value) == f"{saga().id} {message}"
 
 
 def test_what_is_done_stays_done() -> None:
@@ -118,8 +128,11 @@ def test_whoever_goes_on_from_an_older_state_is_refused() -> None:
         next_one.check_follows(on_record)
     other = taken(1).with_step(Step(name=StepName.FAN_OUT, at=AT, details={"by": "another"}))
     for late in (taken(1), taken(1).stuck("x"), other):
-        with pytest.raises(ConflictError, match="2 steps are on record"):
+        with pytest.raises(ConflictError) as caught:
             late.check_follows(on_record)
+        assert str(caught.value) == (
+            f"{saga().id} went on meanwhile: 2 steps are on record. Read it again and go on from there"
+        )
 
 
 @pytest.mark.parametrize(
