@@ -75,7 +75,7 @@ def test_a_step_out_of_order_is_refused(steps: int, name: StepName, expected: st
 
 
 def test_steps_that_are_not_in_order_make_no_rollback() -> None:
-    with pytest.raises(InvalidError, match="are not in order: fan-out, record$"):
+    with pytest.raises(InvalidError, match=r"are not in order: fan-out, record$"):
         saga(steps=(Step(name=StepName.FAN_OUT, at=AT), Step(name=StepName.RECORD, at=AT)))
 
 
