@@ -1,13 +1,31 @@
 """Traffic through replica folders keeps the promises of the port, over real agent processes."""
 
+import json
+import stat
+import subprocess
+import sys
+import time
 from collections.abc import Collection, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from knowngood.adapters.folder.traffic import FolderTraffic
-from knowngood.testing.contracts.traffic import SYSTEM, Fleet, TrafficContract
+from knowngood.ports.traffic import Unreachable
+from knowngood.testing.contracts.traffic import NEW, OLD, SYSTEM, Fleet, TrafficContract, trip_of
 from knowngood.testing.replica import ReplicaUnderTest
+from knowngood_sdk.errors import InvalidError, TransientError
+from knowngood_sdk.model.manifest import Component, Manifest, Ref, Role
+from knowngood_sdk.model.route import FULL, FleetRoute, Generation, LocalTrip
+from knowngood_sdk.model.wire import ReleaseDocument, ReplicaReport, RouteDocument
+from knowngood_sdk.serving.folder import ReplicaFolder
+from knowngood_sdk.serving.journal import LocalRecord
+
+SOON = timedelta(seconds=20)
+DEPLOYED = RouteDocument(
+    system=SYSTEM, route=FleetRoute(1, 0, FULL), generations={1: Generation(number=1, chain=(NEW, OLD))}
+)
 
 
 class FolderFleet:
@@ -46,3 +64,125 @@ class TestFolderTraffic(TrafficContract):
         yield fleet
         for replica in fleet.replicas.values():
             replica.close()
+
+
+def test_what_is_published_is_the_owners_alone(tmp_path: Path) -> None:
+    directory = tmp_path / ".knowngood"
+    FolderTraffic(directory).publish(DEPLOYED)
+    made = [directory, *directory.rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_file()} == {0o600}
+
+
+def test_publishing_the_same_again_touches_no_file(tmp_path: Path) -> None:
+    traffic = FolderTraffic(tmp_path)
+    traffic.publish(DEPLOYED)
+    before = (tmp_path / "systems" / SYSTEM / "route.json").stat()
+    traffic.publish(DEPLOYED)
+    after = (tmp_path / "systems" / SYSTEM / "route.json").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_release_is_where_workers_look_for_it(tmp_path: Path) -> None:
+    component = Component(role=Role.MODEL, kind="files", ref=Ref(digest=OLD))
+    release = ReleaseDocument(manifest=Manifest(system=SYSTEM, components={"model": component}), paths={"model": "/m"})
+    FolderTraffic(tmp_path).publish_release(release)
+    folder = ReplicaFolder.of(tmp_path, SYSTEM, "a")
+    assert folder.release(release.manifest.content_digest) == release
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 2}', '{"format": 1}'])
+def test_a_published_document_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
+    traffic = FolderTraffic(tmp_path)
+    traffic.publish(DEPLOYED)
+    (tmp_path / "systems" / SYSTEM / "route.json").write_text(text)
+    with pytest.raises(InvalidError):
+        traffic.published(SYSTEM)
+
+
+def test_a_document_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    traffic = FolderTraffic(tmp_path)
+    (tmp_path / "systems").write_text("in the way")
+    with pytest.raises(TransientError, match="cannot be written"):
+        traffic.publish(DEPLOYED)
+
+
+def test_a_folder_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "format").write_text("2\n")
+    with pytest.raises(InvalidError, match=r"format '2'.*Upgrade"):
+        FolderTraffic(tmp_path)
+
+
+def test_a_report_that_cannot_be_read_is_told_and_hides_no_other(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        ReplicaFolder.of(tmp_path, SYSTEM, name).make()
+    good = ReplicaFolder.of(tmp_path, SYSTEM, "b")
+    with ReplicaUnderTest(good, ready=[OLD]):
+        ReplicaFolder.of(tmp_path, SYSTEM, "a").report_file.write_text("{")
+        seen = FolderTraffic(tmp_path).replicas(SYSTEM)
+    assert "report.json is not JSON" in seen["a"].trouble
+    assert (seen["a"].alive, seen["a"].seen_at, seen["a"].report.replica) == (False, None, "a")
+    assert (seen["b"].alive, seen["b"].trouble) == (True, "")
+
+
+def test_a_local_trip_of_workers_without_an_agent_is_seen(tmp_path: Path) -> None:
+    traffic = FolderTraffic(tmp_path)
+    with ReplicaUnderTest.of(tmp_path, SYSTEM, "a", ready=[OLD, NEW]) as replica:
+        traffic.push(DEPLOYED, SOON)
+        replica.kill()
+        replica.folder.journal().append(
+            LocalRecord(trip=LocalTrip("a", 1, NEW), at="2026-01-01T00:00:00Z", why="errors")
+        )
+        seen = traffic.replicas(SYSTEM)["a"]
+    assert seen.report.state.local == {LocalTrip("a", 1, NEW)}
+    assert seen.report.state.latched == 1
+
+
+def test_breaking_the_glass_without_an_agent_tells_the_workers(tmp_path: Path) -> None:
+    traffic = FolderTraffic(tmp_path)
+    with ReplicaUnderTest.of(tmp_path, SYSTEM, "a", ready=[OLD, NEW]) as replica:
+        traffic.push(DEPLOYED, SOON)
+        replica.kill()
+        traffic.leave(SYSTEM, trip_of(NEW), SOON)
+        assert replica.folder.word().read() == (1, 1, FULL)
+
+
+def test_a_replica_whose_disk_is_full_leaves_and_says_that_it_may_forget(tmp_path: Path) -> None:
+    traffic = FolderTraffic(tmp_path)
+    with ReplicaUnderTest.of(tmp_path, SYSTEM, "a", ready=[OLD, NEW]) as replica:
+        traffic.push(DEPLOYED, SOON)
+        replica.fill_disk()
+        answer = traffic.leave(SYSTEM, trip_of(NEW), SOON)["a"]
+        assert isinstance(answer, Unreachable)
+        assert "not durable" in answer.reason
+        assert replica.folder.word().read() == (1, 1, FULL)
+        replica.free_disk()
+        seen = traffic.wait(SYSTEM, lambda all_: all_["a"].report.state.latched == 1, SOON)
+        assert seen["a"].report.state.facts.quarantined == {NEW}
+
+
+def test_a_folder_of_any_length_is_reached(tmp_path: Path) -> None:
+    directory = tmp_path / ("long" * 25) / ("path" * 25)
+    with ReplicaUnderTest.of(directory, SYSTEM, "a", ready=[OLD, NEW]):
+        answer = FolderTraffic(directory).push(DEPLOYED, SOON)["a"]
+    assert isinstance(answer, ReplicaReport)
+
+
+def test_status_needs_no_more_than_the_standard_library_and_the_sdk() -> None:
+    code = """if True:
+        import json, sys
+        import knowngood.adapters.folder.traffic
+        print(json.dumps(sorted(name.partition(".")[0] for name in sys.modules)))
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env={})
+    foreign = {n for n in json.loads(run.stdout) if n not in sys.stdlib_module_names and not n.startswith("_")}
+    assert foreign <= {"knowngood", "knowngood_sdk", "xxhash", "coverage"}
+
+
+def test_looking_at_replicas_is_quick(tmp_path: Path) -> None:
+    for number in range(10):
+        ReplicaFolder.of(tmp_path, SYSTEM, f"r{number}").make()
+    traffic = FolderTraffic(tmp_path)
+    began = time.perf_counter()
+    assert len(traffic.replicas(SYSTEM)) == 10
+    assert time.perf_counter() - began < 0.1
