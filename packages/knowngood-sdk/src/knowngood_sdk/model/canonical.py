@@ -7,8 +7,8 @@ Two programs that hold the same value get the same bytes, so a digest names the 
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Never
 
 from knowngood_sdk.errors import InvalidError
 
@@ -43,12 +43,15 @@ def canonical_bytes(value: Any) -> bytes:
         UTF-8 bytes, without white space, keys sorted by their UTF-16 code units.
 
     Raises:
-        InvalidError: The value has no JSON form (NaN, an infinity, a large integer, a lone surrogate, another type).
+        InvalidError: The value has no JSON form (NaN, an infinity, a large integer, a lone surrogate, another type), or
+            is nested too deeply for one.
     """
     pieces: list[str] = []
-    _write(value, pieces)
     try:
+        _write(value, pieces)
         return "".join(pieces).encode()
+    except RecursionError as error:
+        raise InvalidError("a value that is nested so deeply has no JSON form that could be read again") from error
     except UnicodeEncodeError as error:
         raise InvalidError(f"text with a lone surrogate has no JSON form: {error.object[:40]!r}") from error
 
@@ -60,10 +63,10 @@ def parse_canonical(text: str | bytes) -> Any:
     The form has one way to write 1e20 and 10**20; an integer that large can only have been a float.
 
     Raises:
-        InvalidError: It is not JSON, or holds NaN or an infinity.
+        InvalidError: It is not JSON, or holds NaN or a number too large to be finite.
     """
     try:
-        return json.loads(text, parse_int=_parse_integer, parse_constant=_refuse_constant)
+        return json.loads(text, parse_int=_parse_integer, parse_float=_parse_float, parse_constant=_refuse_constant)
     except (ValueError, OverflowError, RecursionError) as error:
         raise InvalidError(f"not JSON: {error}") from error
 
@@ -96,7 +99,12 @@ def _parse_integer(text: str) -> int | float:
     return number if abs(number) <= MAX_SAFE_INTEGER else float(number)
 
 
-def _refuse_constant(text: str) -> Any:
+def _parse_float(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_constant(text)
+
+
+def _refuse_constant(text: str) -> Never:
     raise InvalidError(f"{text} has no JSON form")
 
 
@@ -112,10 +120,11 @@ def _write(value: Any, pieces: list[str]) -> None:
             )
         pieces.append(str(int(value)))
     elif isinstance(value, float):
-        pieces.append(_number(value))
+        # A subclass (numpy's float64 is one) may have a repr of its own.
+        pieces.append(_number(float(value)))
     elif isinstance(value, Mapping):
         _write_object(value, pieces)
-    elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+    elif isinstance(value, list | tuple):
         pieces.append("[")
         for index, item in enumerate(value):
             pieces.append("," if index else "")

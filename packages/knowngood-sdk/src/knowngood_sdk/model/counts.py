@@ -7,11 +7,13 @@ two reporters can disagree about an edge.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from knowngood_sdk.errors import InvalidError
+from knowngood_sdk.model.fields import entry, integer, integer_value, mapping, number_value, texts
 
 __all__ = ["SKETCH_SIZE", "Paired", "Sums", "VersionCounts", "bin_bounds", "distinct", "log_bin", "merge_sketches"]
 
@@ -22,6 +24,9 @@ SKETCH_SIZE = 256
 _ZERO_BIN = 0
 _OFFSET = 1100 * SUBBINS
 _HASH_SPACE = 2**64
+_LARGEST = math.nextafter(math.inf, 0)
+_HASH = re.compile(r"[0-9a-f]{16}")
+_BIN = re.compile(r"-?[0-9]{1,5}")
 
 
 def log_bin(value: float) -> int:
@@ -39,13 +44,23 @@ def log_bin(value: float) -> int:
 
 
 def bin_bounds(index: int) -> tuple[float, float]:
-    """Return the (lowest, highest) value of a bin; the second is exclusive on the side away from zero."""
+    """
+    Return the (lowest, highest) value of a bin; the end away from zero is exclusive.
+
+    The last bin of the grid ends in infinity.
+    """
     if index == _ZERO_BIN:
         return (0.0, 0.0)
-    exponent, part = divmod(abs(index) - _OFFSET, SUBBINS)
-    low = math.ldexp(0.5 + part / (2 * SUBBINS), exponent)
-    high = math.ldexp(0.5 + (part + 1) / (2 * SUBBINS), exponent)
+    low, high = _edge(abs(index)), _edge(abs(index) + 1)
     return (low, high) if index > 0 else (-high, -low)
+
+
+def _edge(index: int) -> float:
+    exponent, part = divmod(index - _OFFSET, SUBBINS)
+    try:
+        return math.ldexp(0.5 + part / (2 * SUBBINS), exponent)
+    except OverflowError:
+        return math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +78,11 @@ class Sums:
 
     @property
     def variance(self) -> float:
-        """Unbiased variance, never below 0; NaN for fewer than two numbers."""
+        """Unbiased variance, never below 0; NaN for fewer than two numbers; infinite where it cannot be represented."""
         if self.n < 2:  # noqa: PLR2004 - a variance takes two
             return math.nan
-        return max(0.0, (self.squares - self.total * self.total / self.n) / (self.n - 1))
+        spread = self.squares - self.total * self.total / self.n
+        return max(0.0, spread) / (self.n - 1) if math.isfinite(spread) else math.inf
 
     def plus(self, other: "Sums", sign: int = 1) -> "Sums":
         """Return these and (or, with sign -1, without) the others."""
@@ -211,25 +227,27 @@ class VersionCounts:
         """Read what ``to_json`` wrote; raises InvalidError for anything else."""
         if not isinstance(document, Mapping):
             raise InvalidError(f"counts must be an object, not {type(document).__name__}")
-        unknown = sorted(set(document) - {item.name for item in fields(cls)})
+        unknown = sorted(map(str, set(document) - {item.name for item in fields(cls)}))
         if unknown:
-            raise InvalidError(f"counts have unknown fields: {', '.join(map(str, unknown))}")
+            raise InvalidError(f"counts have unknown fields: {', '.join(unknown)}")
         try:
+            outcomes, shadow = _optional(document, "outcomes"), _optional(document, "shadow")
             return cls(
-                **{name: int(document.get(name, 0)) for name in _INTEGERS},
-                latency={int(index): int(count) for index, count in document.get("latency", {}).items()},
-                prediction_bins={int(i): int(count) for i, count in document.get("prediction_bins", {}).items()},
-                latencies=_sums(document.get("latencies")),
-                predictions=_sums(document.get("predictions")),
-                outcomes={name: _sums(item) for name, item in document.get("outcomes", {}).items()},
-                shadow={version: _paired(item) for version, item in document.get("shadow", {}).items()},
-                subjects=tuple(int(text, 16) for text in document.get("subjects", ())),
+                requests=_count(document, "requests"),
+                errors=_count(document, "errors"),
+                client_errors=_count(document, "client_errors"),
+                rescued=_count(document, "rescued"),
+                nonsense=_count(document, "nonsense"),
+                latency=_bins(document, "latency"),
+                latencies=_sums(document, "latencies") if "latencies" in document else Sums(),
+                predictions=_sums(document, "predictions") if "predictions" in document else Sums(),
+                prediction_bins=_bins(document, "prediction_bins"),
+                outcomes={name: _sums(outcomes, name) for name in outcomes},
+                shadow={version: _paired(shadow, version) for version in shadow},
+                subjects=_sketch(document) if "subjects" in document else (),
             )
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError) as error:
             raise InvalidError(f"counts are malformed: {error}") from error
-
-
-_INTEGERS = ("requests", "errors", "client_errors", "rescued", "nonsense")
 
 
 def merge_sketches(sketches: Iterable[Iterable[int]]) -> tuple[int, ...]:
@@ -256,14 +274,16 @@ def _add(left: Mapping[int, int], right: Mapping[int, int], sign: int) -> dict[i
 
 
 def _sums_json(sums: Sums) -> list[float]:
-    return [sums.n, sums.total, sums.squares]
+    # The squares of outputs beyond 1e154 overflow; JSON has no infinity, and the rest of the report is still good.
+    return [sums.n, *(min(max(value, -_LARGEST), _LARGEST) for value in (sums.total, sums.squares))]
 
 
-def _sums(item: Any) -> Sums:
-    if item is None:
-        return Sums()
-    n, total, squares = item
-    return Sums(int(n), float(total), float(squares))
+def _sums(item: Any, name: str) -> Sums:
+    moments = entry(item, name)
+    if not isinstance(moments, list) or len(moments) != len(fields(Sums)):
+        raise TypeError(f"{name} must be [n, sum, sum of squares]")
+    n, total, squares = moments
+    return Sums(integer_value(n, name), number_value(total, name), number_value(squares, name))
 
 
 def _paired_json(paired: Paired) -> dict[str, Any]:
@@ -276,11 +296,39 @@ def _paired_json(paired: Paired) -> dict[str, Any]:
     }
 
 
-def _paired(item: Any) -> Paired:
+def _paired(item: Any, version: str) -> Paired:
+    pair = entry(item, version)
     return Paired(
-        reference=_sums(item["reference"]),
-        other=_sums(item["other"]),
-        relative=_sums(item["relative"]),
-        absolute=_sums(item["absolute"]),
-        failed=int(item["failed"]),
+        reference=_sums(pair, "reference"),
+        other=_sums(pair, "other"),
+        relative=_sums(pair, "relative"),
+        absolute=_sums(pair, "absolute"),
+        failed=integer(pair, "failed"),
     )
+
+
+def _count(document: Mapping[str, Any], name: str) -> int:
+    return integer(document, name) if name in document else 0
+
+
+def _optional(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return mapping(document, name) if name in document else {}
+
+
+def _bins(document: Mapping[str, Any], name: str) -> dict[int, int]:
+    last = log_bin(_LARGEST)
+    counts = _optional(document, name)
+    bins = {}
+    for index in counts:
+        if not _BIN.fullmatch(index) or abs(int(index)) > last:
+            raise ValueError(f"{name} has no bin {index:.80}; the grid ends at {last}")
+        bins[int(index)] = integer(counts, index)
+    return bins
+
+
+def _sketch(document: Mapping[str, Any]) -> tuple[int, ...]:
+    hashes = texts(document, "subjects")
+    in_order = all(_HASH.fullmatch(value) for value in hashes) and list(hashes) == sorted(set(hashes))
+    if not in_order or len(hashes) > SKETCH_SIZE:
+        raise ValueError(f"subjects must be up to {SKETCH_SIZE} hashes of 16 hex digits, rising")
+    return tuple(int(value, 16) for value in hashes)

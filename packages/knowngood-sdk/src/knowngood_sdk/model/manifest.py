@@ -6,6 +6,7 @@ what a quarantine forbids. The *manifest digest* covers the whole, with intent a
 wanted what and why. Two deployments of the same content share the first and differ in the second.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 
 from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.canonical import check_digest, digest_of, short
+from knowngood_sdk.model.fields import number_value, shown
 
 __all__ = ["Component", "Intent", "Manifest", "Ref", "Role", "Switching", "check_name"]
 
@@ -127,7 +129,7 @@ class Component:
         )
         shared = fields.get("shared_by", [])
         if not isinstance(shared, list):
-            raise InvalidError(f"component.shared_by must be a list of system names, not {shared!r}")
+            raise InvalidError(f"component.shared_by must be a list of system names, not {shown(shared)}")
         return cls(
             role=_member(Role, fields["role"], "component.role"),
             kind=_text(fields["kind"], "component.kind"),
@@ -154,9 +156,10 @@ class Intent:
 
     def __post_init__(self) -> None:
         for metric, (lowest, highest) in self.expects.items():
-            if not lowest <= highest:
+            if not -math.inf < lowest <= highest < math.inf:
                 raise InvalidError(
-                    f"intent expects {metric} between {lowest} and {highest}", hint="Give the lower bound first"
+                    f"intent expects {metric} between {lowest} and {highest}",
+                    hint="Give two finite numbers, the lower bound first",
                 )
         object.__setattr__(self, "expects", MappingProxyType(dict(self.expects)))
 
@@ -171,14 +174,13 @@ class Intent:
         expects: dict[str, tuple[float, float]] = {}
         bounds_by_metric = fields.get("expects", {})
         if not isinstance(bounds_by_metric, Mapping):
-            raise InvalidError(f"intent.expects must map metrics to [lowest, highest], not {bounds_by_metric!r}")
+            raise InvalidError(f"intent.expects must map metrics to [lowest, highest], not {shown(bounds_by_metric)}")
         for metric, bounds in bounds_by_metric.items():
-            numbers = isinstance(bounds, list) and all(
-                isinstance(b, int | float) and not isinstance(b, bool) for b in bounds
-            )
-            if not numbers or len(bounds) != 2:  # noqa: PLR2004 - a pair is two
-                raise InvalidError(f"intent.expects.{metric} must be [lowest, highest], not {bounds!r}")
-            expects[metric] = (float(bounds[0]), float(bounds[1]))
+            try:
+                lowest, highest = (number_value(bound, metric) for bound in bounds)
+            except (TypeError, ValueError) as error:
+                raise InvalidError(f"intent.expects.{metric} must be [lowest, highest], not {shown(bounds)}") from error
+            expects[metric] = (lowest, highest)
         return cls(text=_text(fields.get("text", ""), "intent.text"), expects=expects)
 
 
@@ -301,15 +303,15 @@ def _object(document: Any, what: str, *, required: set[str], optional: set[str])
     missing = sorted(required - set(document))
     if missing:
         raise InvalidError(f"{what} lacks {', '.join(missing)}")
-    unknown = sorted(set(document) - required - optional)
+    unknown = sorted(map(str, set(document) - required - optional))
     if unknown:
-        raise InvalidError(f"{what} has unknown fields: {', '.join(map(str, unknown))}")
+        raise InvalidError(f"{what} has unknown fields: {', '.join(unknown)}")
     return document
 
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise InvalidError(f"{what} must be text, not {type(value).__name__}: {value!r}")
+        raise InvalidError(f"{what} must be text, not {shown(value)}")
     return value
 
 
@@ -323,7 +325,7 @@ def _member(enum: type[_E], value: Any, what: str) -> _E:
     try:
         return enum(value)
     except ValueError as error:
-        raise InvalidError(f"{what} is {value!r}", hint=f"Use one of: {', '.join(enum)}") from error
+        raise InvalidError(f"{what} is {shown(value)}", hint=f"Use one of: {', '.join(enum)}") from error
 
 
 def _frozen_text(mapping: Mapping[str, str], what: str) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from knowngood_sdk.errors import InvalidError
 
 __all__ = [
     "FULL",
+    "KEPT_GENERATIONS",
     "Facts",
     "FleetRoute",
     "Generation",
@@ -28,6 +29,8 @@ __all__ = [
 
 FULL = 10_000
 """The split at which the candidate takes all traffic, in basis points."""
+KEPT_GENERATIONS = 8
+"""Generations below the accepted one that a replica remembers: enough to notice that an older store was put back."""
 
 _NOBODY: frozenset[str] = frozenset()
 
@@ -105,16 +108,23 @@ class Generation:
     One deployment, immutable once minted.
 
     Attributes:
-        number: Minted by the store, rising.
+        number: Minted by the store, rising from 1.
         chain: Content digests ``[candidate, live, the one before …]``; past its end stands the static fallback.
         saw_quarantine: The quarantine that the deployer had seen.
         saw_local: The local trips that the deployer had seen.
+
+    Raises:
+        InvalidError: The number is below 1, or the chain is empty.
     """
 
     number: int
     chain: tuple[str, ...]
     saw_quarantine: frozenset[str] = frozenset()
     saw_local: frozenset[LocalTrip] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.number < 1 or not self.chain:
+            raise InvalidError(f"generation {self.number} with {len(self.chain)} versions is none that a store mints")
 
 
 def live_positions(step: int, split: int) -> tuple[int, ...]:
@@ -143,8 +153,7 @@ def step_of(chain: tuple[str, ...], route: FleetRoute, bad: Set[str]) -> int:
         position < len(chain) and chain[position] in bad for position in live_positions(0, route.split)
     ):
         return 0
-    first = max(1, route.step)
-    return next((i for i in range(first, len(chain)) if chain[i] not in bad), max(first, len(chain)))
+    return next((i for i in range(max(1, route.step), len(chain)) if chain[i] not in bad), len(chain))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +196,7 @@ class ReplicaState:
         latched: The step in force here; never falls inside a generation.
         facts: Fleet trips and releases as known here.
         local: Own local trips that no accepted generation has seen.
-        generations: Every generation known here, by number.
+        generations: Generations by number: the accepted one, those offered since, and a few before.
     """
 
     fleet: FleetRoute = FleetRoute()
@@ -216,8 +225,9 @@ class ReplicaState:
         """
         Leave what is bad (rule 6).
 
-        Leaving is unconditional, arriving is not: when the next version is not ready, a deeper one that is ready is
-        taken; when there is none the static fallback answers until it is loaded, which is not latched.
+        Leaving is unconditional, arriving is not: when the version to go to is not ready, a deeper one that is ready
+        is taken; when there is none the static fallback answers until it is loaded, which is not latched. A replica
+        that has nothing to leave stays: a slot that is loaded again (at boot, after a worker's death) is waited for.
 
         Args:
             ready: Content digests whose slots are ready on this replica.
@@ -236,15 +246,20 @@ class ReplicaState:
         """
         Take a message from the control plane or a peer (rule 7).
 
-        Facts are merged first, whatever else the message says and also when its route is refused.
+        Facts are merged first, whatever else the message says and also when its route is refused. What was in
+        quarantine *before* the message guards against a generation that has not seen it; a trip that the message has
+        just released does not. A replica without a route has left nothing that a generation could undo: it joins.
 
         Returns:
             The new state, and a refusal when the message names a newer generation that cannot be taken.
+
+        Raises:
+            InvalidError: It names a newer generation whose chain neither it nor this replica has. Its facts hold all
+                the same: take them with ``receive(FleetRoute(), {}, facts, ready)``.
         """
-        released = self.facts.released | facts.released
-        quarantined_before = frozenset(t.version for uid, t in self.facts.trips.items() if uid not in released)
+        before = Facts(self.facts.trips, self.facts.released | facts.released).quarantined
         known = {**generations, **self.generations}
-        state = replace(self, facts=self.facts.merge(facts), generations=known)
+        state = replace(self, facts=self.facts.merge(facts))
         refusal = None
         if route.generation == state.fleet.generation:
             state = replace(state, fleet=max(state.fleet, route))
@@ -252,10 +267,10 @@ class ReplicaState:
             generation = known.get(route.generation)
             if generation is None:
                 raise InvalidError(f"a route names generation {route.generation} without bringing its chain")
-            refusal = _refusal(generation, route, quarantined_before, state.local, ready)
+            refusal = _refusal(generation, route, before if state.fleet.generation else _NOBODY, state.local, ready)
             if refusal is None:
                 state = replace(state, fleet=route, latched=0, local=state.local - generation.saw_local)
-        return state.relatch(ready), refusal
+        return replace(state, generations=_kept(known, state.fleet.generation)).relatch(ready), refusal
 
     def leave(self, trip: Trip, ready: Set[str]) -> "ReplicaState":
         """Take a trip as a fact for the fleet (rule 8: break-glass, and any authenticated caller)."""
@@ -305,6 +320,12 @@ class ReplicaState:
             fleet = FleetRoute(state.fleet.generation, state.fleet.step, split)
             state = replace(state, latched=max(state.latched, word[1]), fleet=fleet)
         return state.relatch(ready)
+
+
+def _kept(known: Mapping[int, Generation], accepted: int) -> Mapping[int, Generation]:
+    """Return the generations without those that are long past; each carries the quarantine of its time."""
+    past = set(sorted(number for number in known if number < accepted)[:-KEPT_GENERATIONS])
+    return {number: generation for number, generation in known.items() if number not in past}
 
 
 def _refusal(

@@ -2,8 +2,8 @@
 Wire: the documents that the control plane and a replica exchange, and that a replica keeps on its disk.
 
 They are files today and will be HTTP bodies; either way they are JSON with a ``format`` number. A reader refuses a
-newer format and anything malformed with an InvalidError that names the field. Fields that it does not know are passed
-over, so that a newer writer of the same format can add some.
+newer format and anything malformed with an InvalidError that names the field; it takes no text for a number and no
+number for a text. Fields that it does not know are passed over, so that a newer writer of the same format can add some.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,8 +12,25 @@ from typing import Any, TypeVar
 
 from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.counts import VersionCounts
+from knowngood_sdk.model.fields import entry, flag, integer, mapping, number, shown, text, text_map, texts
 from knowngood_sdk.model.manifest import Manifest
-from knowngood_sdk.model.route import Facts, FleetRoute, Generation, LocalTrip, Refusal, ReplicaState, Trip
+from knowngood_sdk.model.route import Facts, FleetRoute, Generation, Refusal, ReplicaState
+from knowngood_sdk.model.route_wire import (
+    facts_in,
+    facts_json,
+    generation_json,
+    generations_in,
+    local_json,
+    locals_in,
+    parse,
+    route_in,
+    route_json,
+    state_from_json,
+    state_in,
+    state_to_json,
+    trip_from_json,
+    trip_to_json,
+)
 
 __all__ = [
     "FORMAT",
@@ -90,9 +107,9 @@ class RouteDocument:
         return {
             "format": FORMAT,
             "system": self.system,
-            "route": _route_json(self.route),
-            "generations": [_generation_json(item) for _, item in sorted(self.generations.items())],
-            "facts": _facts_json(self.facts),
+            "route": route_json(self.route),
+            "generations": [generation_json(item) for _, item in sorted(self.generations.items())],
+            "facts": facts_json(self.facts),
             "prepare": list(self.prepare),
             "shadow": shadow,
             "anchor": {"count": self.anchor[0], "head": self.anchor[1]},
@@ -210,7 +227,7 @@ class ReplicaReport:
         refusal = self.refusal and {
             "generation": self.refusal.generation,
             "unseen_quarantine": sorted(self.refusal.unseen_quarantine),
-            "unseen_local": [_local_json(trip) for trip in sorted(self.refusal.unseen_local)],
+            "unseen_local": [local_json(trip) for trip in sorted(self.refusal.unseen_local)],
             "unready": sorted(self.refusal.unready),
             "reason": self.refusal.reason,
         }
@@ -268,211 +285,105 @@ class CountsReport:
         return _read("counts report", document, _counts_report)
 
 
-def state_to_json(state: ReplicaState) -> dict[str, Any]:
-    """Return the JSON form of a replica's state, as its last-known-good file keeps it."""
-    return {
-        "fleet": _route_json(state.fleet),
-        "latched": state.latched,
-        "facts": _facts_json(state.facts),
-        "local": [_local_json(trip) for trip in sorted(state.local)],
-        "generations": [_generation_json(item) for _, item in sorted(state.generations.items())],
-    }
-
-
-def state_from_json(document: Any) -> ReplicaState:
-    """Read what ``state_to_json`` wrote; raises InvalidError for anything else."""
-    return _parse("replica state", document, _state)
-
-
-def trip_to_json(trip: Trip) -> dict[str, Any]:
-    """Return the JSON form of a trip."""
-    return {
-        "uid": trip.uid,
-        "version": trip.version,
-        "generation": trip.generation,
-        "source": trip.source,
-        "at": trip.at,
-        "why": trip.why,
-    }
-
-
-def trip_from_json(document: Any) -> Trip:
-    """Read what ``trip_to_json`` wrote; raises InvalidError for anything else."""
-    return _parse("trip", document, _trip)
-
-
-def _read(what: str, document: Any, parse: Callable[[Any], _T]) -> _T:
+def _read(what: str, document: Any, read: Callable[[Any], _T]) -> _T:
     if not isinstance(document, Mapping):
         raise InvalidError(f"a {what} must be an object, not {type(document).__name__}")
-    number = document.get("format")
-    if not isinstance(number, int) or number < 1:
-        raise InvalidError(f"a {what} must carry its format number, not {number!r}")
-    if number > FORMAT:
+    version = document.get("format")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise InvalidError(f"a {what} must carry its format number, not {shown(version)}")
+    if version > FORMAT:
         raise InvalidError(
-            f"this {what} has format {number}; this program reads up to {FORMAT}", hint="Upgrade knowngood here"
+            f"this {what} has format {version}; this program reads up to {FORMAT}", hint="Upgrade knowngood here"
         )
-    return _parse(what, document, parse)
-
-
-def _parse(what: str, document: Any, parse: Callable[[Any], _T]) -> _T:
-    try:
-        return parse(document)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InvalidError(f"the {what} is malformed: {type(error).__name__} {error}") from error
-
-
-def _texts(items: Any) -> frozenset[str]:
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise TypeError(f"expected a list of texts, not {items!r:.80}")
-    return frozenset(items)
-
-
-def _route_json(route: FleetRoute) -> dict[str, int]:
-    return {"generation": route.generation, "step": route.step, "split": route.split}
-
-
-def _route(item: Any) -> FleetRoute:
-    return FleetRoute(int(item["generation"]), int(item["step"]), int(item["split"]))
-
-
-def _generation_json(generation: Generation) -> dict[str, Any]:
-    return {
-        "number": generation.number,
-        "chain": list(generation.chain),
-        "saw_quarantine": sorted(generation.saw_quarantine),
-        "saw_local": [_local_json(trip) for trip in sorted(generation.saw_local)],
-    }
-
-
-def _generations(items: Any) -> dict[int, Generation]:
-    return {
-        int(item["number"]): Generation(
-            number=int(item["number"]),
-            chain=tuple(str(version) for version in item["chain"]),
-            saw_quarantine=_texts(item["saw_quarantine"]),
-            saw_local=frozenset(_local(trip) for trip in item["saw_local"]),
-        )
-        for item in items
-    }
-
-
-def _local_json(trip: LocalTrip) -> list[Any]:
-    return [trip.replica, trip.generation, trip.version]
-
-
-def _local(item: Any) -> LocalTrip:
-    replica, generation, version = item
-    return LocalTrip(str(replica), int(generation), str(version))
-
-
-def _facts_json(facts: Facts) -> dict[str, Any]:
-    return {
-        "trips": [trip_to_json(trip) for _, trip in sorted(facts.trips.items())],
-        "released": sorted(facts.released),
-    }
-
-
-def _facts(item: Any) -> Facts:
-    trips = [_trip(trip) for trip in item["trips"]]
-    return Facts({trip.uid: trip for trip in trips}, _texts(item["released"]))
-
-
-def _trip(item: Any) -> Trip:
-    return Trip(
-        uid=str(item["uid"]),
-        version=str(item["version"]),
-        generation=int(item["generation"]),
-        source=str(item["source"]),
-        at=str(item["at"]),
-        why=str(item["why"]),
-    )
-
-
-def _state(item: Any) -> ReplicaState:
-    return ReplicaState(
-        fleet=_route(item["fleet"]),
-        latched=int(item["latched"]),
-        facts=_facts(item["facts"]),
-        local=frozenset(_local(trip) for trip in item["local"]),
-        generations=_generations(item["generations"]),
-    )
+    return parse(what, document, read)
 
 
 def _anchor(item: Any) -> tuple[int, str]:
-    return (int(item["count"]), str(item["head"]))
+    anchor = entry(item, "anchor")
+    return (integer(anchor, "count"), text(anchor, "head"))
 
 
 def _route_document(item: Any) -> RouteDocument:
-    shadow = item["shadow"]
-    order = shadow and ShadowOrder(
-        reference=str(shadow["reference"]),
-        others=tuple(str(version) for version in shadow["others"]),
-        per_second=float(shadow["per_second"]),
-    )
+    shadow = entry(item, "shadow")
     return RouteDocument(
-        system=str(item["system"]),
-        route=_route(item["route"]),
-        generations=_generations(item["generations"]),
-        facts=_facts(item["facts"]),
-        prepare=tuple(str(version) for version in item["prepare"]),
-        shadow=order,
-        anchor=_anchor(item["anchor"]),
+        system=text(item, "system"),
+        route=route_in(entry(item, "route")),
+        generations=generations_in(item),
+        facts=facts_in(item),
+        prepare=texts(item, "prepare"),
+        shadow=None if shadow is None else _shadow(shadow),
+        anchor=_anchor(item),
+    )
+
+
+def _shadow(item: Any) -> ShadowOrder:
+    return ShadowOrder(
+        reference=text(item, "reference"), others=texts(item, "others"), per_second=number(item, "per_second")
     )
 
 
 def _release_document(item: Any) -> ReleaseDocument:
-    manifest = Manifest.from_json(item["manifest"])
-    if manifest.content_digest != item["version"]:
+    manifest = Manifest.from_json(entry(item, "manifest"))
+    version = text(item, "version")
+    if manifest.content_digest != version:
         raise InvalidError(
-            f"the manifest recorded as {item['version']} has content digest {manifest.content_digest}",
+            f"the manifest recorded as {version} has content digest {manifest.content_digest}",
             hint="It was edited after it was recorded; restore the file or deploy again",
         )
-    golden = item["golden"]
     return ReleaseDocument(
         manifest=manifest,
-        paths={str(name): str(path) for name, path in item["paths"].items()},
-        golden=None if golden is None else str(golden),
+        paths=text_map(item, "paths"),
+        golden=None if entry(item, "golden") is None else text(item, "golden"),
     )
 
 
 def _worker_report(item: Any) -> WorkerReport:
     return WorkerReport(
-        worker=str(item["worker"]),
-        pid=int(item["pid"]),
-        ready=_texts(item["ready"]),
-        failed={str(version): str(reason) for version, reason in item["failed"].items()},
-        load_seconds={str(version): float(seconds) for version, seconds in item["load_seconds"].items()},
-        memory_bytes=int(item["memory_bytes"]),
+        worker=text(item, "worker"),
+        pid=integer(item, "pid"),
+        ready=frozenset(texts(item, "ready")),
+        failed=text_map(item, "failed"),
+        load_seconds=_seconds(item),
+        memory_bytes=integer(item, "memory_bytes"),
     )
 
 
+def _seconds(item: Any) -> dict[str, float]:
+    seconds = mapping(item, "load_seconds")
+    return {version: number(seconds, version) for version in seconds}
+
+
 def _replica_report(item: Any) -> ReplicaReport:
-    refusal = item["refusal"]
+    refusal = entry(item, "refusal")
     return ReplicaReport(
-        replica=str(item["replica"]),
-        state=_state(item["state"]),
-        ready=_texts(item["ready"]),
-        failed={str(version): str(reason) for version, reason in item["failed"].items()},
-        load_seconds={str(version): float(seconds) for version, seconds in item["load_seconds"].items()},
-        workers=int(item["workers"]),
-        refusal=refusal
-        and Refusal(
-            generation=int(refusal["generation"]),
-            unseen_quarantine=_texts(refusal["unseen_quarantine"]),
-            unseen_local=frozenset(_local(trip) for trip in refusal["unseen_local"]),
-            unready=_texts(refusal["unready"]),
-        ),
-        at=str(item["at"]),
-        anchor=_anchor(item["anchor"]),
-        stopped=bool(item.get("stopped", False)),
-        warnings=tuple(str(warning) for warning in item.get("warnings", ())),
+        replica=text(item, "replica"),
+        state=state_in(entry(item, "state")),
+        ready=frozenset(texts(item, "ready")),
+        failed=text_map(item, "failed"),
+        load_seconds=_seconds(item),
+        workers=integer(item, "workers"),
+        refusal=None if refusal is None else _refusal(refusal),
+        at=text(item, "at"),
+        anchor=_anchor(item),
+        stopped=flag(item, "stopped") if "stopped" in item else False,
+        warnings=texts(item, "warnings") if "warnings" in item else (),
+    )
+
+
+def _refusal(item: Any) -> Refusal:
+    return Refusal(
+        generation=integer(item, "generation"),
+        unseen_quarantine=frozenset(texts(item, "unseen_quarantine")),
+        unseen_local=locals_in(item, "unseen_local"),
+        unready=frozenset(texts(item, "unready")),
     )
 
 
 def _counts_report(item: Any) -> CountsReport:
+    versions = mapping(item, "versions")
     return CountsReport(
-        worker=str(item["worker"]),
-        sequence=int(item["sequence"]),
-        at=str(item["at"]),
-        versions={str(version): VersionCounts.from_json(counts) for version, counts in item["versions"].items()},
+        worker=text(item, "worker"),
+        sequence=integer(item, "sequence"),
+        at=text(item, "at"),
+        versions={version: VersionCounts.from_json(versions[version]) for version in versions},
     )

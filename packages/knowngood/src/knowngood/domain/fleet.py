@@ -92,12 +92,14 @@ def merge(
     """
     Take in what a replica reports (rule 12).
 
+    Its releases are passed over: they come from the store alone, and a forged one would lift a quarantine (rule 1).
+
     Returns:
         The new state, and the episodes that it starts: one for each version that newly came into quarantine. This is
         the only place where a rollback starts.
     """
     before = state.facts.quarantined
-    merged = state.facts.merge(facts)
+    merged = state.facts.merge(Facts(facts.trips))
     new = sorted(merged.quarantined - before)
     episodes = {**state.episodes, **{version: state.episodes.get(version, 0) + 1 for version in new}}
     row = _fall(state.chain, state.row, merged.quarantined) if state.row.generation else state.row
@@ -169,7 +171,9 @@ def advance(state: FleetState, split: int, *, refusing: Mapping[str, str], unrea
     if not state.row.split < split <= FULL:
         raise InvalidError(f"a split can only rise, from {state.row.split} to {FULL} basis points, not to {split}")
     generation = state.generations.get(state.row.generation)
-    if generation is None or state.row.step > 0:
+    if generation is None:
+        raise ConflictError("no deployment is under way", hint="Start one: kg deploy")
+    if state.row.step > 0:
         raise ConflictError("the deployment stepped back", hint="Look at the decision: kg history")
     unseen = state.facts.quarantined - generation.saw_quarantine
     if unseen or state.local - generation.saw_local:
