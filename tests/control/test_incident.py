@@ -206,3 +206,31 @@ def test_a_rollback_that_nobody_used_within_the_deadline_ends_unverified(inciden
     (saga,) = incident.store.sagas("pricing")
     verify = next(step for step in saga.steps if step.name is StepName.VERIFY)
     assert (saga.state, verify.outcome) == (SagaState.DONE, StepOutcome.FAILED)
+
+
+@pytest.mark.requirement("N4")
+def test_the_watch_goes_on_after_a_rollback_and_leaves_a_restored_version_that_fails(incident: Any) -> None:
+    v1, v2 = versions(incident)
+    incident.serve(v1, 60, shadow={v2: 0.35})
+    incident.tick()
+    for _ in range(3):
+        incident.serve(v1, 50, errors=40)
+        incident.tick()
+    assert incident.store.read("pricing").served is None, "the static fallback answers now"
+
+
+@pytest.mark.requirement("D2")
+def test_errors_that_the_known_version_shares_are_no_reason_to_leave_the_candidate(pricing: Any) -> None:
+    v1 = pricing.deploy().deployment.version
+    pricing.serve(v1, 200)
+    pricing.tick()
+    pricing.change(model="model 2")
+    v2 = pricing.deploy(split=5000).deployment.version
+    pricing.tick()
+    for _ in range(3):
+        pricing.serve(v1, 50, errors=20)
+        pricing.serve(v2, 50, errors=20)
+        tick = pricing.tick()
+    assert tick.decision is not None
+    assert (tick.decision.outcome, tick.decision.acts) == ("investigate", False)
+    assert "known version does the same" in " ".join(tick.decision.reasons)

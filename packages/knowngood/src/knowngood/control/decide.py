@@ -15,7 +15,11 @@ __all__ = ["decide_on"]
 
 
 def decide_on(
-    plane: Plane, spec: SystemFile, deployment: Deployment, judgements: Sequence[Judgement]
+    plane: Plane,
+    spec: SystemFile,
+    deployment: Deployment,
+    judgements: Sequence[Judgement],
+    control: Sequence[Judgement] = (),
 ) -> tuple[Decision, Plan]:
     """
     Decide about the version of a deployment.
@@ -25,6 +29,7 @@ def decide_on(
         spec: The system's rules, with what automation may do for each trigger.
         deployment: Whose intent counts.
         judgements: What every trigger says of its version.
+        control: What fixed limits say of the known version at the same time.
     """
     made = plan(situation_of(plane, spec.system))
     manifest = plane.store.manifest(spec.system, deployment.manifest)
@@ -32,5 +37,6 @@ def decide_on(
         plan=made,
         intent=manifest.intent,
         grants={name: declared.grant for name, declared in spec.triggers.items()},
+        control=control,
     )
     return decide(judgements, circumstances), made

@@ -26,10 +26,19 @@ from knowngood.domain.fleet import FleetState
 from knowngood.domain.plan import Plan
 from knowngood.domain.saga import Saga
 from knowngood.domain.system import SystemFile, TriggerSpec
-from knowngood.domain.trigger import BusinessDrop, Health, PredictionShift, Trigger, from_spec
+from knowngood.domain.trigger import (
+    BusinessDrop,
+    ErrorRate,
+    Health,
+    Latency,
+    Nonsense,
+    PredictionShift,
+    Trigger,
+    from_spec,
+)
 from knowngood.domain.verification import Outcome, verify
 from knowngood.domain.window import HealthCheck, Judgement, Verdict
-from knowngood_sdk.errors import KnownGoodError, NotFoundError
+from knowngood_sdk.errors import KnownGoodError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import FULL, Trip
 
@@ -82,18 +91,18 @@ class Watcher:
         notes += [f"{trip.replica} left {short(trip.version)} on its own evidence" for trip in sorted(repaired.local)]
         sagas = run_open(self.plane, self.system)
         self._measure()
-        deployment = self._deployment()
-        if deployment is None or deployment.state not in _WATCHED:
-            return Tick(sagas=sagas, notes=tuple(notes))
         spec = self.plane.system_file(self.system)
         state = self.plane.store.read(self.system)
+        deployment = self._deployment(state)
+        if deployment is None or deployment.state not in _WATCHED:
+            return Tick(sagas=sagas, notes=tuple(notes))
         measured = self._measured(deployment, state)
         judgements = judge(spec, measured)
         notes += self._news(judgements)
         decision = None
         if any(judgement.verdict is Verdict.BREACHED for judgement in judgements):
-            decision, plan = decide_on(self.plane, spec, deployment, judgements)
-            notes += self._act(deployment, decision, plan)
+            decision, plan = decide_on(self.plane, spec, deployment, judgements, self._of_the_known(spec, state))
+            notes += self._act(state, deployment, decision, plan)
             sagas = run_open(self.plane, self.system)
         else:
             notes += self._settle(spec, state, deployment, measured, judgements)
@@ -112,17 +121,16 @@ class Watcher:
             detail = f"{url}: {sample.error or sample.status}"
             self.recent.health.append(HealthCheck(at=now, healthy=sample.ok, detail=detail))
 
-    def _deployment(self) -> Deployment | None:
-        state = self.plane.store.read(self.system)
-        if not state.row.generation or state.row.step:
-            return None
-        try:
-            return self.plane.store.deployment(self.system, state.row.generation)
-        except NotFoundError:
-            return None
+    def _deployment(self, state: FleetState) -> Deployment | None:
+        """Return the deployment of the version under watch: the one under way, else that of what is served."""
+        version = state.candidate or state.served
+        matching = [made for made in self.plane.store.deployments(self.system) if made.version == version]
+        return matching[-1] if matching else None
 
     def _measured(self, deployment: Deployment, state: FleetState) -> Measured:
-        known = state.chain[1] if len(state.chain) > 1 else None
+        """Measure the version under watch beside the one behind it; after a rollback nothing known is behind."""
+        compared = not state.row.step and len(state.chain) > 1
+        known = state.chain[1] if compared else None
         return measure(self.recent, deployment, state, version=deployment.version, known=known)
 
     def _news(self, judgements: Sequence[Judgement]) -> list[str]:
@@ -131,7 +139,15 @@ class Watcher:
         self.told.update({judgement.trigger: judgement.verdict for judgement in news})
         return [f"{judgement.trigger}: {judgement.verdict} - {judgement.reason}" for judgement in news]
 
-    def _act(self, deployment: Deployment, decision: Decision, plan: Plan) -> list[str]:
+    def _of_the_known(self, spec: SystemFile, state: FleetState) -> tuple[Judgement, ...]:
+        """Return what fixed limits say of the version behind the candidate, while both serve."""
+        if state.candidate is None or len(state.chain) < 2:  # noqa: PLR2004 - nothing stands behind
+            return ()
+        windows = self.recent.windows(state.chain[1])
+        fixed = [trigger for trigger in _triggers(spec) if isinstance(trigger, ErrorRate | Latency | Nonsense)]
+        return tuple(trigger.judge(windows) for trigger in fixed)
+
+    def _act(self, state: FleetState, deployment: Deployment, decision: Decision, plan: Plan) -> list[str]:
         """Leave the version if the decision says so and the owner granted it; put every decision on record once."""
         document = {**decision.to_json(), "version": deployment.version, "plan": plan.to_json()}
         if not decision.acts:
@@ -139,7 +155,7 @@ class Watcher:
         trip = Trip(
             uid=uuid4().hex,
             version=deployment.version,
-            generation=deployment.generation,
+            generation=state.row.generation,
             source="trigger",
             at=self.plane.now(),
             why="; ".join(decision.reasons)[:500],
