@@ -23,7 +23,6 @@ ADDRESSES = [
     "python" + "hosted",
     "npm" + r"js\.(org|com)",
     "deb" + r"\.debian",
-    "file" + ":///",
 ]
 MACHINE_PATHS = [rf"(?<![\w.]){folder}/[a-z]" for folder in ("/ro" + "ot", "/wo" + "rk", "/ho" + "me/[a-z]+")]
 PURE = [
