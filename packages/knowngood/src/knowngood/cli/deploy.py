@@ -1,8 +1,14 @@
 """``kg deploy``: a new system version, with the way back armed first."""
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from knowngood.cli.console import answer, directory_option, mark, output_option, say
+
+if TYPE_CHECKING:
+    from knowngood.domain.deployment import Deployment
+    from knowngood_sdk.model.manifest import Intent
 
 
 @click.command(
@@ -47,38 +53,56 @@ def command(  # noqa: PLR0913 - one parameter for each option
     It is recorded, checked, loaded beside what serves, and tried on its golden inputs before any rider, reader or
     customer can meet it; without a tested way back it is blocked.
     """
-    from datetime import timedelta
-
-    from knowngood.app import actor, open_plane
-    from knowngood.cli.reading import basis_points, expected_effects
-    from knowngood.control import deploy as verb
-    from knowngood.control.release import capture
-    from knowngood.domain.compatibility import Override
-    from knowngood_sdk.model.canonical import short
+    if abandon or promote:
+        _finish(system, directory, output, abandon=abandon)
+        return
+    from knowngood.cli.reading import expected_effects
     from knowngood_sdk.model.manifest import Intent
+
+    meant = Intent(text=intent, expects=expected_effects(expects))
+    _deploy(system, canary, timeout, override, meant, (directory, output))
+
+
+def _finish(system: str, directory: str, output: str, *, abandon: bool) -> None:
+    from knowngood.app import actor, open_plane
+    from knowngood.control import deploy as verb
+    from knowngood_sdk.model.canonical import short
     from knowngood_sdk.model.route import FULL
 
     plane = open_plane(directory)
     who = actor()
-    if abandon or promote:
-        deployment = verb.abandon(plane, system, who) if abandon else verb.advance(plane, system, FULL, who)
-        what = "abandoned" if abandon else "takes all traffic"
-        answer(deployment.to_json(), output, lambda: [f"{mark('good')} {short(deployment.version)} {what}"])
-        return
-    manifest = capture(plane, system, Intent(text=intent, expects=expected_effects(expects)))
+    deployment = verb.abandon(plane, system, who) if abandon else verb.advance(plane, system, FULL, who)
+    what = "abandoned; what was live serves on" if abandon else "takes all traffic"
+    answer(_told(deployment), output, lambda: [f"{mark('good')} {short(deployment.version)} {what}"])
+
+
+def _deploy(
+    system: str, canary: str, timeout: int, override: str | None, intent: "Intent", place: tuple[str, str]
+) -> None:
+    from datetime import timedelta
+
+    from knowngood.app import actor, open_plane
+    from knowngood.cli.reading import basis_points
+    from knowngood.control import deploy as verb
+    from knowngood.control.release import capture
+    from knowngood.domain.compatibility import Override
+
+    directory, output = place
+    plane = open_plane(directory)
+    who = actor()
+    manifest = capture(plane, system, intent)
+    leave = Override(by=who, reason=override, combination=manifest.content_digest, at=plane.now()) if override else None
     order = verb.Order(
         manifest=manifest,
         actor=who,
         split=basis_points(canary),
-        override=Override(by=who, reason=override, combination=manifest.content_digest, at=plane.now())
-        if override
-        else None,
+        override=leave,
         deadline=timedelta(seconds=timeout),
     )
     deployed = verb.deploy(plane, order, tell=lambda line: say(f"{mark('waiting')} {line}"))
     armed = deployed.armed
     document = {
-        **{key: value for key, value in deployed.deployment.to_json().items() if key != "baseline"},
+        **_told(deployed.deployment),
         "replicas": list(armed.replicas),
         "load_seconds": armed.load_seconds,
         "way_back_seconds": armed.flip_seconds,
@@ -93,3 +117,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
         ]
 
     answer(document, output, text)
+
+
+def _told(deployment: "Deployment") -> dict[str, Any]:
+    """Return a deployment without its counts, which are for the watch."""
+    return {key: value for key, value in deployment.to_json().items() if key != "baseline"}
