@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from tools.reference import error_classes, errors_page, stale_pages
+from knowngood.cli.exit_code import ExitCode
+from tools.reference import error_classes, errors_page, exit_codes_page, stale_pages
 
 
 def test_generated_pages_are_up_to_date() -> None:
@@ -19,3 +20,9 @@ def test_every_error_code_is_on_the_page_with_its_meaning() -> None:
     for error in error_classes():
         assert f"| `{error.code}` | `{error.__name__}` |" in page
         assert error.__doc__, f"{error.__name__} says nothing about itself"
+
+
+def test_every_exit_code_is_on_the_page() -> None:
+    page = exit_codes_page()
+    for code in ExitCode:
+        assert f"| {code.value} |" in page
