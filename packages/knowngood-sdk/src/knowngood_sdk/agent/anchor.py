@@ -25,17 +25,22 @@ class Anchor:
 
     Attributes:
         kept: Count of entries and head of the ledger; durable.
-        warning: What speaks against the ledger or the file, for people, or an empty text.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.kept: tuple[int, str] = (0, "")
-        self.warning = ""
+        self._lasting = ""
+        self._passing = ""
         try:
             self.kept = self._read()
         except KnownGoodError as error:
-            self.warning = f"the anchor of the ledger is lost: {error}"
+            self._lasting = f"the anchor of the ledger is lost: {error}"
+
+    @property
+    def warning(self) -> str:
+        """What speaks against the ledger or the file, for people, or an empty text."""
+        return self._lasting or self._passing
 
     def hear(self, heard: tuple[int, str]) -> None:
         """
@@ -49,13 +54,14 @@ class Anchor:
             document = {"format": FORMAT, "count": count, "head": head}
             write_whole(self._path, canonical_bytes(document))
             self.kept = heard
+            self._passing = ""
         elif count == self.kept[0] and head != self.kept[1]:
-            self.warning = (
+            self._lasting = (
                 f"two ledgers have {count} entries: this replica knew head {short(self.kept[1])}, "
                 f"then heard of {short(head)}; verify it: kg ledger verify"
             )
         elif 0 < count < self.kept[0]:
-            self.warning = (
+            self._passing = (
                 f"the ledger was heard to have {count} entries and had {self.kept[0]} before; "
                 "an older message, or its end was cut off: kg ledger verify"
             )

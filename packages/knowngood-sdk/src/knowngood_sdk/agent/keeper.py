@@ -75,6 +75,7 @@ class Keeper:
         self._state = self._durable = ReplicaState()
         try:
             self._word = folder.word()
+            self._warn("anchor", self._anchor.warning)
             self._recover()
             self.look_around()
             self.look()
@@ -236,9 +237,10 @@ class Keeper:
                     f"generation {number} was minted as {_names(known.chain)} and is now {_names(generation.chain)}",
                     hint="A generation never changes: was an older copy of the store put back? Deploy again",
                 )
-        state, refusal = self._receive(document)
-        if refusal is not None and refusal.unready and self._crew.look():
-            state, refusal = self._receive(document)
+        if document.route.generation > self._state.fleet.generation:
+            # What was ready a moment ago is not good enough to arrive on.
+            self._crew.look()
+        state, refusal = self._state.receive(document.route, document.generations, document.facts, self._crew.ready)
         data = self._bytes_if_new(state)
         if self._offered is None or document.route >= self._offered.route:
             self._offered, self._refusal = document, refusal
@@ -250,9 +252,6 @@ class Keeper:
             self._guarded("state", lambda: self._adopt(self._state.relatch(self._crew.ready)))
         else:
             self._guarded("state", lambda: self._offer(offered))
-
-    def _receive(self, document: RouteDocument) -> tuple[ReplicaState, Refusal | None]:
-        return self._state.receive(document.route, document.generations, document.facts, self._crew.ready)
 
     def _bytes_if_new(self, state: ReplicaState) -> bytes:
         """Return the state as its file will hold it, or nothing when it is the present one; InvalidError if unfit."""
