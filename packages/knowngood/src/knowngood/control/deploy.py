@@ -11,7 +11,14 @@ from datetime import timedelta
 
 from knowngood.control.compose import combinations, require_proven
 from knowngood.control.fault_point import FaultPoint, reach
-from knowngood.control.gate import Armed, check_previous, live_replicas, ready_everywhere, wait_until_armed
+from knowngood.control.gate import (
+    Armed,
+    check_previous,
+    check_promises,
+    live_replicas,
+    ready_everywhere,
+    wait_until_armed,
+)
 from knowngood.control.plane import Plane
 from knowngood.control.publish import publish, spread
 from knowngood.control.release import stage
@@ -90,7 +97,9 @@ def deploy(plane: Plane, order: Order, tell: Callable[[str], None] = lambda _: N
             "manifest-recorded", order.actor, plane.now(), {"version": version, "manifest": order.manifest.digest}
         )
     reach(FaultPoint.DEPLOY_RECORDED)
-    check_previous(plane.components(spec), spec, state, served)
+    components = plane.components(spec)
+    check_promises(components, spec)
+    check_previous(components, spec, state, served)
     armed = _arm(plane, order, state, served, tell)
     deployment = _mint(plane, order, state, armed)
     try:

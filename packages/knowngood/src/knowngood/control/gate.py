@@ -11,9 +11,9 @@ from datetime import timedelta
 
 from knowngood.control.plane import Plane
 from knowngood.control.publish import PUSH_DEADLINE
-from knowngood.domain.component import Depth
+from knowngood.domain.component import Depth, PinStrength
 from knowngood.domain.fleet import FleetState
-from knowngood.domain.system import SystemFile
+from knowngood.domain.system import SystemFile, SystemKind
 from knowngood.ports.component import Component
 from knowngood.ports.traffic import Replica, Unreachable
 from knowngood_sdk.errors import NotReadyError
@@ -21,9 +21,11 @@ from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Manifest
 from knowngood_sdk.model.wire import RouteDocument
 
-__all__ = ["Armed", "check_previous", "live_replicas", "ready_everywhere", "wait_until_armed"]
+__all__ = ["Armed", "check_previous", "check_promises", "live_replicas", "ready_everywhere", "wait_until_armed"]
 
 _POLL = timedelta(milliseconds=50)
+_REALTIME_PROPAGATION = timedelta(seconds=60)
+"""A real-time system is back on its previous version within this time (G1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,31 @@ def check_previous(
             )
         estimates[name] = probe.eta_seconds
     return estimates
+
+
+def check_promises(components: Mapping[str, Component], spec: SystemFile) -> None:
+    """
+    Check that every component can keep what its system needs (see ``Caps``).
+
+    Raises:
+        NotReadyError: A component cannot be kept for the cool-down, cannot go back, or reaches its readers too late for
+            a system that answers while somebody waits.
+    """
+    for name, component in components.items():
+        caps = component.caps
+        if caps.pin is PinStrength.NONE:
+            raise NotReadyError(
+                f"nothing keeps component {name} for the cool-down: its {component.kind} versions cannot be pinned",
+                hint="Keep it where versions can be pinned (files, git)",
+            )
+        if not caps.reversible:
+            raise NotReadyError(f"component {name} cannot go back to an earlier version", hint="Keep it somewhere else")
+        if spec.kind is SystemKind.REALTIME and caps.propagation > _REALTIME_PROPAGATION:
+            seconds = caps.propagation.total_seconds()
+            raise NotReadyError(
+                f"readers follow component {name} only after {seconds:g} s, too late for a real-time system",
+                hint="Let each consumer address its version, or declare the system as batch",
+            )
 
 
 def wait_until_armed(

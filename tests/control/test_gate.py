@@ -1,0 +1,62 @@
+"""The gate blocks a deployment whose components cannot keep what the system needs."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from knowngood.domain.component import PinStrength
+from knowngood_sdk.errors import NotReadyError
+
+
+@pytest.mark.requirement("N1", "G1")
+@pytest.mark.parametrize(
+    ("caps", "message"),
+    [
+        pytest.param({"pin": PinStrength.NONE}, "cannot be pinned", id="nothing keeps it for the cool-down"),
+        pytest.param({"reversible": False}, "cannot go back", id="it cannot go back"),
+        pytest.param({"propagation": timedelta(seconds=61)}, "too late", id="its readers follow too late"),
+    ],
+)
+def test_a_component_that_cannot_keep_the_promise_blocks_the_deployment(
+    pricing: Any, caps: dict[str, Any], message: str
+) -> None:
+    pricing.parts["features"].caps = replace(pricing.parts["features"].caps, **caps)
+    with pytest.raises(NotReadyError, match=message):
+        pricing.deploy()
+    assert pricing.store.read("pricing").row.generation == 0
+
+
+@pytest.mark.requirement("N1")
+def test_readers_that_follow_within_a_minute_are_in_time(pricing: Any) -> None:
+    part = pricing.parts["features"]
+    part.caps = replace(part.caps, propagation=timedelta(seconds=60))
+    assert pricing.deploy().deployment.generation == 1
+
+
+@pytest.mark.requirement("N1")
+def test_a_worker_that_cannot_make_the_candidate_ready_blocks_it_and_the_route_stays(pricing: Any) -> None:
+    served = pricing.deploy().deployment.version
+    pricing.change(model="broken")
+    wanted = pricing.traffic.publish
+
+    def publish(document: Any) -> None:
+        for version in document.prepare:
+            pricing.traffic.fail("pricing", "r2", version, "the pickle does not load")
+        wanted(document)
+
+    pricing.traffic.publish = publish
+    with pytest.raises(NotReadyError, match="r2 cannot make .* ready: the pickle does not load"):
+        pricing.deploy()
+    assert pricing.store.read("pricing").served == served
+    assert pricing.traffic.published("pricing").prepare == ()
+
+
+@pytest.mark.requirement("N1")
+def test_a_replica_whose_agent_does_not_answer_blocks_the_deployment(pricing: Any) -> None:
+    pricing.deploy()
+    pricing.change(model="model 2")
+    pricing.traffic.kill_agent("pricing", "r2")
+    with pytest.raises(NotReadyError, match="r2: no agent runs"):
+        pricing.deploy()
