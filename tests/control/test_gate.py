@@ -47,7 +47,7 @@ def test_a_worker_that_cannot_make_the_candidate_ready_blocks_it_and_the_route_s
         wanted(document)
 
     pricing.traffic.publish = publish
-    with pytest.raises(NotReadyError, match="r2 cannot make .* ready: the pickle does not load"):
+    with pytest.raises(NotReadyError, match=r"r2 cannot make .* ready: the pickle does not load"):
         pricing.deploy()
     assert pricing.store.read("pricing").served == served
     assert pricing.traffic.published("pricing").prepare == ()

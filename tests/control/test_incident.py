@@ -227,10 +227,14 @@ def test_errors_that_the_known_version_shares_are_no_reason_to_leave_the_candida
     pricing.change(model="model 2")
     v2 = pricing.deploy(split=5000).deployment.version
     pricing.tick()
-    for _ in range(3):
+    for _ in range(2):
         pricing.serve(v1, 50, errors=20)
         pricing.serve(v2, 50, errors=20)
-        tick = pricing.tick()
+        pricing.wait(1)
+        pricing.watcher.tick()
+    pricing.serve(v1, 50, errors=20)
+    pricing.serve(v2, 50, errors=20)
+    tick = pricing.tick()
     assert tick.decision is not None
     assert (tick.decision.outcome, tick.decision.acts) == ("investigate", False)
     assert "known version does the same" in " ".join(tick.decision.reasons)
