@@ -23,11 +23,7 @@ SLOW_SECONDS = 600.0
 """A way back that takes longer is flagged."""
 WHOLE = "system"
 _NEVER = math.nan
-_ROLE_ASKED: Mapping[Level, Role] = {
-    Level.MODEL: Role.MODEL,
-    Level.FEATURES: Role.FEATURES,
-    Level.DATA: Role.DATA,
-}
+_ROLE_ASKED: Mapping[Level, Role] = {Level.FEATURES: Role.FEATURES, Level.DATA: Role.DATA}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +113,8 @@ def plan(situation: Situation) -> Plan:
     if reference is None:
         return _unsafe(situation, wholes)
     parts = _parts(situation, reference.target)
-    newer = wholes[: wholes.index(reference)]
+    told = {part.target.content_digest for part in parts}
+    newer = [item for item in wholes[: wholes.index(reference)] if item.target.content_digest not in told]
     choice = _choose(situation, [*parts, reference])
     if choice is None:
         return _unsafe(situation, [*parts, *newer, reference])
