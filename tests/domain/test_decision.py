@@ -1,4 +1,4 @@
-"""A decision rolls back what is wrong, investigates what is in doubt, stays with what was meant; a grant lets it act."""
+"""A decision rolls back what is wrong, investigates what is in doubt, stays with what was meant; grants let it act."""
 
 import itertools
 import json
