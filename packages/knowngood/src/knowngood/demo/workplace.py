@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from knowngood.adapters.yaml.document import read_document
 from knowngood.demo.stage import SYSTEM
 from knowngood.demo.world.artifacts import golden_requests, write_version
 from knowngood.demo.world.features import source_of
 from knowngood.demo.world.pricing import Pricing
+from knowngood.domain.system import SystemFile
 from knowngood_sdk.errors import PermanentError
 from knowngood_sdk.serving.fingerprint import fingerprint
 
-__all__ = ["SYSTEM_FILE", "Workplace", "change_text"]
+__all__ = ["SYSTEM_FILE", "Workplace", "change_text", "rules"]
 
 SYSTEM_FILE = f"""\
 system: {SYSTEM}
@@ -40,6 +42,12 @@ triggers:
   prediction_mean: {{shift: 15%, do: rollback}}
   conversion: {{drop: 10%, do: rollback}}
 """
+_LARGEST = 64 * 1024
+
+
+def rules() -> SystemFile:
+    """Return the system file as the value that the product makes of it, for what is judged in process."""
+    return SystemFile.from_json(read_document(SYSTEM_FILE.encode(), f"{SYSTEM}.yaml", largest=_LARGEST).value)
 
 
 class Workplace:

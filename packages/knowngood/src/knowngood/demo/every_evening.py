@@ -1,0 +1,98 @@
+"""
+Every evening: the verdicts on level 1 over all held-out Thursdays, held against the true rides afterwards.
+
+Fast mode: no servers. What a level 1 rollback would serve (the old model on the new features, under the new curve) is
+scored on the requests of the evening's riders, judged by the product's own rule, and then the truth is looked at.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from knowngood.demo.aligned import aligned
+from knowngood.demo.world.evenings import TRUE_ERROR_FACTOR, EveningResult, Judge, evaluate_evenings, tally
+from knowngood.demo.world.feature_code import FeatureCode
+from knowngood.domain.compatibility import judge_combination
+from knowngood.domain.system import Tolerance
+
+__all__ = ["document_of", "judge_every_evening", "lines_of"]
+
+
+def judge_every_evening(
+    hours: pd.DataFrame,
+    changes: Mapping[str, FeatureCode],
+    rule: Tolerance,
+    *,
+    seed: int,
+    tell: Callable[[EveningResult], None] = lambda _: None,
+) -> list[EveningResult]:
+    """
+    Judge each change on each held-out Thursday evening.
+
+    Args:
+        hours: The year, as ``load_hours`` gives it.
+        changes: Feature code by the name of the change, each row by row.
+        rule: What the system file fixed beforehand.
+        seed: Of training and riders.
+        tell: Called with every result as it is known.
+    """
+    results = []
+    for result in evaluate_evenings(hours, changes, seed=seed, judge=_judge_of(rule)):
+        tell(result)
+        results.append(result)
+    return results
+
+
+def document_of(results: Sequence[EveningResult], rule: Tolerance, *, seed: int) -> dict[str, Any]:
+    """Return the JSON form of all verdicts, with false allows and false refusals counted apart."""
+    return {
+        "mode": "fast: in process, no servers",
+        "seed": seed,
+        "rule": {"divergence": rule.divergence, "requests": rule.requests},
+        "acceptable_within_times_the_known_error": TRUE_ERROR_FACTOR,
+        "verdicts": tally(results),
+        "evenings": [result.to_json() for result in results],
+    }
+
+
+def lines_of(results: Sequence[EveningResult], rule: Tolerance) -> Iterator[str]:
+    """Return the verdicts as a table for a person."""
+    yield (
+        f"Level 1 on every held-out Thursday evening, in fast mode (no servers). The rule: allowed if the old model on"
+        f" the new features stays within {rule.divergence:.0%} of the known version on at least {rule.requests} requests."
+    )
+    yield (
+        "The truth, looked at afterwards: acceptable where its error on the real rides is at most"
+        f" {TRUE_ERROR_FACTOR:g} times the known version's."
+    )
+    yield ""
+    yield from aligned(
+        [_row(result) for result in results],
+        ("change", "evening", "requests", "divergence", "rule says", "true error", "known error", "verdict"),
+    )
+    yield ""
+    counts = tally(results)
+    rows = [(change, *(str(count) for count in verdicts.values())) for change, verdicts in counts.items()]
+    names = list(next(iter(counts.values()), {}))
+    yield from aligned(rows, ("change", *(f"{name}s" for name in names)))
+
+
+def _row(result: EveningResult) -> tuple[str, ...]:
+    mixed = result.combination
+    return (
+        result.change,
+        result.evening.isoformat(),
+        str(result.n),
+        f"{mixed.divergence:.1%}" if mixed else "cannot run",
+        "allow" if result.allowed else "refuse",
+        f"{mixed.true_error:.0f}" if mixed else "-",
+        f"{result.known_error:.0f}",
+        result.verdict.value,
+    )
+
+
+def _judge_of(rule: Tolerance) -> Judge:
+    return lambda divergence, n: judge_combination(
+        divergence, n, tolerance=rule.divergence, min_requests=rule.requests
+    )
