@@ -22,7 +22,12 @@ Examples:
 )
 @click.argument("system")
 @click.option("--why", default="a person asked for it", show_default=True, help="The reason; goes on record.")
-@click.option("--to", "target", metavar="VERSION", help="Go back to this version; the plan's choice otherwise.")
+@click.option(
+    "--to",
+    "target",
+    metavar="VERSION",
+    help="Go back to this version, or to the static fallback (fallback); the plan's choice otherwise.",
+)
 @click.option(
     "--level", type=click.IntRange(1, 4), help="Level to ask for: 1 restores the model alone, if that is safe."
 )

@@ -16,6 +16,7 @@ from knowngood.control.rollback import leave, trip_of
 from knowngood.control.situation import situation_of
 from knowngood.domain.authority import ON_CALL, Request, authorize
 from knowngood.domain.compatibility import Override
+from knowngood.domain.fleet import FleetState
 from knowngood.domain.level import Level
 from knowngood.domain.plan import Plan
 from knowngood.domain.planner import plan
@@ -24,7 +25,10 @@ from knowngood_sdk.errors import ConflictError, NotAuthorizedError, NotReadyErro
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Manifest
 
-__all__ = ["Rolled", "Wish", "roll_back"]
+__all__ = ["STATIC_FALLBACK", "Rolled", "Wish", "roll_back"]
+
+STATIC_FALLBACK = "fallback"
+"""What a person writes for the static fallback where a version is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +39,7 @@ class Wish:
     Attributes:
         actor: Who.
         why: The reason, in their words.
-        target: Version to go back to; None leaves it to the plan.
+        target: Version to go back to, or ``fallback`` for the static one; None leaves it to the plan.
         level: Level that they ask for; what it really is follows from the plan.
         suspected: Component that they believe to be at fault.
         override: Why an unproven combination may be used all the same; None when it may not.
@@ -78,11 +82,14 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
             for item in refused
         }
         made = plan(situation_of(plane, system, suspected=wish.suspected, asked=wish.level, overrides=overrides))
-    target = version_named(plane, system, wish.target) if wish.target else _target(made)
-    _authorize(made, wish, target)
     state = plane.store.read(system)
     leaving = situation.live.content_digest
-    if state.way_back != target.content_digest:
+    if wish.target == STATIC_FALLBACK:
+        target = _static(plane, system, state)
+    else:
+        target = version_named(plane, system, wish.target) if wish.target else _target(made)
+    _authorize(made, wish, target)
+    if target is not None and state.way_back != target.content_digest:
         tell(f"{target.label} does not stand behind {short(leaving)}: it is deployed first")
         override = made.chosen.override if made.chosen else None
         deploy(plane, Order(manifest=target, actor=wish.actor, override=override), tell=tell)
@@ -95,17 +102,28 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
     return Rolled(plan=made, flip=flip, saga=ours[0])
 
 
+def _static(plane: Plane, system: str, state: FleetState) -> None:
+    """Check that leaving what is served leads to the static fallback."""
+    if plane.system_file(system).fallback is None:
+        raise NotReadyError(f"system {system} declares no static fallback", hint="Declare fallback: and kg apply")
+    if state.way_back is not None:
+        raise ConflictError(
+            f"version {short(state.way_back)} stands behind what is served, and would serve before the static fallback",
+            hint="Go back to it: kg rollback",
+        )
+
+
 def _target(made: Plan) -> Manifest:
     if made.chosen is None:
         raise NotReadyError(f"{made}", hint="A person could: " + "; ".join(made.options))
     return made.chosen.target
 
 
-def _authorize(made: Plan, wish: Wish, target: Manifest) -> None:
+def _authorize(made: Plan, wish: Wish, target: Manifest | None) -> None:
     """Ask the policy; the user of this host acts as on-call engineer until identities come with the server."""
     request = Request(
         level=made.level or Level.SYSTEM,
-        target=target.content_digest,
+        target=target.content_digest if target else STATIC_FALLBACK,
         actor=wish.actor,
         roles=frozenset({ON_CALL}),
         consumers=made.consumers,

@@ -1,0 +1,110 @@
+"""A person's rollback: the plan's choice, a version by name, level 1 on evidence, and what is refused."""
+
+from typing import Any
+
+import pytest
+
+from knowngood.control.roll_back import Wish, roll_back
+from knowngood.domain.level import Level
+from knowngood_sdk.errors import ConflictError, NotReadyError
+
+
+def verified(pricing: Any, **working: str) -> str:
+    """Deploy what stands in the working places and let its own traffic verify it."""
+    pricing.change(**working)
+    version: str = pricing.deploy().deployment.version
+    pricing.tick()
+    pricing.serve(version, 150)
+    pricing.tick()
+    return version
+
+
+@pytest.mark.requirement("B2", "J2")
+def test_goes_back_to_the_version_that_stands_armed_behind(incident: Any) -> None:
+    v1, v2 = (made.version for made in incident.store.deployments("pricing"))
+    done = roll_back(incident.plane, "pricing", Wish(actor="ada", why="prices too high"))
+    assert (done.saga.version, done.saga.target) == (v2, v1)
+    assert sorted(done.flip.acknowledged) == ["r1", "r2"]
+    assert "2/2 left" in done.flip.summary
+    (trip,) = incident.store.read("pricing").facts.trips.values()
+    assert (trip.source, trip.why) == ("person", "prices too high")
+
+
+@pytest.mark.requirement("B1")
+def test_a_deployment_of_a_model_alone_is_taken_back_at_level_1(pricing: Any) -> None:
+    v1 = verified(pricing)
+    pricing.change(model="model 2")
+    pricing.deploy()
+    done = roll_back(pricing.plane, "pricing", Wish(actor="ada", why="worse"))
+    assert (done.plan.level, done.saga.target) == (Level.MODEL, v1)
+
+
+@pytest.mark.requirement("B2")
+def test_an_older_version_is_deployed_first_and_what_was_live_is_left_then(pricing: Any) -> None:
+    v1 = verified(pricing)
+    verified(pricing, model="model 2")
+    verified(pricing, model="model 3")
+    pricing.change(model="model 4")
+    live = pricing.deploy().deployment.version
+    done = roll_back(pricing.plane, "pricing", Wish(actor="ada", why="back to the beginning", target=v1))
+    state = pricing.store.read("pricing")
+    assert (state.served, done.saga.version) == (v1, live)
+    assert live in state.facts.quarantined
+
+
+@pytest.mark.requirement("A2")
+def test_level_1_without_evidence_is_refused_and_nothing_moves(incident: Any) -> None:
+    served = incident.store.read("pricing").served
+    with pytest.raises(NotReadyError, match="never measured|no safe target"):
+        roll_back(incident.plane, "pricing", Wish(actor="ada", why="model only", level=Level.MODEL))
+    assert incident.store.read("pricing").served == served
+
+
+@pytest.mark.requirement("A2", "B1")
+def test_level_1_that_was_measured_within_tolerance_restores_the_model_alone(incident: Any) -> None:
+    v1, v2 = (made.version for made in incident.store.deployments("pricing"))
+    combination = incident.traffic.published("pricing").shadow.others[1]
+    incident.serve(v1, 150, shadow={combination: 0.05, v2: 0.05})
+    done = roll_back(incident.plane, "pricing", Wish(actor="ada", why="model only", level=Level.MODEL))
+    state = incident.store.read("pricing")
+    assert state.served == combination
+    assert done.plan.chosen is not None
+    assert done.plan.chosen.changes.components == ("model",)
+    assert v2 in state.facts.quarantined
+
+
+@pytest.mark.requirement("A2")
+def test_a_person_may_take_an_unproven_combination_upon_them_by_name(incident: Any) -> None:
+    wish = Wish(actor="ada", why="model only", level=Level.MODEL, override="the features are right, I checked")
+    done = roll_back(incident.plane, "pricing", wish)
+    assert done.plan.chosen is not None
+    assert done.plan.chosen.override is not None
+    assert done.plan.chosen.override.by == "ada"
+    assert "the features are right" in str([entry.body for entry in incident.store.ledger("pricing")])
+
+
+def test_a_first_version_has_nothing_to_go_back_to_and_says_what_a_person_could_do(pricing: Any) -> None:
+    pricing.deploy()
+    with pytest.raises(NotReadyError) as caught:
+        roll_back(pricing.plane, "pricing", Wish(actor="ada", why="broken"))
+    assert "static fallback" in caught.value.hint
+
+
+def test_leaving_what_is_left_already_is_a_conflict_and_no_second_rollback(incident: Any) -> None:
+    roll_back(incident.plane, "pricing", Wish(actor="ada", why="prices too high"))
+    with pytest.raises((ConflictError, NotReadyError)):
+        roll_back(incident.plane, "pricing", Wish(actor="ada", why="again"))
+    assert len(incident.store.sagas("pricing")) == 1
+
+
+@pytest.mark.requirement("N1")
+def test_a_first_version_can_be_left_for_the_static_fallback_by_name(pricing: Any) -> None:
+    v1 = pricing.deploy().deployment.version
+    done = roll_back(pricing.plane, "pricing", Wish(actor="ada", why="broken", target="fallback"))
+    assert (done.saga.version, done.saga.target) == (v1, None)
+    assert pricing.store.read("pricing").served is None
+
+
+def test_the_static_fallback_is_not_reached_past_a_version_that_stands_behind(incident: Any) -> None:
+    with pytest.raises(ConflictError, match="stands behind"):
+        roll_back(incident.plane, "pricing", Wish(actor="ada", why="broken", target="fallback"))
