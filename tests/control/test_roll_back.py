@@ -55,7 +55,7 @@ def test_an_older_version_is_deployed_first_and_what_was_live_is_left_then(prici
 @pytest.mark.requirement("A2")
 def test_level_1_without_evidence_is_refused_and_nothing_moves(incident: Any) -> None:
     served = incident.store.read("pricing").served
-    with pytest.raises(NotReadyError, match="never measured|no safe target"):
+    with pytest.raises(NotReadyError, match=r"never measured|no safe target"):
         roll_back(incident.plane, "pricing", Wish(actor="ada", why="model only", level=Level.MODEL))
     assert incident.store.read("pricing").served == served
 

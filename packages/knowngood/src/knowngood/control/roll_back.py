@@ -84,8 +84,9 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
         made = plan(situation_of(plane, system, suspected=wish.suspected, asked=wish.level, overrides=overrides))
     state = plane.store.read(system)
     leaving = situation.live.content_digest
+    target: Manifest | None = None
     if wish.target == STATIC_FALLBACK:
-        target = _static(plane, system, state)
+        _check_static(plane, system, state)
     else:
         target = version_named(plane, system, wish.target) if wish.target else _target(made)
     _authorize(made, wish, target)
@@ -102,7 +103,7 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
     return Rolled(plan=made, flip=flip, saga=ours[0])
 
 
-def _static(plane: Plane, system: str, state: FleetState) -> None:
+def _check_static(plane: Plane, system: str, state: FleetState) -> None:
     """Check that leaving what is served leads to the static fallback."""
     if plane.system_file(system).fallback is None:
         raise NotReadyError(f"system {system} declares no static fallback", hint="Declare fallback: and kg apply")
