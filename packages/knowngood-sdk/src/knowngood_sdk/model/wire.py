@@ -164,6 +164,7 @@ class WorkerReport:
         failed: Version -> why it could not be made ready.
         load_seconds: Version -> how long it took to be ready.
         memory_bytes: Resident memory of the process.
+        warnings: What the worker could not do, for people.
     """
 
     worker: str
@@ -172,6 +173,7 @@ class WorkerReport:
     failed: Mapping[str, str] = field(default_factory=dict)
     load_seconds: Mapping[str, float] = field(default_factory=dict)
     memory_bytes: int = 0
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -183,6 +185,7 @@ class WorkerReport:
             "failed": dict(self.failed),
             "load_seconds": dict(self.load_seconds),
             "memory_bytes": self.memory_bytes,
+            "warnings": list(self.warnings),
         }
 
     @classmethod
@@ -345,6 +348,7 @@ def _worker_report(item: Any) -> WorkerReport:
         failed=text_map(item, "failed"),
         load_seconds=_seconds(item),
         memory_bytes=integer(item, "memory_bytes"),
+        warnings=texts(item, "warnings") if "warnings" in item else (),
     )
 
 
