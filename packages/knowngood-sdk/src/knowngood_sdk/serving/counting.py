@@ -1,0 +1,209 @@
+"""
+Counting: what a worker says about each version, exact, and nearly free for the request.
+
+A request appends one tuple to a deque: a single call into C, which no other thread can interrupt, so no increment is
+ever lost and no lock is taken. A background thread folds the events into sums, histograms and sliding windows. What is
+counted is cumulative since the worker started; the difference of two reports is a window.
+"""
+
+import heapq
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+
+from xxhash import xxh3_64_intdigest
+
+from knowngood_sdk.model.counts import SKETCH_SIZE, Paired, Sums, VersionCounts, log_bin
+from knowngood_sdk.serving.event import Event, Kind
+from knowngood_sdk.serving.recent import Recent
+
+__all__ = ["Counting"]
+
+_NS = 1e-9
+_MOST_EVENTS = 2**18
+"""Events that wait to be folded, at most: what a process whose other threads are stuck may keep in memory."""
+
+
+class Counting:
+    """
+    The counts of one worker.
+
+    Args:
+        system: Name of the system; salt of the hashes by which distinct subjects are counted, the same in every worker.
+
+    Attributes:
+        add: Takes one event; never blocks. Safe for threads.
+        requests: Requests folded so far, of all versions.
+    """
+
+    def __init__(self, system: str) -> None:
+        self._events: deque[Event] = deque(maxlen=_MOST_EVENTS)
+        self.add = self._events.append
+        self.requests = 0
+        self._salt = f"{system}\0".encode()
+        self._lock = threading.Lock()
+        self._tallies: dict[str, _Tally] = {}
+
+    def fold(self) -> bool:
+        """
+        Take in what requests have appended.
+
+        Returns:
+            False when so much was waiting that some may have been lost.
+        """
+        with self._lock:
+            waiting = len(self._events)
+            now = time.perf_counter_ns()
+            newest, tally = None, _Tally()
+            for _ in range(waiting):
+                version, kind, instant, number, text = self._events.popleft()
+                if version != newest:
+                    newest, tally = version, self._tally(version)
+                if kind < Kind.OUTPUT:
+                    self.requests += 1
+                    tally.request(kind, number)
+                    tally.recent.request(instant, kind, number)
+                    if text is not None:
+                        data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+                        tally.subjects.add(xxh3_64_intdigest(self._salt + data))
+                elif kind == Kind.OUTCOME:
+                    tally.outcome(str(text), number or 0.0)
+                else:
+                    tally.output(kind, number)
+                    tally.recent.output(now, nonsense=kind == Kind.NONSENSE)
+        return waiting < _MOST_EVENTS
+
+    def pair(self, reference: str, other: str, known: float, compared: float | None) -> None:
+        """
+        Count two versions on the same request.
+
+        Args:
+            reference: The known version, under which it is counted.
+            other: The version that is compared with it.
+            known: Output of the reference.
+            compared: Output of the other, or None when it failed.
+        """
+        with self._lock:
+            pairs = self._tally(reference).shadow
+            pairs[other] = pairs.get(other, Paired()).plus(_pair(known, compared))
+
+    def recent(self, version: str) -> Recent:
+        """Return what a version did in the last seconds, as folded so far."""
+        with self._lock:
+            return self._tally(version).recent
+
+    def counts(self) -> Mapping[str, VersionCounts]:
+        """Return everything folded so far, by version."""
+        with self._lock:
+            return {version: tally.freeze() for version, tally in self._tallies.items()}
+
+    def _tally(self, version: str) -> "_Tally":
+        tally = self._tallies.get(version)
+        if tally is None:
+            tally = self._tallies[version] = _Tally()
+        return tally
+
+
+class _Tally:
+    """Mutable counts of one version."""
+
+    def __init__(self) -> None:
+        self.by_kind = [0] * (Kind.OUTCOME + 1)
+        self.latency: dict[int, int] = {}
+        self.latencies = _Moments()
+        self.outputs: dict[int, int] = {}
+        self.predictions = _Moments()
+        self.outcomes: dict[str, _Moments] = {}
+        self.shadow: dict[str, Paired] = {}
+        self.subjects = _Sketch()
+        self.recent = Recent()
+
+    def request(self, kind: int, elapsed: float | None) -> None:
+        self.by_kind[kind] += 1
+        if elapsed is not None:
+            seconds = elapsed * _NS
+            self.latencies.add(seconds)
+            index = log_bin(seconds)
+            self.latency[index] = self.latency.get(index, 0) + 1
+
+    def output(self, kind: int, number: float | None) -> None:
+        self.by_kind[kind] += 1
+        if number is not None:
+            self.predictions.add(number)
+            index = log_bin(number)
+            self.outputs[index] = self.outputs.get(index, 0) + 1
+
+    def outcome(self, name: str, amount: float) -> None:
+        self.outcomes.setdefault(name, _Moments()).add(amount)
+
+    def freeze(self) -> VersionCounts:
+        ok, errors, client_errors, rescued, shared, _, nonsense, _ = self.by_kind
+        return VersionCounts(
+            requests=ok + errors + client_errors + rescued + shared,
+            errors=errors + rescued + shared,
+            client_errors=client_errors,
+            rescued=rescued,
+            nonsense=nonsense,
+            latency=dict(self.latency),
+            latencies=self.latencies.freeze(),
+            predictions=self.predictions.freeze(),
+            prediction_bins=dict(self.outputs),
+            outcomes={name: moments.freeze() for name, moments in self.outcomes.items()},
+            shadow=dict(self.shadow),
+            subjects=self.subjects.freeze(),
+        )
+
+
+class _Moments:
+    __slots__ = ("n", "squares", "total")
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.total = 0.0
+        self.squares = 0.0
+
+    def add(self, value: float) -> None:
+        self.n += 1
+        self.total += value
+        self.squares += value * value
+
+    def freeze(self) -> Sums:
+        return Sums(self.n, self.total, self.squares)
+
+
+class _Sketch:
+    """The smallest hashes seen: a heap with the largest of them on top, and the same as a set."""
+
+    __slots__ = ("_heap", "_kept")
+
+    def __init__(self) -> None:
+        self._heap: list[int] = []
+        self._kept: set[int] = set()
+
+    def add(self, value: int) -> None:
+        full = len(self._heap) >= SKETCH_SIZE
+        if value in self._kept or (full and value >= -self._heap[0]):
+            return
+        if full:
+            self._kept.discard(-heapq.heapreplace(self._heap, -value))
+        else:
+            heapq.heappush(self._heap, -value)
+        self._kept.add(value)
+
+    def freeze(self) -> tuple[int, ...]:
+        return tuple(sorted(self._kept))
+
+
+def _pair(known: float, compared: float | None) -> Paired:
+    if compared is None:
+        return Paired(failed=1)
+    # Nothing is relative to zero: there any difference counts as the whole.
+    relative = (compared - known) / abs(known) if known else math.copysign(float(compared != 0), compared)
+    return Paired(
+        reference=Sums(1, known, known * known),
+        other=Sums(1, compared, compared * compared),
+        relative=Sums(1, relative, relative * relative),
+        absolute=Sums(1, abs(relative), relative * relative),
+    )

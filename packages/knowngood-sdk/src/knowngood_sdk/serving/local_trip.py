@@ -1,0 +1,157 @@
+"""
+Local trip: a worker leaves a version on its own evidence, without agent and control plane (rule 9).
+
+Only immediate triggers are judged here, only on requests that the version itself served, and only once in a generation.
+Before it leaves, the target answers a golden input in this very process; where it cannot, nothing moves, the replica
+says that it is degraded, and a person is needed. The trip is in force in this process first, then in the shared word,
+then durable in the journal.
+"""
+
+import threading
+import time
+from datetime import UTC, datetime
+
+from knowngood_sdk.errors import KnownGoodError, NotReadyError
+from knowngood_sdk.model.canonical import short
+from knowngood_sdk.serving.counting import Counting
+from knowngood_sdk.serving.folder import ReplicaFolder
+from knowngood_sdk.serving.golden import Answer, check_golden
+from knowngood_sdk.serving.journal import LocalRecord
+from knowngood_sdk.serving.limits import Breach, LocalLimits
+from knowngood_sdk.serving.router import Router
+from knowngood_sdk.serving.slot import Slot
+from knowngood_sdk.serving.trouble import Troubles
+
+__all__ = ["LocalTrips", "probe"]
+
+PROBE_SECONDS = 2.0
+"""A target that takes longer to answer one golden input is no target."""
+_PATIENCE_NS = 1_000_000_000
+"""A breach that led to nothing is looked at again after so long."""
+
+
+class LocalTrips:
+    """
+    Judges what this worker serves. One thread owns it.
+
+    Args:
+        folder: The replica folder.
+        router: The route.
+        counting: The counts.
+        troubles: Where a breach that leads to nothing is told.
+    """
+
+    def __init__(self, folder: ReplicaFolder, router: Router, counting: Counting, troubles: Troubles) -> None:
+        self.limits = LocalLimits()
+        self.answer: Answer | None = None
+        self._folder = folder
+        self._journal = folder.journal()
+        self._router = router
+        self._counting = counting
+        self._troubles = troubles
+        self._owed: list[LocalRecord] = []
+        self._generation = 0
+        self._quiet_until = 0
+
+    def judge(self) -> None:
+        """Judge every version that is live here, and leave one that is sick beyond doubt."""
+        state = self._router.state
+        now = time.perf_counter_ns()
+        live = dict.fromkeys(state.chain[position] for position in state.positions if position < len(state.chain))
+        begins = state.fleet.generation != self._generation
+        if begins:
+            self._generation = state.fleet.generation
+            self._troubles.note("trip", "")
+        breaches = {}
+        for version in live:
+            recent = self._counting.recent(version)
+            recent.slow_ns = self.limits.slow_ns
+            if begins:
+                # What a version did before it was deployed again is no evidence against it now.
+                recent.clear()
+            breach = self.limits.judge(recent, now)
+            if breach is not None:
+                breaches[version] = breach
+        if not breaches:
+            self._troubles.note("breach", "")
+        elif now >= self._quiet_until:
+            self._quiet_until = now + _PATIENCE_NS
+            for version, breach in breaches.items():
+                self._act(version, breach)
+
+    def make_durable(self) -> None:
+        """Write the trips that the journal does not hold yet; one that the disk refuses is tried again."""
+        try:
+            while self._owed:
+                self._journal.append(self._owed[0])
+                self._owed.pop(0)
+        except KnownGoodError as error:
+            self._troubles.note("journal", f"a local trip is in force and not durable: {error}")
+        else:
+            self._troubles.note("journal", "")
+
+    def _act(self, version: str, breach: Breach) -> None:
+        what = f"version {short(version)}: {breach.why}"
+        if breach.trigger not in self.limits.granted:
+            self._troubles.note("breach", f"{what}; only reported, for the trigger {breach.trigger} may not roll back")
+            return
+        try:
+            trip = self._router.leave_here(version, self._tested_target(version))
+        except NotReadyError as error:
+            self._troubles.note("breach", f"degraded: {what}; this replica stays, for {error}")
+            return
+        if trip is not None:
+            at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            self._owed.append(LocalRecord(trip=trip, at=at, why=breach.why))
+            self.make_durable()
+            self._troubles.note("trip", f"{what}; this replica left it on its own evidence")
+
+    def _tested_target(self, version: str) -> frozenset[str]:
+        """Return what is ready on the whole replica, once the target of leaving a version has proved itself."""
+        # Another worker may have left a version a moment ago.
+        self._router.learn(self._folder.recover().state)
+        state, slots = self._router.state, self._router.slots
+        if any(trip.generation == state.fleet.generation for trip in state.local):
+            raise NotReadyError("it has left a version of this generation already, and the next is sick too")
+        ready = frozenset(slots)
+        for report in self._folder.live_workers().values():
+            ready &= report.ready
+        target = state.target_after_leaving(version, ready)
+        if target is None:
+            raise NotReadyError("nothing that is ready in every worker stands behind it")
+        probe(slots[state.chain[target]], self.answer)
+        return ready
+
+
+def probe(slot: Slot, answer: Answer | None, seconds: float = PROBE_SECONDS) -> None:
+    """
+    Ask a slot one golden input now.
+
+    Args:
+        slot: The slot.
+        answer: The user's way to answer.
+        seconds: Longest time that it may take.
+
+    Raises:
+        NotReadyError: It has none, does not answer in time, or answers wrongly.
+    """
+    if answer is None or not slot.golden:
+        raise NotReadyError(f"the target {short(slot.version)} has no golden input to prove itself with")
+    line = slot.golden[0]
+    outcome: list[str] = []
+
+    def ask() -> None:
+        try:
+            check_golden([line], answer, slot.value)
+        except NotReadyError as error:
+            outcome.append(str(error))
+        else:
+            outcome.append("")
+
+    asking = threading.Thread(target=ask, name="kg-probe", daemon=True)
+    asking.start()
+    asking.join(seconds)
+    if not outcome:
+        raise NotReadyError(f"the target {short(slot.version)} did not answer a golden input within {seconds:g} s")
+    if outcome[0]:
+        raise NotReadyError(f"the target {short(slot.version)} fails too: {outcome[0]}")

@@ -1,0 +1,87 @@
+"""Recent: what one version did in the last seconds, in buckets of 50 ms."""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from knowngood_sdk.serving.event import Kind
+
+__all__ = ["Recent", "Span"]
+
+_BUCKET_NS = 50_000_000
+_KEPT = 40
+"""Buckets, two seconds: twice as much as the longest rule looks at."""
+_NO_EVIDENCE = (Kind.CLIENT_ERROR, Kind.SHARED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """
+    A stretch of time.
+
+    Attributes:
+        requests: Requests that say something about the version: neither the caller's fault nor shared by the standby.
+        errors: Those that failed.
+        slow: Those that took longer than the limit.
+        outputs: Outputs that were observed.
+        nonsense: Those that made no sense.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    slow: int = 0
+    outputs: int = 0
+    nonsense: int = 0
+
+
+class Recent:
+    """
+    Sliding counts of one version. One thread folds into it.
+
+    Attributes:
+        failures: Failed requests in a row, up to the newest.
+        slow_ns: A request that took longer is slow; infinite while nothing was promised.
+    """
+
+    __slots__ = ("_buckets", "failures", "slow_ns")
+
+    def __init__(self) -> None:
+        self._buckets: deque[list[int]] = deque(maxlen=_KEPT)
+        self.failures = 0
+        self.slow_ns = math.inf
+
+    def request(self, instant: int, kind: int, elapsed: float | None) -> None:
+        """Take in a request that ended at an instant of ``perf_counter_ns``."""
+        if kind in _NO_EVIDENCE:
+            return
+        failed = kind != Kind.OK
+        self.failures = self.failures + 1 if failed else 0
+        bucket = self._bucket(instant)
+        bucket[1] += 1
+        bucket[2] += failed
+        bucket[3] += elapsed is not None and elapsed > self.slow_ns
+
+    def output(self, instant: int, *, nonsense: bool) -> None:
+        """Take in an output."""
+        bucket = self._bucket(instant)
+        bucket[4] += 1
+        bucket[5] += nonsense
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._buckets.clear()
+        self.failures = 0
+
+    def span(self, now: int, length_ns: int) -> Span:
+        """Sum up the time before an instant, to the bucket."""
+        first = (now - length_ns) // _BUCKET_NS
+        rows = [bucket for bucket in self._buckets if bucket[0] > first]
+        requests, errors, slow, outputs, nonsense = (sum(row[column] for row in rows) for column in range(1, 6))
+        return Span(requests=requests, errors=errors, slow=slow, outputs=outputs, nonsense=nonsense)
+
+    def _bucket(self, instant: int) -> list[int]:
+        number = instant // _BUCKET_NS
+        # An event that comes late is counted where the newest are: windows are short, order is not kept for them.
+        if not self._buckets or self._buckets[-1][0] < number:
+            self._buckets.append([number, 0, 0, 0, 0, 0])
+        return self._buckets[-1]

@@ -1,0 +1,217 @@
+"""
+Router: which slot serves a request.
+
+The common path is one attribute read and one comparison with the shared word, without a lock. Only when the word has
+moved is anything worked out, and only when it names a generation that this process has not seen is a file read.
+"""
+
+import threading
+from collections.abc import Mapping, Set
+from dataclasses import replace
+
+from knowngood_sdk.errors import NotReadyError
+from knowngood_sdk.model.route import Facts, LocalTrip, ReplicaState
+from knowngood_sdk.model.word import unpack
+from knowngood_sdk.serving.folder import ReplicaFolder
+from knowngood_sdk.serving.shared_word import Position, SharedWord
+from knowngood_sdk.serving.slot import Slot
+from knowngood_sdk.serving.table import NO_WORD, Table
+from knowngood_sdk.serving.trouble import Troubles
+
+__all__ = ["Router", "join_states"]
+
+_ATTEMPTS = 3
+
+
+class Router:
+    """
+    The route of one worker. Safe for threads.
+
+    Args:
+        folder: The replica folder.
+        troubles: Where it tells what it could not do.
+
+    Attributes:
+        table: Where requests go, as far as this process has looked; ``current`` looks again.
+    """
+
+    def __init__(self, folder: ReplicaFolder, troubles: Troubles) -> None:
+        self._folder = folder
+        self._troubles = troubles
+        self._lock = threading.Lock()
+        self._state = ReplicaState()
+        self._slots: Mapping[str, Slot] = {}
+        self._fallback: Slot | None = None
+        self._open = False
+        self._word: SharedWord | None = None
+        self._cell: memoryview[int] | tuple[int] = (0,)
+        self.table = self._table(NO_WORD)
+
+    # What a request asks.
+
+    def pick(self, subject: str | bytes | None = None) -> Slot:
+        """
+        Return the slot that serves a subject.
+
+        Args:
+            subject: Who is served; the same subject stays on the same side of a split.
+
+        Raises:
+            NotReadyError: The worker has not loaded what it must serve, or nothing is ready and no static fallback is
+                declared.
+        """
+        table = self.table
+        if self._cell[0] != table.word:
+            table = self.current()
+        # A table without a slot is never current.
+        return table.slot if table.candidate is None else table.choose(subject)  # type: ignore[return-value]
+
+    def current(self) -> Table:
+        """Return the table in force; raises NotReadyError as ``pick`` does."""
+        table = self.table
+        if self._cell[0] == table.word:
+            return table
+        with self._lock:
+            self._settle()
+            table = self.table
+        if not self._open:
+            raise NotReadyError("this worker has not loaded the version that it must serve", hint="Ask again soon")
+        if table.slot is None:
+            raise NotReadyError(
+                "no version is ready, and no static fallback is declared", hint="Declare @kg.fallback def fallback()"
+            )
+        return table
+
+    # What the worker's own threads tell it.
+
+    @property
+    def state(self) -> ReplicaState:
+        """What this worker knows of the replica's state."""
+        return self._state
+
+    @property
+    def slots(self) -> Mapping[str, Slot]:
+        """The ready slots by version."""
+        return self._slots
+
+    def attach(self) -> None:
+        """Open the shared word, or open it again where the file is another one by now."""
+        if self._word is not None and self._word.attached:
+            return
+        word = SharedWord(self._folder.word_file)
+        self._troubles.note("word", " ".join(word.warnings))
+        with self._lock:
+            # The old mapping stays valid for whoever still reads it.
+            self._word, self._cell = word, word.cell
+            self._settle()
+
+    def learn(self, found: ReplicaState) -> None:
+        """Take what the files say now; what is known already is never forgotten."""
+        with self._lock:
+            self._state = join_states(self._state, found)
+            self._settle()
+
+    def install(self, slots: Mapping[str, Slot], fallback: Slot | None) -> None:
+        """Replace the ready slots."""
+        with self._lock:
+            self._slots, self._fallback = dict(slots), fallback
+            self._settle()
+
+    def open(self) -> None:
+        """Let requests in: what the route names is loaded here, so that nothing is skipped by one that starts."""
+        with self._lock:
+            self._open = True
+            self._settle()
+
+    def leave_here(self, version: str, ready: Set[str]) -> LocalTrip | None:
+        """
+        Leave a version on this replica alone (rule 9): in this process at once, then in the shared word.
+
+        The caller has checked the target; the caller makes the trip durable.
+
+        Args:
+            version: What to leave.
+            ready: Versions ready in every live worker of the replica.
+
+        Returns:
+            The trip, or None when the version does not serve any more or nothing ready stands behind it.
+        """
+        with self._lock:
+            if self._state.target_after_leaving(version, ready) is None:
+                return None
+            trip = LocalTrip(self._folder.replica, self._state.fleet.generation, version)
+            self._state = self._state.leave_here(trip.replica, version, ready)
+            self._enforce(self._table(self._cell[0]))
+            self._settle()
+        return trip
+
+    # Inside, under the lock.
+
+    def _settle(self) -> None:
+        """Bring state and word together, and put the table that follows in force."""
+        word = self._cell[0]
+        try:
+            word = self._join_word()
+        except Exception as error:  # noqa: BLE001 - requests wait on this: whatever it is, they go on as before
+            self._troubles.note("route", f"the route stays as it is: {error}")
+        else:
+            self._troubles.note("route", "")
+        self._enforce(self._table(word))
+
+    def _enforce(self, table: Table) -> None:
+        # Where nothing can serve, or nothing may yet, each request asks again and gets the reason.
+        self.table = table if self._open and table.slot is not None else replace(table, word=NO_WORD)
+
+    def _join_word(self) -> int:
+        """Return the word that agrees with the state, after joining either with the other."""
+        word = self._cell[0]
+        for _ in range(_ATTEMPTS):
+            word = self._cell[0]
+            position = unpack(word)
+            generation = self._state.fleet.generation
+            if (word and position is None) or (position is not None and position[0] > generation):
+                # A newer generation is in the file before it is in the word (rule 10).
+                self._state = join_states(self._state, self._folder.recover().state)
+            chain = frozenset(self._state.chain)
+            # Whether a slot is ready here moves this worker alone; the latch is the replica's.
+            self._state = self._state.rejoin(word=position, trips=Facts(), local=frozenset(), ready=chain)
+            mine = self._position()
+            if self._word is None or mine is None or position == mine:
+                break
+            if position is not None and position[0] > mine[0]:
+                raise NotReadyError(f"the word is at generation {position[0]}, and no file here tells of it")
+            # Lower than what is known here: a store was lost, or a file came back. Raise it again.
+            self._word.join(*mine)
+        return word
+
+    def _position(self) -> Position | None:
+        state = self._state
+        if not state.fleet.generation:
+            return None
+        return (state.fleet.generation, state.latched, state.fleet.split)
+
+    def _table(self, word: int) -> Table:
+        return Table.of(self._state, self._slots, self._fallback, word=word, system=self._folder.system_folder.name)
+
+
+def join_states(one: ReplicaState, other: ReplicaState) -> ReplicaState:
+    """
+    Return what two accounts of one replica know together.
+
+    The newer generation holds; within one, step, split and latch are the maximum. Facts only grow. A local trip stays
+    until a generation that has seen it.
+    """
+    older, newer = sorted((one, other), key=lambda state: state.fleet.generation)
+    generations = {**older.generations, **newer.generations}
+    fleet, latched = newer.fleet, newer.latched
+    if older.fleet.generation == fleet.generation:
+        fleet, latched = max(older.fleet, fleet), max(older.latched, latched)
+    accepted = generations.get(fleet.generation)
+    local = older.local | newer.local
+    return ReplicaState(
+        fleet=fleet,
+        latched=latched,
+        facts=older.facts.merge(newer.facts),
+        local=local - accepted.saw_local if accepted else local,
+        generations=generations,
+    )

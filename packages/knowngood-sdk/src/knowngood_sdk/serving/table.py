@@ -1,0 +1,92 @@
+"""
+Table: where requests go at one position of the route; frozen, and replaced whole.
+
+A request reads the table once and finishes on what it read, so no request can see half of a flip.
+"""
+
+import random
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+
+from xxhash import xxh3_64_intdigest
+
+from knowngood_sdk.model.route import FULL, ReplicaState
+from knowngood_sdk.serving.slot import Slot
+
+__all__ = ["NO_WORD", "Table"]
+
+NO_WORD = -1
+"""No word is negative: a table that carries this is worked out again by the next request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Table:
+    """
+    What serves at one position.
+
+    Attributes:
+        word: The shared word that this table was built for; a request compares it with the present one.
+        slot: What serves, and while a candidate is tried, what serves the others. None when nothing can.
+        candidate: What serves the candidate's share; None while nothing is split.
+        split: Share of the candidate in basis points.
+        salt: Prefix of a subject's bytes when its share is drawn.
+        route: ``generation.step.split``, as the response header carries it.
+        behind: Version -> the slot that answers when a call on that version failed.
+    """
+
+    word: int
+    slot: Slot | None
+    candidate: Slot | None
+    split: int
+    salt: bytes
+    route: bytes
+    behind: Mapping[str, Slot]
+
+    @classmethod
+    def of(
+        cls, state: ReplicaState, slots: Mapping[str, Slot], fallback: Slot | None, *, word: int, system: str
+    ) -> "Table":
+        """
+        Build the table of a state.
+
+        A position whose slot is not ready here is served by a deeper one that is ready and not bad, else by the static
+        fallback, until it is loaded: that moves nothing, for a worker's slots are not the replica's.
+        """
+        chain, bad = state.chain, state.bad
+        live = [_ready(chain[position:], slots, bad) or fallback for position in state.positions]
+        split = state.fleet.split if len(live) > 1 else 0
+        behind = {version: _ready(chain[place + 1 :], slots, bad) for place, version in enumerate(chain)}
+        return cls(
+            word=word,
+            slot=live[-1],
+            candidate=live[0] if split else None,
+            split=split,
+            salt=f"{system}\0{chain[0] if chain else ''}\0".encode(),
+            route=f"{state.fleet.generation}.{state.latched}.{state.fleet.split}".encode(),
+            behind={version: slot for version, slot in behind.items() if slot is not None},
+        )
+
+    def choose(self, subject: str | bytes | None) -> Slot | None:
+        """
+        Return the slot that serves a subject.
+
+        The share is drawn by xxh3 (64 bits) of salt and the subject's UTF-8 bytes, modulo 10,000. The salt names system
+        and candidate, so that a subject stays where it is while the share of one candidate grows, and the next
+        candidate is tried on others. Without a subject each request is drawn by itself.
+        """
+        if self.candidate is None:
+            return self.slot
+        if isinstance(subject, bytes):
+            key = subject
+        elif subject is None:
+            key = random.randbytes(8)  # noqa: S311 - a draw, not a secret
+        else:
+            try:
+                key = subject.encode()
+            except UnicodeEncodeError:
+                key = subject.encode("utf-8", "surrogatepass")
+        return self.candidate if xxh3_64_intdigest(self.salt + key) % FULL < self.split else self.slot
+
+
+def _ready(chain: tuple[str, ...], slots: Mapping[str, Slot], bad: Set[str]) -> Slot | None:
+    return next((slots[version] for version in chain if version in slots and version not in bad), None)
