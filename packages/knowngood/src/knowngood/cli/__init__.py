@@ -6,12 +6,16 @@ that knowngood raises ends here, as a message with what to do next and an exit c
 """
 
 import importlib
+import io
+import signal
 import sys
+from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import click
 
-from knowngood.cli.console import fail, plain_terminal
+from knowngood.cli.console import colours, fail, misused, say
 from knowngood.cli.exit_code import ExitCode
 from knowngood_sdk.errors import KnownGoodError
 
@@ -52,37 +56,49 @@ class _LazyGroup(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  kg init pricing && kg apply pricing.yaml
+  kg deploy pricing
+  kg rollback pricing
+""",
+)
 @click.version_option(package_name="knowngood", prog_name="knowngood")
 def cli() -> None:
-    r"""
-    Put a whole AI system back to a state that was known to be good.
-
-    \b
-    Example:
-      kg init pricing && kg apply pricing.yaml
-      kg deploy pricing
-      kg rollback pricing
-    """
+    """Put a whole AI system back to a state that was known to be good."""
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
-    given = sys.argv[1:] if arguments is None else arguments
+    given = list(sys.argv[1:] if arguments is None else arguments)
     output = "json" if _wants_json(given) else "text"
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell has it ignored
+        signal.signal(signal.SIGINT, _stop_once)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that has no sign for "done" must not break off a rollback that is under way.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        result: Any = cli.main(given, standalone_mode=False, color=False if plain_terminal() else None)
+        result: Any = cli.main(given, standalone_mode=False, color=colours())
     except KnownGoodError as error:
         sys.exit(fail(error, output))
     except click.exceptions.Abort:
-        click.echo("stopped; what was under way is on record: kg status", err=True)
-        sys.exit(130)
+        say("stopped; what was under way is on record: kg status")
+        sys.exit(ExitCode.STOPPED)
     except click.ClickException as error:
-        error.show()
-        sys.exit(ExitCode.USAGE)
+        sys.exit(misused(error, output))
     sys.exit(result if isinstance(result, int) else ExitCode.DONE)
 
 
-def _wants_json(arguments: list[str]) -> bool:
+def _stop_once(_number: int, _frame: FrameType | None) -> None:
+    """Stop at the first Ctrl-C, and let no second one break off the clearing up that follows."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
     pairs = zip(arguments, [*arguments[1:], ""], strict=True)
     return any(argument == "--output=json" or (argument == "--output" and value == "json") for argument, value in pairs)

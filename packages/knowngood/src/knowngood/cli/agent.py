@@ -2,11 +2,11 @@
 
 import click
 
-from knowngood.cli.console import directory_option
+from knowngood.cli.console import directory_option, system_argument
 
 
 @click.command(epilog="Example:  kg agent pricing --replica r1")
-@click.argument("system")
+@system_argument
 @click.option("--replica", envvar="KNOWNGOOD_REPLICA", default="r1", show_default=True, help="Name of the replica.")
 @directory_option
 def command(system: str, replica: str, directory: str) -> None:

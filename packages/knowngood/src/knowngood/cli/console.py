@@ -1,18 +1,35 @@
-"""Console: how commands speak. Text for people, one JSON document for programs, and errors on the other stream."""
+"""
+Console: how commands speak.
+
+Text for people, or one JSON document for programs, goes to standard output; progress and errors for people go to
+standard error. With ``--output json`` an error is the document.
+"""
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 
+from knowngood.cli.completion import systems
 from knowngood.cli.exit_code import ExitCode, exit_code_of
 from knowngood_sdk.errors import KnownGoodError
 
-__all__ = ["answer", "columns", "directory_option", "fail", "mark", "output_option", "say"]
+__all__ = [
+    "answer",
+    "colours",
+    "columns",
+    "directory_option",
+    "fail",
+    "mark",
+    "misused",
+    "output_option",
+    "say",
+    "system_argument",
+]
 
+system_argument = click.argument("system", shell_complete=systems)
 output_option = click.option(
     "--output",
     type=click.Choice(["text", "json"]),
@@ -41,7 +58,7 @@ def mark(kind: str) -> str:
 
 def say(message: str) -> None:
     """Write progress or an explanation where it does not disturb an answer that is piped on."""
-    click.echo(message, err=True)
+    click.echo(message, err=True, color=colours())
 
 
 def answer(document: Mapping[str, Any], output: str, text: Callable[[], Iterable[str]]) -> None:
@@ -71,17 +88,30 @@ def columns(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> Iterable[
 
 def fail(error: KnownGoodError, output: str) -> ExitCode:
     """Tell a person, or a program, what went wrong and what to do; return the exit code."""
-    code = exit_code_of(error)
     if output == "json":
-        problem = {"code": error.code, "message": error.message, "hint": error.hint, "details": error.details}
-        click.echo(json.dumps({"error": problem}, indent=2, ensure_ascii=False, default=str))
+        _tell_program(error.code, error.message, error.hint, error.details)
     else:
-        click.echo(f"{mark('bad')} {error.message}", err=True)
+        say(f"{mark('bad')} {error.message}")
         if error.hint:
-            click.echo(f"  {error.hint}", err=True)
-    return code
+            say(f"  {error.hint}")
+    return exit_code_of(error)
 
 
-def plain_terminal() -> bool:
-    """Whether the answer goes to something that is not a terminal, or colours are unwanted (NO_COLOR)."""
-    return not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR"))
+def misused(error: click.ClickException, output: str) -> ExitCode:
+    """Tell how a command is to be written; return the exit code."""
+    if output == "json":
+        context = getattr(error, "ctx", None)
+        _tell_program("usage", error.format_message(), f"{context.command_path if context else 'kg'} --help", {})
+    else:
+        error.show()
+    return ExitCode.USAGE
+
+
+def colours() -> bool | None:
+    """Return False where colours are unwanted (NO_COLOR), else None: as the stream can show them."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def _tell_program(code: str, message: str, hint: str, details: Mapping[str, Any]) -> None:
+    problem = {"code": code, "message": message, "hint": hint, "details": details}
+    click.echo(json.dumps({"error": problem}, indent=2, ensure_ascii=False, default=str))

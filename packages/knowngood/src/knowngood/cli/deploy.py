@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from knowngood.cli.console import answer, directory_option, mark, output_option, say
+from knowngood.cli.console import answer, directory_option, mark, output_option, say, system_argument
 
 if TYPE_CHECKING:
     from knowngood.domain.deployment import Deployment
@@ -18,7 +18,7 @@ Examples:
   kg deploy pricing --canary 10%
 """
 )
-@click.argument("system")
+@system_argument
 @click.option("--intent", default="", help="What this deployment is meant to do, in your words.")
 @click.option(
     "--expect",

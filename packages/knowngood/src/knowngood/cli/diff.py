@@ -2,13 +2,14 @@
 
 import click
 
-from knowngood.cli.console import answer, columns, directory_option, output_option
+from knowngood.cli.completion import versions
+from knowngood.cli.console import answer, columns, directory_option, output_option, system_argument
 
 
 @click.command(epilog="Example:  kg diff pricing 3f1c9a0b7d2e live")
-@click.argument("system")
-@click.argument("before", default="way-back")
-@click.argument("after", default="live")
+@system_argument
+@click.argument("before", default="way-back", shell_complete=versions)
+@click.argument("after", default="live", shell_complete=versions)
 @directory_option
 @output_option
 def command(system: str, before: str, after: str, directory: str, output: str) -> None:

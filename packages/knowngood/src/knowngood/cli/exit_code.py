@@ -1,6 +1,7 @@
 """Exit codes: what a script learns from a command, the same for every command."""
 
 from enum import IntEnum
+from typing import Self
 
 from knowngood_sdk.errors import KnownGoodError, NotAuthorizedError, NotReadyError, OutcomeUnknownError, RefusedError
 
@@ -8,18 +9,33 @@ __all__ = ["ExitCode", "exit_code_of"]
 
 
 class ExitCode(IntEnum):
-    """Documented in ``docs/reference/exit-codes.md``."""
+    """
+    How a command ended, documented in ``docs/reference/exit-codes.md``.
 
-    DONE = 0
-    ERROR = 1
-    USAGE = 2
-    WAITING = 3
-    NOT_AUTHENTICATED = 4
-    REFUSED = 5
-    NOT_VERIFIED = 6
-    PARTIAL = 7
-    TIMED_OUT = 8
-    NOT_READY = 9
+    Attributes:
+        meaning: What a script may take it for.
+    """
+
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """Make a member out of its number and its meaning."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    DONE = 0, "done, and verified where the command verifies"
+    ERROR = 1, "an error; nothing was changed unless the message says so"
+    USAGE = 2, "the command was not written as it must be; nothing was done"
+    WAITING = 3, "done so far, and waiting: for an approval, or with `--no-wait` for the verification"
+    NOT_AUTHENTICATED = 4, "it is not known who asks; comes with the server"
+    REFUSED = 5, "refused: by a quarantine, by missing evidence, or for want of authority"
+    NOT_VERIFIED = 6, "done, but the metrics of what serves now are not back at their baseline"
+    PARTIAL = 7, "partly done, or unknown: not every replica could be reached, or a step waits for a person"
+    TIMED_OUT = 8, "still going on when the time was over; it goes on with `kg watch`, or with the same command"
+    NOT_READY = 9, "not ready: there is no tested way back, so nothing was switched"
+    STOPPED = 130, "stopped by Ctrl-C; what was half done was given up, and what is on record goes on"
 
 
 def exit_code_of(error: KnownGoodError) -> ExitCode:

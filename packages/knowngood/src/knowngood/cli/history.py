@@ -4,11 +4,11 @@ from typing import Any
 
 import click
 
-from knowngood.cli.console import answer, columns, directory_option, output_option
+from knowngood.cli.console import answer, columns, directory_option, output_option, system_argument
 
 
 @click.command(epilog="Example:  kg history pricing --limit 20")
-@click.argument("system")
+@system_argument
 @click.option("--limit", default=50, show_default=True, help="Newest entries to show.")
 @directory_option
 @output_option

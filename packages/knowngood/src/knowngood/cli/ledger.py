@@ -2,17 +2,17 @@
 
 import click
 
-from knowngood.cli.console import answer, directory_option, mark, output_option
+from knowngood.cli.console import answer, directory_option, mark, output_option, system_argument
 from knowngood.cli.exit_code import ExitCode
 
 
-@click.group(name="ledger")
+@click.group(name="ledger", epilog="Example:  kg ledger verify pricing")
 def command() -> None:
     """Read the record of all that was decided and done, or verify it."""
 
 
 @command.command(epilog="Example:  kg ledger show pricing --output json")
-@click.argument("system")
+@system_argument
 @directory_option
 @output_option
 def show(system: str, directory: str, output: str) -> None:
@@ -28,7 +28,7 @@ def show(system: str, directory: str, output: str) -> None:
 
 
 @command.command(epilog="Example:  kg ledger verify pricing")
-@click.argument("system")
+@system_argument
 @directory_option
 @output_option
 def verify(system: str, directory: str, output: str) -> int:

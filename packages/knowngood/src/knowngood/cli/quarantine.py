@@ -2,16 +2,17 @@
 
 import click
 
-from knowngood.cli.console import answer, columns, directory_option, mark, output_option
+from knowngood.cli.completion import versions
+from knowngood.cli.console import answer, columns, directory_option, mark, output_option, system_argument
 
 
-@click.group(name="quarantine")
+@click.group(name="quarantine", epilog="Example:  kg quarantine list pricing")
 def command() -> None:
     """List versions in quarantine, or release one by name."""
 
 
 @command.command(name="list", epilog="Example:  kg quarantine list pricing")
-@click.argument("system")
+@system_argument
 @directory_option
 @output_option
 def list_(system: str, directory: str, output: str) -> None:
@@ -31,8 +32,8 @@ def list_(system: str, directory: str, output: str) -> None:
 
 
 @command.command(epilog="Example:  kg quarantine release pricing 3f1c9a0b7d2e --reason 'false alarm: holiday'")
-@click.argument("system")
-@click.argument("version")
+@system_argument
+@click.argument("version", shell_complete=versions)
 @click.option("--reason", required=True, help="Why it may be used again; goes on record under your name.")
 @directory_option
 @output_option

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from knowngood.cli.console import answer, directory_option, mark, output_option, say
+from knowngood.cli.completion import versions
+from knowngood.cli.console import answer, directory_option, mark, output_option, say, system_argument
 from knowngood.cli.exit_code import ExitCode
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ Examples:
   kg rollback pricing --break-glass --why "store is down"
 """
 )
-@click.argument("system")
+@system_argument
 @click.option("--why", default="a person asked for it", show_default=True, help="The reason; goes on record.")
 @click.option(
     "--to",
     "target",
     metavar="VERSION",
+    shell_complete=versions,
     help="Go back to this version, or to the static fallback (fallback); the plan's choice otherwise.",
 )
 @click.option(

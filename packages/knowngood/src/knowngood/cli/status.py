@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from knowngood.adapters.folder.traffic import FolderTraffic
+from knowngood.cli.completion import systems
 from knowngood.cli.console import answer, columns, directory_option, mark, output_option
 from knowngood.ports.traffic import Replica
 from knowngood_sdk.errors import NotFoundError
@@ -16,7 +17,7 @@ from knowngood_sdk.model.wire import RouteDocument
 
 
 @click.command(epilog="Example:  kg status pricing --watch")
-@click.argument("system", required=False)
+@click.argument("system", required=False, shell_complete=systems)
 @click.option("--watch", is_flag=True, help="Show it again each second, until Ctrl-C.")
 @directory_option
 @output_option

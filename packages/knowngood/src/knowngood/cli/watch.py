@@ -2,11 +2,11 @@
 
 import click
 
-from knowngood.cli.console import directory_option, output_option, say
+from knowngood.cli.console import directory_option, output_option, say, system_argument
 
 
 @click.command(epilog="Example:  kg watch pricing --every 1 --hold 300")
-@click.argument("system")
+@system_argument
 @click.option("--every", default=1.0, show_default=True, help="Seconds between two looks.")
 @click.option(
     "--hold", type=float, help="Seconds after which a clear canary takes all traffic; a person decides otherwise."
