@@ -23,28 +23,39 @@ from knowngood.domain.compatibility import Contract
 from knowngood.domain.system import ComponentSpec, SystemFile
 from knowngood.ports.component import Component, ComponentFactory
 from knowngood.ports.store import Store
-from knowngood_sdk.errors import InvalidError, NotFoundError
+from knowngood_sdk.errors import InvalidError, NotFoundError, PermanentError
 from knowngood_sdk.model.manifest import Role
+from knowngood_sdk.model.wire import FORMAT
+from knowngood_sdk.serving.folder import check_format
 
-__all__ = ["FORMAT", "actor", "installed_kinds", "open_plane"]
-
-FORMAT = 1
-"""Format of the working folder that this program writes; it refuses a newer one."""
+__all__ = ["actor", "installed_kinds", "open_plane"]
 
 _GROUP = "knowngood.components"
 
 
-def open_plane(directory: str | Path) -> Plane:
+def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
     """
-    Open a working folder, making it if there is none.
+    Open a working folder.
+
+    Args:
+        directory: The folder.
+        make: Whether to make it where there is none; otherwise a mistyped path would become an empty folder.
 
     Raises:
+        NotFoundError: There is no such folder.
         InvalidError: The folder is of a newer format.
         TransientError: Its store is locked.
-        PermanentError: Its store cannot be written.
+        PermanentError: The folder or its store cannot be made or written.
     """
     folder = Path(directory).resolve()
-    _check_format(folder)
+    check_format(folder)
+    if make:
+        _make(folder)
+    elif not (folder / "format").exists():
+        raise NotFoundError(
+            f"there is no working folder {folder}",
+            hint="Name it with --dir or KNOWNGOOD_DIR; a new one begins with: kg init, then kg apply",
+        )
     store = SqlStore.open(folder / "store.db")
     workshop = _Workshop(folder, store)
     return Plane(
@@ -67,7 +78,14 @@ def installed_kinds() -> dict[str, Collection[str]]:
 
 def actor() -> str:
     """Return who acts: KNOWNGOOD_ACTOR, or the name of the user of this process."""
-    return os.environ.get("KNOWNGOOD_ACTOR") or getpass.getuser()
+    named = os.environ.get("KNOWNGOOD_ACTOR")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user often has a number alone.
+        return f"uid {os.geteuid()}"
 
 
 class _Workshop:
@@ -132,16 +150,16 @@ def _contract(path: Path) -> Contract:
     return Contract(provides=sides["provides"] or {}, requires=sides["requires"] or {})
 
 
-def _check_format(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / "format"
+def _make(folder: Path) -> None:
     try:
-        found = path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        path.write_text(f"{FORMAT}\n", encoding="ascii")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (folder / "format").open("x", encoding="ascii") as file:
+            file.write(f"{FORMAT}\n")
+    except FileExistsError:
+        # The format was checked already; or what stands there is no folder, as reading it will say.
         return
-    if not found.isdecimal() or int(found) > FORMAT:
-        raise InvalidError(
-            f"the working folder {folder} has format {found!r}; this program reads up to {FORMAT}",
-            hint="Upgrade knowngood, or give another folder with --dir",
-        )
+    except OSError as error:
+        raise PermanentError(
+            f"the working folder {folder} cannot be made by user {os.geteuid()}: {error.strerror}",
+            hint="Give another one with --dir or KNOWNGOOD_DIR, or mend the permissions",
+        ) from error

@@ -17,7 +17,6 @@ Who writes what: the control plane the files of the system; the agent ``state.js
 alone.
 """
 
-import contextlib
 import fcntl
 import hashlib
 import json
@@ -27,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knowngood_sdk.errors import InvalidError, KnownGoodError, NotFoundError, TransientError
+from knowngood_sdk.errors import InvalidError, KnownGoodError, NotFoundError, PermanentError, TransientError
 from knowngood_sdk.model.canonical import DIGEST_PREFIX, canonical_bytes, check_digest, digest_of
 from knowngood_sdk.model.manifest import check_name
 from knowngood_sdk.model.route import FleetRoute, ReplicaState
@@ -353,13 +352,22 @@ def check_format(directory: Path) -> None:
 
     Raises:
         InvalidError: Its format is not one that this program knows.
+        PermanentError: This user may not look into it.
     """
-    with contextlib.suppress(FileNotFoundError):
-        text = (directory / "format").read_text(encoding="utf-8").strip()
-        if not text.isdecimal() or int(text) > FORMAT:
-            raise InvalidError(
-                f"{directory} has format {text!r}; this program knows up to {FORMAT}", hint="Upgrade knowngood here"
-            )
+    try:
+        text = (directory / "format").read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise PermanentError(
+            f"the working folder {directory} cannot be read by user {os.geteuid()}: {error.strerror}",
+            hint="Run as its owner, or give another folder: --dir, KNOWNGOOD_DIR",
+        ) from error
+    if not text.isdecimal() or int(text) > FORMAT:
+        raise InvalidError(
+            f"the working folder {directory} has format {text!r:.40}; this program knows up to {FORMAT}",
+            hint="Upgrade knowngood here, or give another folder: --dir, KNOWNGOOD_DIR",
+        )
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ def command(file: Path, directory: str, output: str) -> None:
     from knowngood.control.apply import apply
 
     spec = read_system_file(file, kinds=installed_kinds())
-    applied = apply(open_plane(directory), spec, root=str(file.resolve().parent), actor=actor())
+    applied = apply(open_plane(directory, make=True), spec, root=str(file.resolve().parent), actor=actor())
     document = {"system": spec.system, "changed": applied.changed, "file": str(file), "grants": applied.grants}
 
     def text() -> list[str]:
