@@ -57,7 +57,7 @@ mutation: $(VENV)/.dev  ## Mutate the domain and print how many mutants the test
 	@$(BIN)/python tools/mutation.py $(MUTANTS)
 
 docs: $(VENV)/.dev  ## Write the generated pages of docs/ again
-	@$(BIN)/python tools/reference.py --write
+	@$(BIN)/python -m tools.reference --write
 
 requirements-lock: $(VENV)/.dev  ## Write the locks in requirements/ again, from the pyproject files
 	@$(BIN)/python tools/lock.py
