@@ -223,6 +223,49 @@ def test_falling_fast_is_twice_the_limit(lower: float, outcome: Outcome) -> None
 
 
 @pytest.mark.requirement("D2")
+@pytest.mark.parametrize(
+    ("drop", "outputs", "outcome"),
+    [
+        pytest.param(
+            dropped((0.4, 0.5), Against.EARLIER), moved(Verdict.CLEAR, (0.0, 0.01)), Outcome.INVESTIGATE, id="the same"
+        ),
+        pytest.param(
+            dropped((0.4, 0.5), Against.EARLIER),
+            moved(Verdict.INCONCLUSIVE, (0.0, 0.3)),
+            Outcome.ROLL_BACK,
+            id="not known to be the same",
+        ),
+        pytest.param(
+            dropped((0.4, 0.5), Against.EARLIER),
+            moved(Verdict.CLEAR, (0.0, 0.01), against=Against.SAME_TIME),
+            Outcome.ROLL_BACK,
+            id="the same on other requests",
+        ),
+        pytest.param(
+            dropped((0.4, 0.5), Against.SAME_TIME),
+            moved(Verdict.CLEAR, (0.0, 0.01)),
+            Outcome.ROLL_BACK,
+            id="the same, and business fell in one arm alone",
+        ),
+    ],
+)
+def test_business_that_fell_since_earlier_while_outputs_stayed_the_same_may_have_another_cause(
+    drop: Judgement, outputs: Judgement, outcome: Outcome
+) -> None:
+    decision = decide([drop, outputs], given_all())
+    assert decision.outcome == outcome
+    if outcome is Outcome.INVESTIGATE:
+        assert len(decision.reasons) == 1
+        assert decision.reasons[0] == (
+            "bookings: fewer; on the same requests its outputs are those of the known version, "
+            "so something else may have moved"
+        )
+        assert decision.would_change == (
+            "a comparison at the same time (a canary), or outputs that differ on the same requests",
+        )
+
+
+@pytest.mark.requirement("D2")
 def test_what_the_known_version_shares_is_not_the_deployments_fault() -> None:
     decision = decide([BREACH], given_all(control=[errors(Verdict.BREACHED)]))
     assert decision.outcome == Outcome.INVESTIGATE

@@ -48,6 +48,12 @@ SLA = timedelta(milliseconds=80)
             Nonsense(name="it", limit=0.02, low=0.0, high=9.0, windows=3, min_requests=5),
             id="nonsense",
         ),
+        pytest.param(
+            TriggerKind.NONSENSE, {"constant": 0.0}, Nonsense(name="it", constant=False), id="one answer for all"
+        ),
+        pytest.param(
+            TriggerKind.NONSENSE, {"constant": 1.0}, Nonsense(name="it", constant=True), id="no constant answer"
+        ),
         pytest.param(TriggerKind.PREDICTION_MEAN, {}, PredictionShift(name="it"), id="shift by default"),
         pytest.param(
             TriggerKind.PREDICTION_MEAN,
@@ -65,7 +71,9 @@ SLA = timedelta(milliseconds=80)
     ],
 )
 def test_a_declaration_becomes_its_trigger(kind: TriggerKind, options: dict[str, float], trigger: Trigger) -> None:
-    assert from_spec(TriggerSpec(kind=kind, metric="it", options=options), PROMISED) == trigger
+    built = from_spec(TriggerSpec(kind=kind, metric="it", options=options), PROMISED)
+    assert built == trigger
+    assert repr(built) == repr(trigger), "not even 1.0 for True"
 
 
 def test_a_latency_needs_a_promise() -> None:
