@@ -48,19 +48,19 @@ format: $(VENV)/.dev  ## Format the code and mend what a linter can mend
 check: lint test requirements  ## Lint, test, and tests by requirement: what must pass before a change lands
 
 requirements: $(VENV)/.dev  ## Print for each requirement how many tests cover it
-	@$(BIN)/python tools/requirements.py
+	@$(BIN)/python -m tools.requirements
 
 bench: $(BENCH_VENV)/.bench  ## Measure routing, flips and local trips, ours beside a peer's, in one run
 	@$(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH_ARGS)
 
 mutation: $(VENV)/.dev  ## Mutate the domain and print how many mutants the tests kill (an hour or so)
-	@$(BIN)/python tools/mutation.py $(MUTANTS)
+	@$(BIN)/python -m tools.mutation $(MUTANTS)
 
 docs: $(VENV)/.dev  ## Write the generated pages of docs/ again
 	@$(BIN)/python -m tools.reference --write
 
 requirements-lock: $(VENV)/.dev  ## Write the locks in requirements/ again, from the pyproject files
-	@$(BIN)/python tools/lock.py
+	@$(BIN)/python -m tools.lock
 
 clean:  ## Remove the environments and every cache
 	@rm -rf $(VENV) $(BENCH_VENV) mutants htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -50,7 +50,7 @@ def main() -> int:
     counter = MarkCounter()
     collected = io.StringIO()
     with redirect_stdout(collected):
-        exit_code = pytest.main(["--collect-only", "-q", "-p", "no:randomly", f"--rootdir={ROOT}"], plugins=[counter])
+        exit_code = pytest.main(["--collect-only", "-qqq", "-p", "no:randomly", f"--rootdir={ROOT}"], plugins=[counter])
     if exit_code != pytest.ExitCode.OK:
         print(collected.getvalue(), file=sys.stderr)
         return int(exit_code)

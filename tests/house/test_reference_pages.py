@@ -3,7 +3,8 @@
 from collections import Counter
 
 from knowngood.cli.exit_code import ExitCode
-from tools.reference import error_classes, errors_page, exit_codes_page, stale_pages
+from tools.command_pages import exit_codes_page
+from tools.reference import error_classes, errors_page, stale_pages
 
 
 def test_generated_pages_are_up_to_date() -> None:
