@@ -8,7 +8,8 @@ that installs it.
 import getpass
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,12 @@ from knowngood.domain.compatibility import Contract
 from knowngood.domain.system import ComponentSpec, SystemFile
 from knowngood.ports.component import Component, ComponentFactory
 from knowngood.ports.store import Store
-from knowngood_sdk.errors import InvalidError, NotFoundError, PermanentError
-from knowngood_sdk.model.manifest import Role
+from knowngood_sdk.errors import ConflictError, InvalidError, NotFoundError, PermanentError
+from knowngood_sdk.model.manifest import Role, check_name
 from knowngood_sdk.model.wire import FORMAT
-from knowngood_sdk.serving.folder import check_format
+from knowngood_sdk.serving.folder import check_format, hold
 
-__all__ = ["actor", "installed_kinds", "open_plane"]
+__all__ = ["actor", "deploying", "installed_kinds", "open_plane"]
 
 _GROUP = "knowngood.components"
 
@@ -69,6 +70,29 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
         contracts=workshop.contracts,
         kinds=installed_kinds(),
     )
+
+
+@contextmanager
+def deploying(directory: str | Path, system: str) -> Iterator[None]:
+    """
+    Keep every other deployment of an applied system on this host out while the block runs; the kernel ends it with us.
+
+    Raises:
+        ConflictError: Another one is under way.
+    """
+    path = Path(directory).resolve() / "systems" / check_name(system, "system") / "deploy.lock"
+    descriptor = hold(path)
+    if descriptor is None:
+        raise ConflictError(
+            f"another deployment of {system} is under way on this host (process {path.read_text(encoding='ascii')})",
+            hint="Wait until it has ended, then look what it did: kg status",
+        )
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def installed_kinds() -> dict[str, Collection[str]]:

@@ -66,11 +66,13 @@ def command(  # noqa: PLR0913 - one parameter for each option
 def _finish(system: str, directory: str, output: str, *, abandon: bool) -> None:
     from knowngood.app import actor, open_plane
     from knowngood.control import deploy as verb
+    from knowngood.control.reconcile import reconcile
     from knowngood_sdk.model.canonical import short
     from knowngood_sdk.model.route import FULL
 
     plane = open_plane(directory)
     who = actor()
+    reconcile(plane, system)
     deployment = verb.abandon(plane, system, who) if abandon else verb.advance(plane, system, FULL, who)
     what = "abandoned; what was live serves on" if abandon else "takes all traffic"
     answer(_told(deployment), output, lambda: [f"{mark('good')} {short(deployment.version)} {what}"])
@@ -81,15 +83,20 @@ def _deploy(
 ) -> None:
     from datetime import timedelta
 
-    from knowngood.app import actor, open_plane
+    from knowngood.app import actor, deploying, open_plane
     from knowngood.cli.reading import basis_points
     from knowngood.control import deploy as verb
+    from knowngood.control.reconcile import reconcile
     from knowngood.control.release import capture
     from knowngood.domain.compatibility import Override
+    from knowngood_sdk.model.canonical import short
 
     directory, output = place
     plane = open_plane(directory)
     who = actor()
+    # What replicas know and a killed command did not put on record comes first: no deployment undoes it unseen.
+    for saga in reconcile(plane, system).started:
+        say(f"{mark('warning')} replicas had left {short(saga.version)}; that is on record now")
     manifest = capture(plane, system, intent)
     leave = Override(by=who, reason=override, combination=manifest.content_digest, at=plane.now()) if override else None
     order = verb.Order(
@@ -99,7 +106,8 @@ def _deploy(
         override=leave,
         deadline=timedelta(seconds=timeout),
     )
-    deployed = verb.deploy(plane, order, tell=lambda line: say(f"{mark('waiting')} {line}"))
+    with deploying(directory, system):
+        deployed = verb.deploy(plane, order, tell=lambda line: say(f"{mark('waiting')} {line}"))
     armed = deployed.armed
     document = {
         **_told(deployed.deployment),

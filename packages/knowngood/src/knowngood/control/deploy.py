@@ -28,7 +28,7 @@ from knowngood.domain.compatibility import Override
 from knowngood.domain.deployment import Deployment, DeploymentState, Strategy
 from knowngood.domain.evidence import Grade
 from knowngood.domain.fleet import FleetState
-from knowngood_sdk.errors import ConflictError, KnownGoodError, NotReadyError
+from knowngood_sdk.errors import ConflictError, NotReadyError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Manifest
 from knowngood_sdk.model.route import FULL
@@ -100,13 +100,14 @@ def deploy(plane: Plane, order: Order, tell: Callable[[str], None] = lambda _: N
     components = plane.components(spec)
     check_promises(components, spec)
     check_previous(components, spec, state, served)
-    armed = _arm(plane, order, state, served, tell)
-    deployment = _mint(plane, order, state, armed)
+    minting: list[Deployment] = []
     try:
+        armed = _arm(plane, order, state, served, tell)
+        deployment = _mint(plane, order, state, armed, minting)
         _take(plane, system, deployment, tell)
         deployment = advance(plane, system, order.split, order.actor)
-    except (KnownGoodError, KeyboardInterrupt):
-        _give_up(plane, system, deployment)
+    except BaseException as error:
+        _give_up(plane, order, minting, error)
         raise
     reach(FaultPoint.DEPLOY_ADVANCED)
     return Deployed(deployment=deployment, armed=armed)
@@ -125,13 +126,7 @@ def _arm(plane: Plane, order: Order, state: FleetState, served: Manifest | None,
         others = (version, *(m.content_digest for m in mixed))
         shadow = ShadowOrder(reference=served.content_digest, others=others, per_second=_SHADOW_PER_SECOND)
     document = publish(plane, system, state, prepare=(version,), shadow=(shadow,))
-    try:
-        armed = wait_until_armed(plane, document, version, order.deadline, tell)
-    except (KnownGoodError, KeyboardInterrupt) as error:
-        publish(plane, system, plane.store.read(system), prepare=(), shadow=(None,))
-        with plane.store.change(system) as change:
-            change.append("deployment-blocked", order.actor, plane.now(), {"version": version, "why": str(error)})
-        raise
+    armed = wait_until_armed(plane, document, version, order.deadline, tell)
     with plane.store.change(system) as change:
         figures = {
             "load_seconds": armed.load_seconds,
@@ -145,8 +140,12 @@ def _arm(plane: Plane, order: Order, state: FleetState, served: Manifest | None,
     return armed
 
 
-def _mint(plane: Plane, order: Order, read: FleetState, armed: Armed) -> Deployment:
-    """Mint the generation, if nothing moved since the deployer read the state (rule 15)."""
+def _mint(plane: Plane, order: Order, read: FleetState, armed: Armed, minting: list[Deployment]) -> Deployment:
+    """
+    Mint the generation, if nothing moved since the deployer read the state (rule 15).
+
+    The deployment is noted in ``minting`` before it is committed: whoever stops this right after knows what to undo.
+    """
     system, version = order.manifest.system, order.manifest.content_digest
     spec = plane.system_file(system)
     ready = ready_everywhere(live_replicas(plane, system))
@@ -170,6 +169,7 @@ def _mint(plane: Plane, order: Order, read: FleetState, armed: Armed) -> Deploym
             started_at=plane.now(),
             baseline=merged_counts(plane, system),
         )
+        minting.append(deployment)
         change.save_deployment(deployment)
         body = {"version": version, "generation": minted.row.generation, "chain": list(minted.chain)}
         change.append("minted", order.actor, plane.now(), {**body, "flip_seconds": armed.flip_seconds})
@@ -229,7 +229,7 @@ def advance(plane: Plane, system: str, split: int, actor: str) -> Deployment:
     return deployment
 
 
-def abandon(plane: Plane, system: str, actor: str) -> Deployment:
+def abandon(plane: Plane, system: str, actor: str, *, why: str = "a person asked for it") -> Deployment:
     """
     Give up the deployment under way, without trip or quarantine (rule 17).
 
@@ -241,14 +241,38 @@ def abandon(plane: Plane, system: str, actor: str) -> Deployment:
         change.save(after)
         deployment = replace(change.deployment(after.row.generation), state=DeploymentState.ABANDONED)
         change.save_deployment(deployment)
-        change.append(
-            "abandoned", actor, plane.now(), {"version": deployment.version, "generation": after.row.generation}
-        )
+        body = {"version": deployment.version, "generation": after.row.generation, "why": why}
+        change.append("abandoned", actor, plane.now(), body)
     spread(plane, publish(plane, system, after, prepare=(), shadow=(None,)))
     return deployment
 
 
-def _give_up(plane: Plane, system: str, deployment: Deployment) -> None:
-    """Leave no half-done deployment behind; one that stepped back on its own meanwhile is left as it is."""
-    if plane.store.read(system).candidate == deployment.version:
-        abandon(plane, system, deployment.actor)
+def _give_up(plane: Plane, order: Order, minting: list[Deployment], error: BaseException) -> None:
+    """
+    Leave no half-done deployment behind, whatever ended it.
+
+    What was not minted is withdrawn, what was minted is abandoned, and what took all its traffic stays: then the
+    replicas only have to hear of it. A deployment of somebody else is left alone.
+    """
+    system, version = order.manifest.system, order.manifest.content_digest
+    why = "it was stopped" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+    state = plane.store.read(system)
+    newest = plane.store.deployments(system)[-1:]
+    ours = any(_same(one, made) for one in newest for made in minting)
+    if ours and state.candidate == version:
+        abandon(plane, system, order.actor, why=why)
+    elif ours:
+        spread(plane, publish(plane, system, state))
+    else:
+        publish(plane, system, state, prepare=(), shadow=(None,))
+        with plane.store.change(system) as change:
+            change.append("deployment-blocked", order.actor, plane.now(), {"version": version, "why": why})
+
+
+def _same(one: Deployment, other: Deployment) -> bool:
+    return (one.generation, one.version, one.started_at, one.actor) == (
+        other.generation,
+        other.version,
+        other.started_at,
+        other.actor,
+    )

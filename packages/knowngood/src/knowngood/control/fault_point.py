@@ -3,12 +3,15 @@ Fault points: named places where a test or a drill may kill this process.
 
 Crash safety is only as good as the crashes that were tried. ``KNOWNGOOD_FAULT=<point>`` makes the process send itself
 SIGKILL when it reaches that point for the first time, exactly as the kernel or a person would: nothing is flushed,
-nothing is cleaned up. The names are public and stay.
+nothing is cleaned up. ``<point>:<signal>`` sends another signal, such as SIGINT for Ctrl-C or SIGSTOP for a process
+that hangs. The names are public and stay.
 """
 
 import os
 import signal
 from enum import StrEnum
+
+from knowngood_sdk.errors import InvalidError
 
 __all__ = ["FaultPoint", "reach"]
 
@@ -35,6 +38,18 @@ class FaultPoint(StrEnum):
 
 
 def reach(point: FaultPoint) -> None:
-    """Die here by SIGKILL if the environment asks for it; do nothing otherwise."""
-    if os.environ.get(_VARIABLE) == point:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    Die here if the environment asks for it; do nothing otherwise.
+
+    Raises:
+        InvalidError: The environment names no signal that there is.
+    """
+    wanted, _, name = os.environ.get(_VARIABLE, "").partition(":")
+    if wanted != point:
+        return
+    del os.environ[_VARIABLE]
+    try:
+        number = signal.Signals[name or "SIGKILL"]
+    except KeyError as error:
+        raise InvalidError(f"{_VARIABLE} asks for signal {name!r}", hint="Write SIGKILL, SIGINT or SIGSTOP") from error
+    os.kill(os.getpid(), number)

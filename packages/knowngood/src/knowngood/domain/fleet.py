@@ -137,7 +137,7 @@ def mint(state: FleetState, version: str, *, ready: frozenset[str], static_fallb
     if state.candidate is not None:
         raise ConflictError(
             f"version {short(state.candidate)} is still being deployed (generation {state.row.generation})",
-            hint="Finish or abandon that deployment first",
+            hint="Give it all traffic: kg deploy --promote; or give it up: kg deploy --abandon",
         )
     if version == state.served:
         raise ConflictError(f"version {short(version)} is served already", hint="There is nothing to deploy")
