@@ -56,8 +56,9 @@ def false_alarms(runs: Iterator[Iterator[bool]]) -> int:
 
 def test_an_interval_runs_upwards() -> None:
     assert Interval(1.0, 1.0).lower == 1.0
-    with pytest.raises(InvalidError, match="from 2 to 1"):
+    with pytest.raises(InvalidError) as caught:
         Interval(2, 1)
+    assert str(caught.value) == "an interval cannot run from 2 to 1. Lower end first"
     with pytest.raises(InvalidError, match="nan"):
         Interval(math.nan, 1)
 
@@ -122,6 +123,12 @@ def test_what_cannot_be_estimated_excludes_nothing(sums: Sums) -> None:
     many = sums_of([1.0, 2.0] * 500)
     assert change_of_means(sums, many, alpha=0.001) == UNBOUNDED
     assert change_of_means(many, sums, alpha=0.001) == UNBOUNDED
+
+
+def test_two_values_say_little_and_only_to_who_accepts_nearly_any_error() -> None:
+    assert math.isfinite(mean_interval(sums_of([1.0, 2.0]), alpha=0.9).upper)
+    assert mean_interval(sums_of([1.0, 2.0]), alpha=0.5) == UNBOUNDED
+    assert math.isfinite(change_of_means(sums_of([1.0, 1.1]), sums_of([2.0, 2.1]), alpha=0.95).upper)
 
 
 def test_a_mean_lies_within_the_radius_in_standard_errors() -> None:
@@ -318,6 +325,10 @@ def test_a_split_within_its_tolerance_has_evidence_of_at_most_one_on_average(
 def test_a_share_of_ten_percent_is_watched(candidate: int, control: int, *, suspicious: bool) -> None:
     evidence = share_evidence(candidate, control, share=0.1, tolerance=0.05)
     assert (evidence >= math.log(1000)) is suspicious
+
+
+def test_without_subjects_there_is_no_evidence_about_a_share() -> None:
+    assert share_evidence(0, 0, share=0.1, tolerance=0.05) == 0
 
 
 def test_the_evidence_about_a_share_is_the_mixture_over_the_nearest_tolerated_share() -> None:

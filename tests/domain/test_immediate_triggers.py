@@ -14,6 +14,8 @@ from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.counts import Sums, VersionCounts, log_bin
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+RATIO = "Give a ratio from 0 to below 1"
+COUNT = "Give a whole number, 1 or more"
 
 
 def window(counts: VersionCounts | None = None, *, error: str = "") -> Window:
@@ -29,7 +31,7 @@ AT_LIMIT = answered(20, 1)
 BAD = answered(100, 6)
 QUIET = answered(19, 19)
 EMPTY = answered(0)
-UNMEASURED = window(error="the socket is gone")
+UNMEASURED = window(BAD.counts, error="the socket is gone")
 
 
 @pytest.mark.requirement("C1")
@@ -39,7 +41,7 @@ UNMEASURED = window(error="the socket is gone")
         pytest.param([], Verdict.NO_DATA, id="no windows yet"),
         pytest.param([EMPTY, EMPTY], Verdict.NO_DATA, id="nobody came"),
         pytest.param([BAD, EMPTY, EMPTY], Verdict.NO_DATA, id="nobody came any more"),
-        pytest.param([BAD, UNMEASURED, EMPTY], Verdict.NO_DATA, id="what was not measured is no request"),
+        pytest.param([UNMEASURED, EMPTY], Verdict.NO_DATA, id="what was not measured is no request"),
         pytest.param([AT_LIMIT, AT_LIMIT], Verdict.CLEAR, id="at the limit, on the least evidence"),
         pytest.param([GOOD], Verdict.CLEAR, id="one good window rules two bad ones out"),
         pytest.param([BAD, BAD, GOOD], Verdict.CLEAR, id="it recovered"),
@@ -127,16 +129,17 @@ def test_only_the_newest_windows_count(history: list[Window], windows: int) -> N
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        pytest.param({"limit": -0.01}, "trigger errors has limit -0.01", id="a negative limit"),
-        pytest.param({"limit": 1.0}, "trigger errors has limit 1.0", id="a limit that nothing exceeds"),
-        pytest.param({"limit": float("nan")}, "trigger errors has limit nan", id="no number"),
-        pytest.param({"windows": 0}, "trigger errors has windows 0", id="no window"),
-        pytest.param({"min_requests": 0}, "trigger errors has min_requests 0", id="no evidence"),
+        pytest.param({"limit": -0.01}, f"limit -0.01. {RATIO}", id="a negative limit"),
+        pytest.param({"limit": 1.0}, f"limit 1.0. {RATIO}", id="a limit that nothing exceeds"),
+        pytest.param({"limit": float("nan")}, f"limit nan. {RATIO}", id="no number"),
+        pytest.param({"windows": 0}, f"windows 0. {COUNT}", id="no window"),
+        pytest.param({"min_requests": 0}, f"min_requests 0. {COUNT}", id="no evidence"),
     ],
 )
 def test_an_impossible_rule_is_refused(fields: dict[str, float], message: str) -> None:
-    with pytest.raises(InvalidError, match=message):
+    with pytest.raises(InvalidError) as caught:
         ErrorRate(**fields)  # type: ignore[arg-type]
+    assert str(caught.value) == f"trigger errors has {message}"
 
 
 def test_the_smallest_possible_rule_is_allowed() -> None:
@@ -195,17 +198,20 @@ def test_a_slow_answer_is_named_with_the_limit_that_it_missed() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        pytest.param({"promised": timedelta(0)}, "promised 0:00:00", id="no promise"),
-        pytest.param({"promised": SLA, "factor": 0.0}, "factor 0.0", id="no factor"),
-        pytest.param({"promised": SLA, "factor": float("nan")}, "factor nan", id="no number"),
-        pytest.param({"promised": SLA, "share": 1.0}, "limit 1.0", id="a share that nothing exceeds"),
-        pytest.param({"promised": SLA, "windows": 0}, "windows 0", id="no window"),
-        pytest.param({"promised": SLA, "min_requests": 0}, "min_requests 0", id="no evidence"),
+        pytest.param({"promised": timedelta(0)}, "promised 0:00:00. Give a duration above 0", id="no promise"),
+        pytest.param({"promised": SLA, "factor": 0.0}, "factor 0.0. Give a factor above 0: 5x", id="no factor"),
+        pytest.param(
+            {"promised": SLA, "factor": float("nan")}, "factor nan. Give a factor above 0: 5x", id="no number"
+        ),
+        pytest.param({"promised": SLA, "share": 1.0}, f"limit 1.0. {RATIO}", id="a share that nothing exceeds"),
+        pytest.param({"promised": SLA, "windows": 0}, f"windows 0. {COUNT}", id="no window"),
+        pytest.param({"promised": SLA, "min_requests": 0}, f"min_requests 0. {COUNT}", id="no evidence"),
     ],
 )
 def test_an_impossible_latency_is_refused(fields: dict[str, timedelta], message: str) -> None:
-    with pytest.raises(InvalidError, match=f"trigger latency has {message}"):
+    with pytest.raises(InvalidError) as caught:
         Latency(**fields)  # type: ignore[arg-type]
+    assert str(caught.value) == f"trigger latency has {message}"
 
 
 # --------------------------------------------------------------------------------------------------------- nonsense
@@ -236,6 +242,7 @@ VARIED = [float(i % 7 + 1) for i in range(100)]
         pytest.param(said([5.0] * 19), Verdict.INCONCLUSIVE, id="nineteen equal outputs"),
         pytest.param(said([5.0] * 19 + [5.001]), Verdict.CLEAR, id="nearly a constant"),
         pytest.param(said([5.0] * 19 + [50.0]), Verdict.CLEAR, id="two values"),
+        pytest.param(said([1 - 1e-9] * 10 + [1.0] * 10), Verdict.CLEAR, id="two values on either side of a bin's edge"),
         pytest.param(said([]), Verdict.NO_DATA, id="no output"),
     ],
 )
@@ -262,6 +269,7 @@ def test_a_single_output_is_no_constant() -> None:
         pytest.param(0.0, 6.9, 3, id="three above"),
         pytest.param(2.5, 6.9, 5, id="below and above"),
         pytest.param(2.05, 100.0, 1, id="a bin that reaches into the range is inside"),
+        pytest.param(1.125, 100.0, 0, id="a bin that reaches up to the range is inside"),
         pytest.param(0.0, 8.0, 0, id="the highest is still inside"),
         pytest.param(2.0, 100.0, 1, id="the lowest is still inside"),
     ],
@@ -287,15 +295,16 @@ def test_nonsense_is_judged_by_default_at_one_percent_in_two_windows_of_twenty()
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        pytest.param({"low": 2.0, "high": 1.0}, "low 2.0 above high 1.0", id="turned around"),
-        pytest.param({"limit": 1.0}, "limit 1.0", id="a limit that nothing exceeds"),
-        pytest.param({"windows": 0}, "windows 0", id="no window"),
-        pytest.param({"min_requests": 0}, "min_requests 0", id="no evidence"),
+        pytest.param({"low": 2.0, "high": 1.0}, "low 2.0 above high 1.0. Swap them", id="turned around"),
+        pytest.param({"limit": 1.0}, f"limit 1.0. {RATIO}", id="a limit that nothing exceeds"),
+        pytest.param({"windows": 0}, f"windows 0. {COUNT}", id="no window"),
+        pytest.param({"min_requests": 0}, f"min_requests 0. {COUNT}", id="no evidence"),
     ],
 )
 def test_impossible_sense_is_refused(fields: dict[str, float], message: str) -> None:
-    with pytest.raises(InvalidError, match=f"trigger nonsense has {message}"):
+    with pytest.raises(InvalidError) as caught:
         Nonsense(**fields)  # type: ignore[arg-type]
+    assert str(caught.value) == f"trigger nonsense has {message}"
 
 
 def test_a_range_of_one_value_is_allowed() -> None:
@@ -346,6 +355,7 @@ def test_health_says_what_was_seen(checks: list[HealthCheck], reason: str, neede
 
 
 def test_health_needs_at_least_one_failure() -> None:
-    with pytest.raises(InvalidError, match="trigger health has failures 0"):
+    with pytest.raises(InvalidError) as caught:
         Health(failures=0)
+    assert str(caught.value) == f"trigger health has failures 0. {COUNT}"
     assert Health(failures=1).judge([ILL]).verdict == Verdict.BREACHED

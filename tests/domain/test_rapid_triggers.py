@@ -10,7 +10,7 @@ import pytest
 from knowngood.domain.confidence import UNBOUNDED, Interval, change_of_means, change_of_proportions, mean_interval
 from knowngood.domain.system import TriggerKind
 from knowngood.domain.trigger import BusinessDrop, PredictionShift
-from knowngood.domain.trigger.comparison import verdict_of
+from knowngood.domain.trigger.comparison import Comparison, Measured, verdict_of
 from knowngood.domain.window import Against, Control, Judgement, Verdict, Window
 from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.counts import Paired, Sums, VersionCounts
@@ -204,10 +204,16 @@ def test_revenue_is_judged_as_a_mean() -> None:
     assert judgement.change == change_of_means(sums(around(70.0)), sums(around(100.0)), alpha=0.001)
 
 
-def test_trials_are_proportions_only_where_both_sides_are() -> None:
-    ours, theirs = converted(300, 0.5), VersionCounts(outcomes={"conversion": sums([0.5, 0.7] * 150)})
-    judgement = DROP.judge(window("v2", ours), control(theirs))
-    assert judgement.change == change_of_means(trials(300, 0.5), sums([0.5, 0.7] * 150), alpha=0.001)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_trials_are_proportions_only_where_both_sides_are(*, swapped: bool) -> None:
+    ours, theirs = trials(40, 0.1), sums([0.5, 0.7] * 20)
+    if swapped:
+        ours, theirs = theirs, ours
+    judgement = DROP.judge(
+        window("v2", VersionCounts(outcomes={"conversion": ours})),
+        control(VersionCounts(outcomes={"conversion": theirs})),
+    )
+    assert judgement.change == change_of_means(ours, theirs, alpha=0.001)
 
 
 def test_other_outcomes_do_not_count() -> None:
@@ -376,10 +382,36 @@ def test_an_open_question_says_how_many_values_would_decide_it() -> None:
     assert bigger.verdict == Verdict.BREACHED
 
 
-def test_where_the_interval_has_no_end_it_takes_more_values() -> None:
-    tiny = BusinessDrop(name="conversion", min_requests=2)
-    judgement = tiny.judge(window("v2", converted(3, 1.0)), control(converted(9, 0.0)))
-    assert (judgement.verdict, judgement.needed) == (Verdict.INCONCLUSIVE, "more values")
+@pytest.mark.parametrize(
+    ("harm", "needed"),
+    [
+        pytest.param(Interval(-math.inf, 0.5), "more values", id="the interval has no end"),
+        pytest.param(
+            Interval(0.0, 0.5), "many more values, for the change is near the limit", id="the change is at the limit"
+        ),
+        pytest.param(
+            Interval(-1.125, 1.875),
+            "many more values, for the change is near the limit",
+            id="it is off the limit by less than a tenth of the half width",
+        ),
+        pytest.param(
+            Interval(-0.875, 1.625),
+            "about 9900 more values, if the change stays what it is",
+            id="it is off the limit by a tenth of the half width",
+        ),
+        pytest.param(
+            Interval(-2.75, 5.25), "about 1500 more values, if the change stays what it is", id="it is off by one"
+        ),
+        pytest.param(
+            Interval(0.25, 0.375), "about 1 more values, if the change stays what it is", id="it is nearly decided"
+        ),
+    ],
+)
+def test_how_many_values_would_decide_it_follows_from_the_interval(harm: Interval, needed: str) -> None:
+    comparison = Comparison(name="it", kind=TriggerKind.BUSINESS, limit=0.25, alpha=0.001, enough=2)
+    measured = Measured(candidate=trials(100, 0.5), control=trials(100, 0.6), change=harm.mirrored(), harm=harm)
+    judgement = comparison.judge(window("v2"), control(EMPTY), lambda *_: measured)
+    assert (judgement.verdict, judgement.needed) == (Verdict.INCONCLUSIVE, needed)
 
 
 def test_a_stored_baseline_says_what_it_cannot_rule_out() -> None:
@@ -394,22 +426,24 @@ def test_a_stored_baseline_says_what_it_cannot_rule_out() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        pytest.param({"limit": 0.0}, "limit 0.0", id="no limit"),
-        pytest.param({"limit": math.inf}, "limit inf", id="a limit that nothing exceeds"),
-        pytest.param({"limit": math.nan}, "limit nan", id="no number"),
-        pytest.param({"alpha": 0.0}, "alpha 0.0", id="certainty"),
-        pytest.param({"alpha": 0.5}, "alpha 0.5", id="a coin"),
-        pytest.param({"min_requests": 1}, "min_requests 1", id="one value"),
+        pytest.param({"limit": 0.0}, "limit 0.0. Give a ratio above 0: 15%", id="no limit"),
+        pytest.param({"limit": math.inf}, "limit inf. Give a ratio above 0: 15%", id="a limit that nothing exceeds"),
+        pytest.param({"limit": math.nan}, "limit nan. Give a ratio above 0: 15%", id="no number"),
+        pytest.param({"alpha": 0.0}, "alpha 0.0. Give a probability below 0.5", id="certainty"),
+        pytest.param({"alpha": 0.5}, "alpha 0.5. Give a probability below 0.5", id="a coin"),
+        pytest.param({"min_requests": 1}, "min_requests 1. Give 2 or more", id="one value"),
     ],
 )
 def test_an_impossible_comparison_is_refused(fields: dict[str, float], message: str) -> None:
     others = {name: value for name, value in fields.items() if name != "limit"}
     shift = {"shift": fields["limit"]} if "limit" in fields else {}
     drop = {"drop": fields["limit"]} if "limit" in fields else {}
-    with pytest.raises(InvalidError, match=f"trigger prediction_mean has {message}"):
+    with pytest.raises(InvalidError) as caught:
         PredictionShift(**shift, **others)  # type: ignore[arg-type]
-    with pytest.raises(InvalidError, match=f"trigger conversion has {message}"):
+    assert str(caught.value) == f"trigger prediction_mean has {message}"
+    with pytest.raises(InvalidError) as caught:
         BusinessDrop(name="conversion", **drop, **others)  # type: ignore[arg-type]
+    assert str(caught.value) == f"trigger conversion has {message}"
 
 
 def test_two_values_and_nearly_a_coin_are_allowed() -> None:

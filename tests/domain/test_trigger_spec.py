@@ -77,8 +77,11 @@ def test_a_declaration_becomes_its_trigger(kind: TriggerKind, options: dict[str,
 
 
 def test_a_latency_needs_a_promise() -> None:
-    with pytest.raises(InvalidError, match="trigger slow compares with a latency that was never promised"):
+    with pytest.raises(InvalidError) as caught:
         from_spec(TriggerSpec(kind=TriggerKind.LATENCY, metric="slow"), Sla())
+    assert str(caught.value) == (
+        "trigger slow compares with a latency that was never promised. Declare sla: {latency_p99: 80ms}"
+    )
 
 
 def test_other_triggers_need_none() -> None:
@@ -89,6 +92,12 @@ def test_other_triggers_need_none() -> None:
 def test_an_unknown_option_is_refused_with_the_known_ones(kind: TriggerKind) -> None:
     with pytest.raises(InvalidError, match=r"trigger it has unknown options: mood, zeal\. It takes"):
         from_spec(TriggerSpec(kind=kind, metric="it", options={"zeal": 1, "mood": 2}), PROMISED)
+
+
+def test_the_known_options_are_named_in_full() -> None:
+    with pytest.raises(InvalidError) as caught:
+        from_spec(TriggerSpec(kind=TriggerKind.ERRORS, metric="it", options={"zeal": 1}), PROMISED)
+    assert str(caught.value) == "trigger it has unknown options: zeal. It takes over, windows, min_requests"
 
 
 def test_an_option_out_of_range_is_refused() -> None:

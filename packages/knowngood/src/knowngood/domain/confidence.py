@@ -239,8 +239,7 @@ def share_evidence(candidate: int, control: int, *, share: float, tolerance: flo
     total = candidate + control
     if total == 0:
         return 0.0
-    lowest, highest = share * (1 - tolerance), min(1.0, share * (1 + tolerance))
-    nearest = min(max(candidate / total, lowest), highest)
+    nearest = min(max(candidate / total, share * (1 - tolerance)), share * (1 + tolerance))
     return _mixture(candidate, control) - _times_log(candidate, nearest) - _times_log(control, 1 - nearest)
 
 

@@ -20,6 +20,8 @@ __all__ = ["Comparison", "Measured", "verdict_of"]
 
 _SHARE_TOLERANCE = 0.05
 """How far the candidate's share may be off, as a ratio of it, before its subjects are called a different crowd."""
+_FAR = 10.0
+"""An interval that has to shrink to less than this part of its width takes too many values to foretell how many."""
 _SAID = {
     Against.SAME_REQUESTS: "on the same requests",
     Against.SAME_TIME: "at the same time",
@@ -154,7 +156,9 @@ def _more(measured: Measured, limit: float) -> str:
     """Say how many values would decide it: an interval narrows with the square root of their number."""
     half = (measured.harm.upper - measured.harm.lower) / 2
     gap = abs(measured.harm.lower + half - limit)
-    if not math.isfinite(half) or gap == 0:
+    if not math.isfinite(half):
         return "more values"
+    if half > _FAR * gap:
+        return "many more values, for the change is near the limit"
     more = measured.candidate.n * ((half / gap) ** 2 - 1)
     return f"about {math.ceil(max(1.0, more))} more values, if the change stays what it is"

@@ -12,8 +12,8 @@ from knowngood_sdk.model.counts import Sums, VersionCounts, bin_bounds
 
 __all__ = ["Nonsense"]
 
-_RELATIVE_NOISE = 1e-6
-"""Standard deviation, relative to the mean, that rounding in the sums alone can show."""
+_RELATIVE_NOISE = 1e-5
+"""Standard deviation, relative to the mean, that rounding alone can show in the difference of two long sums."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,8 +25,8 @@ class Tally:
         n: Requests (or outputs) that could have had it, a count.
     """
 
-    hits: int
-    n: int
+    hits: int = 0
+    n: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Streak:
         recent = history[-self.windows :]
         if recent[-1].error:
             return self._judgement(Verdict.MONITOR_ERROR, f"not measured: {recent[-1].error}", "a source that answers")
-        tallies = [Tally(0, 0) if window.error else tally(window) for window in recent]
+        tallies = [Tally() if window.error else tally(window) for window in recent]
         if not any(item.n for item in tallies):
             return self._judgement(Verdict.NO_DATA, "no request came", "requests")
         return self._weigh(tallies)
