@@ -58,9 +58,9 @@ def position(folder: ReplicaFolder) -> tuple[int, int, int] | None:
 
 
 def on_disk(folder: ReplicaFolder) -> ReplicaState:
-    state = folder.state()
-    assert state is not None
-    return state
+    """Return what a restart of the host would find: the file and the journal, without the word."""
+    tail = folder.journal().read()
+    return (folder.state() or ReplicaState()).rejoin(word=None, trips=tail.facts, local=tail.local_trips)
 
 
 def look_until(keeper: Keeper, true: Callable[[], bool], what: str) -> None:
@@ -101,16 +101,41 @@ def test_a_document_moves_word_file_and_report(keeper: Keeper, folder: ReplicaFo
 
 def test_within_a_generation_workers_leave_before_the_disk_has_it(keeper: Keeper, folder: ReplicaFolder) -> None:
     keeper.take(ON_B)
-    blocked = BlockedFile(folder.state_file)
+    blocked, blocked_too = BlockedFile(folder.state_file), BlockedFile(folder.journal_file)
     with pytest.raises(TransientError, match="in force, and not durable"):
         keeper.take(tripped(trip()))
     assert position(folder) == (2, 1, FULL)
     assert keeper.report().state.latched == 0
     assert any("state.json" in warning for warning in keeper.report().warnings)
     blocked.free()
+    blocked_too.free()
     look_until(keeper, lambda: keeper.report().state.latched == 1, "the state is durable after all")
     assert on_disk(folder).facts.quarantined == {B}
     assert keeper.report().warnings == ()
+
+
+def test_a_trip_is_acknowledged_on_its_line_in_the_journal_and_filed_later(
+    keeper: Keeper, folder: ReplicaFolder
+) -> None:
+    keeper.take(ON_B)
+    keeper.take(tripped(trip()))
+    assert folder.journal().read().trips == (trip(),)
+    filed = folder.state()
+    assert filed is not None
+    assert filed.latched == 0
+    keeper.look()
+    assert folder.state() == keeper.report().state
+
+
+def test_a_step_that_the_journal_does_not_explain_goes_into_the_file(
+    keeper: Keeper, folder: ReplicaFolder, worker: StandInWorker
+) -> None:
+    keeper.take(ON_B)
+    worker.say([B, C])
+    keeper.look_around()
+    keeper.take(tripped(trip()))
+    assert keeper.report().state.latched == 2, "the version behind is not ready, a deeper one is"
+    assert on_disk(folder).latched == 2
 
 
 def test_a_new_generation_that_is_not_durable_is_shown_to_no_worker(keeper: Keeper, folder: ReplicaFolder) -> None:
@@ -139,6 +164,7 @@ def test_what_the_disk_refused_is_not_acknowledged_the_second_time_either(
 ) -> None:
     keeper.take(ON_B)
     BlockedFile(folder.state_file)
+    BlockedFile(folder.journal_file)
     for _ in range(2):
         with pytest.raises(TransientError):
             keeper.leave(trip())
@@ -250,6 +276,7 @@ def test_what_could_never_be_durable_changes_nothing(
     after = keeper.report()
     assert (after.state, after.refusal, position(folder)) == (before.state, before.refusal, (2, 0, FULL))
     keeper.take(tripped(trip(uid="sound")))
+    keeper.look()
     assert on_disk(folder).latched == 1
 
 

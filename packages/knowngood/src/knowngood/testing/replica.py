@@ -74,7 +74,8 @@ class ReplicaUnderTest:
         self.workers: dict[str, StandInWorker] = {}
         if ready is not None:
             self.add_worker("w1", ready)
-        self.log = folder.path.parent / f"{folder.replica}.log"
+        self._said: list[str] = []
+        self._listener: threading.Thread | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -101,10 +102,12 @@ class ReplicaUnderTest:
         """Start the agent, and return when it listens."""
         directory = self.folder.system_folder.parent.parent
         arguments = [self.folder.system_folder.name, self.folder.replica, "--directory", str(directory)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and arguments of the test
-                [sys.executable, "-m", "knowngood_sdk.agent", *arguments], stdout=log, stderr=log
-            )
+        # A pipe and no file, for a file would be full with the disk.
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and arguments of the test
+            [sys.executable, "-m", "knowngood_sdk.agent", *arguments], stderr=subprocess.PIPE
+        )
+        self._listener = threading.Thread(target=self._listen, args=(self._process,), daemon=True)
+        self._listener.start()
         process = self._process
         until(
             lambda: (
@@ -112,17 +115,22 @@ class ReplicaUnderTest:
             ),
             "the agent listens",
         )
-        assert process.poll() is None, f"the agent ended: {self.log.read_text()}"
+        assert process.poll() is None, f"the agent ended: {self.said()}"
+
+    def said(self) -> str:
+        """Return what all agents that were started here and have ended said on stderr."""
+        self._ended()
+        return "".join(self._said)
 
     def kill(self) -> None:
         """End the agent by SIGKILL."""
         self.process.kill()
-        self.process.wait()
+        self._ended()
 
     def stop(self) -> int:
         """End the agent by SIGTERM, and return its exit code."""
         self.process.terminate()
-        return self.process.wait(_PATIENCE_SECONDS)
+        return self._ended()
 
     def stall(self) -> None:
         """Stop the agent from running, by SIGSTOP."""
@@ -149,6 +157,17 @@ class ReplicaUnderTest:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-            self._process.wait()
+            self._ended()
         for worker in self.workers.values():
             worker.die()
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        if process.stderr is not None:
+            with process.stderr as stderr:
+                self._said.extend(line.decode() for line in stderr)
+
+    def _ended(self) -> int:
+        code = self.process.wait(_PATIENCE_SECONDS)
+        if self._listener is not None:
+            self._listener.join()
+        return code
