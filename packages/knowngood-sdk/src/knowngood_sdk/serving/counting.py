@@ -10,7 +10,7 @@ import heapq
 import math
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping
 
 from xxhash import xxh3_64_intdigest
@@ -36,12 +36,14 @@ class Counting:
     Attributes:
         add: Takes one event; never blocks. Safe for threads.
         requests: Requests folded so far, of all versions.
+        events: Events folded so far, of any kind.
     """
 
     def __init__(self, system: str) -> None:
         self._events: deque[Event] = deque(maxlen=_MOST_EVENTS)
         self.add = self._events.append
         self.requests = 0
+        self.events = 0
         self._salt = f"{system}\0".encode()
         self._lock = threading.Lock()
         self._tallies: dict[str, _Tally] = {}
@@ -54,25 +56,16 @@ class Counting:
             False when so much was waiting that some may have been lost.
         """
         with self._lock:
+            take = self._events.popleft
             waiting = len(self._events)
-            now = time.perf_counter_ns()
-            newest, tally = None, _Tally()
+            by_version: dict[str, list[Event]] = defaultdict(list)
             for _ in range(waiting):
-                version, kind, instant, number, text = self._events.popleft()
-                if version != newest:
-                    newest, tally = version, self._tally(version)
-                if kind < Kind.OUTPUT:
-                    self.requests += 1
-                    tally.request(kind, number)
-                    tally.recent.request(instant, kind, number)
-                    if text is not None:
-                        data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-                        tally.subjects.add(xxh3_64_intdigest(self._salt + data))
-                elif kind == Kind.OUTCOME:
-                    tally.outcome(str(text), number or 0.0)
-                else:
-                    tally.output(kind, number)
-                    tally.recent.output(now, nonsense=kind == Kind.NONSENSE)
+                event = take()
+                by_version[event[0]].append(event)
+            now = time.perf_counter_ns()
+            for version, events in by_version.items():
+                self.requests += self._tally(version).fold(events, now, self._salt)
+            self.events += waiting
         return waiting < _MOST_EVENTS
 
     def pair(self, reference: str, other: str, known: float, compared: float | None) -> None:
@@ -86,6 +79,7 @@ class Counting:
             compared: Output of the other, or None when it failed.
         """
         with self._lock:
+            self.events += 1
             pairs = self._tally(reference).shadow
             pairs[other] = pairs.get(other, Paired()).plus(_pair(known, compared))
 
@@ -120,23 +114,38 @@ class _Tally:
         self.subjects = _Sketch()
         self.recent = Recent()
 
-    def request(self, kind: int, elapsed: float | None) -> None:
-        self.by_kind[kind] += 1
-        if elapsed is not None:
-            seconds = elapsed * _NS
-            self.latencies.add(seconds)
-            index = log_bin(seconds)
-            self.latency[index] = self.latency.get(index, 0) + 1
+    def fold(self, events: list[Event], now: int, salt: bytes) -> int:
+        """Take in events of this version; return how many were requests. Nine tenths of all counting happen here."""
+        requests = 0
+        by_kind, recent, see = self.by_kind, self.recent, self.subjects.add
+        latency, latencies = self.latency, self.latencies
+        for _, kind, instant, number, text in events:
+            if kind >= Kind.OUTPUT:
+                self._fold_other(kind, number, text, now)
+                continue
+            requests += 1
+            by_kind[kind] += 1
+            if number is not None:
+                seconds = number * _NS
+                latencies.add(seconds)
+                index = log_bin(seconds)
+                latency[index] = latency.get(index, 0) + 1
+            recent.request(instant, kind, number)
+            if text is not None:
+                subject = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+                see(xxh3_64_intdigest(salt + subject))
+        return requests
 
-    def output(self, kind: int, number: float | None) -> None:
+    def _fold_other(self, kind: int, number: float | None, text: str | bytes | None, now: int) -> None:
         self.by_kind[kind] += 1
+        if kind == Kind.OUTCOME:
+            self.outcomes.setdefault(str(text), _Moments()).add(number or 0.0)
+            return
+        self.recent.output(now, nonsense=kind == Kind.NONSENSE)
         if number is not None:
             self.predictions.add(number)
             index = log_bin(number)
             self.outputs[index] = self.outputs.get(index, 0) + 1
-
-    def outcome(self, name: str, amount: float) -> None:
-        self.outcomes.setdefault(name, _Moments()).add(amount)
 
     def freeze(self) -> VersionCounts:
         ok, errors, client_errors, rescued, shared, _, nonsense, _ = self.by_kind

@@ -70,10 +70,9 @@ def check_golden(lines: Sequence[GoldenLine], answer: Answer, value: Any) -> Non
     """
     for line in lines:
         try:
-            got = answer(value, line.input)
+            found = difference(line.output, answer(value, line.input), line.tolerance)
         except Exception as error:
             raise NotReadyError(f"golden line {line.number} raised {type(error).__name__}: {error}") from error
-        found = difference(line.output, got, line.tolerance)
         if found:
             raise NotReadyError(f"golden line {line.number}: {found}")
 
@@ -100,7 +99,8 @@ def _difference(expected: Any, got: Any, tolerance: float, where: str) -> str:
             _difference(value, given[index], tolerance, f"{where}[{index}]") for index, value in enumerate(expected)
         )
     elif isinstance(expected, bool | str) or expected is None:
-        return "" if got == expected else f"{where} should be {_shown(expected)} and is {_shown(got)}"
+        same = got == expected and type(got) not in {int, float}
+        return "" if same else f"{where} should be {_shown(expected)} and is {_shown(got)}"
     else:
         return "" if _close(expected, got, tolerance) else f"{where} should be {expected!r} and is {_shown(got)}"
     return next((text for text in found if text), "")

@@ -39,11 +39,17 @@ class LocalTrips:
         router: The route.
         counting: The counts.
         troubles: Where a breach that leads to nothing is told.
+        answer: The user's way to answer golden inputs; without it no target can prove itself.
+
+    Attributes:
+        limits: What it judges by.
     """
 
-    def __init__(self, folder: ReplicaFolder, router: Router, counting: Counting, troubles: Troubles) -> None:
+    def __init__(
+        self, folder: ReplicaFolder, router: Router, counting: Counting, troubles: Troubles, answer: Answer | None
+    ) -> None:
         self.limits = LocalLimits()
-        self.answer: Answer | None = None
+        self._answer = answer
         self._folder = folder
         self._journal = folder.journal()
         self._router = router
@@ -119,7 +125,7 @@ class LocalTrips:
         target = state.target_after_leaving(version, ready)
         if target is None:
             raise NotReadyError("nothing that is ready in every worker stands behind it")
-        probe(slots[state.chain[target]], self.answer)
+        probe(slots[state.chain[target]], self._answer)
         return ready
 
 

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from knowngood_sdk.serving.slot import STATIC_FALLBACK, Slot
 from knowngood_sdk.serving.table import Table
 
-__all__ = ["BAGGAGE_KEY", "VERSION_HEADER", "Pin", "baggage_with", "pinned_version", "strip_pins"]
+__all__ = ["BAGGAGE", "BAGGAGE_KEY", "VERSION_HEADER", "Pin", "baggage_with", "pinned_version", "strip_pins"]
 
 BAGGAGE_KEY = "kg.sv"
 VERSION_HEADER = b"kg-system-version"
-_BAGGAGE = b"baggage"
+BAGGAGE = b"baggage"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -49,11 +49,15 @@ class Pin:
         self.failed: Slot | None = None
         self.shared = False
 
+    def take_back(self, slot: Slot) -> None:
+        """Return to a slot whose call the standby could not make good: the failure is shared."""
+        self.slot, self.failed, self.shared = slot, None, True
+
 
 def pinned_version(headers: Headers) -> str | None:
     """Return the system version that a request is pinned to by its baggage, or None."""
     for name, value in headers:
-        if name == _BAGGAGE:
+        if name == BAGGAGE:
             for member in value.decode("latin-1").split(","):
                 key, _, rest = member.partition("=")
                 version = rest.partition(";")[0].strip()
@@ -74,7 +78,7 @@ def strip_pins(headers: Headers) -> tuple[list[tuple[bytes, bytes]], str]:
     for name, value in headers:
         if name == VERSION_HEADER:
             continue
-        if name != _BAGGAGE:
+        if name != BAGGAGE:
             kept.append((name, value))
             continue
         members = [m for m in value.decode("latin-1").split(",") if m.partition("=")[0].strip() != BAGGAGE_KEY]

@@ -43,33 +43,41 @@ class Recent:
         slow_ns: A request that took longer is slow; infinite while nothing was promised.
     """
 
-    __slots__ = ("_buckets", "failures", "slow_ns")
+    __slots__ = ("_buckets", "_newest", "failures", "slow_ns")
 
     def __init__(self) -> None:
         self._buckets: deque[list[int]] = deque(maxlen=_KEPT)
-        self.failures = 0
         self.slow_ns = math.inf
+        self.clear()
 
     def request(self, instant: int, kind: int, elapsed: float | None) -> None:
         """Take in a request that ended at an instant of ``perf_counter_ns``."""
-        if kind in _NO_EVIDENCE:
+        number = instant // _BUCKET_NS
+        bucket = self._newest
+        if bucket[0] < number:
+            bucket = self._begin(number)
+        if kind == Kind.OK:
+            self.failures = 0
+        elif kind in _NO_EVIDENCE:
             return
-        failed = kind != Kind.OK
-        self.failures = self.failures + 1 if failed else 0
-        bucket = self._bucket(instant)
+        else:
+            self.failures += 1
+            bucket[2] += 1
         bucket[1] += 1
-        bucket[2] += failed
-        bucket[3] += elapsed is not None and elapsed > self.slow_ns
+        if elapsed is not None and elapsed > self.slow_ns:
+            bucket[3] += 1
 
     def output(self, instant: int, *, nonsense: bool) -> None:
         """Take in an output."""
-        bucket = self._bucket(instant)
+        number = instant // _BUCKET_NS
+        bucket = self._newest if self._newest[0] >= number else self._begin(number)
         bucket[4] += 1
         bucket[5] += nonsense
 
     def clear(self) -> None:
         """Forget everything."""
         self._buckets.clear()
+        self._newest = [-1, 0, 0, 0, 0, 0]
         self.failures = 0
 
     def span(self, now: int, length_ns: int) -> Span:
@@ -79,9 +87,8 @@ class Recent:
         requests, errors, slow, outputs, nonsense = (sum(row[column] for row in rows) for column in range(1, 6))
         return Span(requests=requests, errors=errors, slow=slow, outputs=outputs, nonsense=nonsense)
 
-    def _bucket(self, instant: int) -> list[int]:
-        number = instant // _BUCKET_NS
+    def _begin(self, number: int) -> list[int]:
         # An event that comes late is counted where the newest are: windows are short, order is not kept for them.
-        if not self._buckets or self._buckets[-1][0] < number:
-            self._buckets.append([number, 0, 0, 0, 0, 0])
-        return self._buckets[-1]
+        self._newest = [number, 0, 0, 0, 0, 0]
+        self._buckets.append(self._newest)
+        return self._newest

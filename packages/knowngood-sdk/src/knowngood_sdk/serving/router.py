@@ -90,6 +90,11 @@ class Router:
         return self._state
 
     @property
+    def ready(self) -> bool:
+        """Whether requests can be served."""
+        return self.table.word != NO_WORD
+
+    @property
     def slots(self) -> Mapping[str, Slot]:
         """The ready slots by version."""
         return self._slots

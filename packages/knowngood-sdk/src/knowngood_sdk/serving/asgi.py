@@ -1,0 +1,160 @@
+"""
+ASGI: pins each request once, where it comes in, and says in the response which version served it.
+
+Pure ASGI, so that it works below any framework, for streaming and for WebSockets, and adds no task of its own. Handlers
+in threads of a pool see the pin too, for the pool copies the context.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from knowngood_sdk.errors import ConflictError, KnownGoodError, NotReadyError
+from knowngood_sdk.serving.engine import Engine
+from knowngood_sdk.serving.event import Kind
+from knowngood_sdk.serving.pin import BAGGAGE, VERSION_HEADER, Pin, pinned_version, strip_pins
+from knowngood_sdk.serving.worker import Worker
+
+__all__ = ["Asgi"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_FIRST_SERVER_ERROR = 500
+_FIRST_CLIENT_ERROR = 400
+_TRY_AGAIN_LATER = 1013
+_STARTS = ("http.response.start", "websocket.accept")
+
+
+class Asgi:
+    """
+    Middleware for one system: ``app.add_middleware(kg.Asgi, subject="x-rider-id")``.
+
+    Until the worker has loaded what it must serve, requests get 503 and ``Retry-After``.
+
+    Args:
+        app: The application.
+        engine: The system in this process; ``kg.Asgi`` fills it in.
+        subject: Name of the request header that tells who is served; the same subject stays on the same side of a
+            split. None draws each request by itself.
+        inside: Whether callers are trusted: then a pin in their baggage is honoured, otherwise every pin is removed.
+        boot_seconds: Longest time that the start of the application waits for the worker.
+    """
+
+    def __init__(
+        self, app: App, *, engine: Engine, subject: str | None = None, inside: bool = False, boot_seconds: float = 30.0
+    ) -> None:
+        self._app = app
+        self._engine = engine
+        self._subject = None if subject is None else subject.lower().encode("latin-1")
+        self._inside = inside
+        self._boot_seconds = boot_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        elif scope["type"] in {"http", "websocket"}:
+            await self._serve(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            worker = self._engine.serving()
+            pin, scope = self._admit(worker, scope)
+        except ConflictError as error:
+            await _refuse(scope, send, 409, error)
+            return
+        except KnownGoodError as error:
+            await _refuse(scope, send, 503, error)
+            return
+        call = _Call(pin, send)
+        token = self._engine.pin.set(pin)
+        try:
+            await self._app(scope, receive, call.send)
+        except BaseException as error:
+            at_fault = not call.gone and not self._engine.is_client_error(error)
+            call.kind = Kind.ERROR if at_fault else Kind.CLIENT_ERROR
+            raise
+        finally:
+            self._engine.pin.reset(token)
+            worker.finish(pin, call.kind, latency_ns=call.latency_ns, timed=scope["type"] == "http")
+
+    def _admit(self, worker: Worker, scope: Scope) -> tuple[Pin, Scope]:
+        """Pin a request; return it with the scope that the application gets, free of pins from outside."""
+        subject = None
+        pinned = False
+        for name, value in scope["headers"]:
+            if name == self._subject:
+                subject = value or None
+            elif name in {BAGGAGE, VERSION_HEADER}:
+                pinned = True
+        if not pinned:
+            return worker.admit(subject), scope
+        asked = pinned_version(scope["headers"]) if self._inside else None
+        headers, baggage = strip_pins(scope["headers"])
+        pin = worker.admit(subject, asked)
+        pin.baggage = baggage
+        return pin, {**scope, "headers": headers}
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start the worker with the application, and let it load before the server listens."""
+
+        async def boot() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                worker = self._engine.start()
+                await asyncio.to_thread(worker.opened.wait, self._boot_seconds)
+            return message
+
+        try:
+            await self._app(scope, boot, send)
+        finally:
+            await asyncio.to_thread(self._engine.close)
+
+
+class _Call:
+    """One request on its way: how it ends, and when its answer began."""
+
+    __slots__ = ("_pin", "_send", "gone", "kind", "latency_ns")
+
+    def __init__(self, pin: Pin, send: Send) -> None:
+        self._pin = pin
+        self._send = send
+        self.gone = False
+        self.kind: int = Kind.ERROR  # unless an answer begins
+        self.latency_ns: float | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] in _STARTS:
+            pin = self._pin
+            self.latency_ns = time.perf_counter_ns() - pin.began
+            status = message.get("status", 200)
+            self.kind = Kind.OK
+            if status >= _FIRST_CLIENT_ERROR:
+                self.kind = Kind.ERROR if status >= _FIRST_SERVER_ERROR else Kind.CLIENT_ERROR
+            named = (*pin.slot.headers, (b"kg-route", pin.table.route))
+            message = {**message, "headers": [*message.get("headers", ()), *named]}
+        try:
+            await self._send(message)
+        except BaseException:
+            # What the server raises here says that the client left, not that the version failed.
+            self.gone = True
+            raise
+
+
+async def _refuse(scope: Scope, send: Send, status: int, error: KnownGoodError) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER, "reason": error.code})
+        return
+    body = str(error).encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    if isinstance(error, NotReadyError):
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

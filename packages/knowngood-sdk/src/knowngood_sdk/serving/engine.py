@@ -1,0 +1,116 @@
+"""
+Engine: the life of one system in this process, from the first request to the last, and over a fork.
+
+It starts the worker when it is first needed, so that importing a program starts nothing. A child process that was
+forked gets a worker of its own as soon as it serves, with the slots that were loaded before the fork.
+"""
+
+import functools
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+
+from knowngood_sdk.model.manifest import check_name
+from knowngood_sdk.serving.folder import ReplicaFolder
+from knowngood_sdk.serving.pin import Pin
+from knowngood_sdk.serving.slot import Slot
+from knowngood_sdk.serving.worker import Handlers, Worker
+
+__all__ = ["Engine"]
+
+_DIRECTORY = ".knowngood"
+_REPLICA = "r1"
+_CLIENT_ERRORS = range(400, 500)
+
+
+class Engine:
+    """
+    One system in this process. Safe for threads.
+
+    Args:
+        system: Name of the system.
+        directory: The working folder; KNOWNGOOD_DIR, else ``.knowngood``, when it is None.
+        replica: Name of the replica; KNOWNGOOD_REPLICA, else ``r1``, when it is None.
+        handlers: Returns what the user declared, when the worker starts.
+        client_errors: Exceptions that are the caller's fault.
+
+    Attributes:
+        pin: The request that the present context serves.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        directory: str | Path | None,
+        replica: str | None,
+        handlers: Callable[[], Handlers],
+        client_errors: tuple[type[Exception], ...],
+    ) -> None:
+        self.system = check_name(system, "system")
+        self.pin: ContextVar[Pin | None] = ContextVar(f"knowngood-{system}", default=None)
+        self._directory = directory
+        self._replica = replica
+        self._handlers = handlers
+        self._client_errors = client_errors
+        self._lock = threading.Lock()
+        self._worker: Worker | None = None
+        self._inherited: Mapping[str, Slot] = {}
+        os.register_at_fork(after_in_child=functools.partial(_after_fork, weakref.ref(self)))
+
+    def serving(self) -> Worker:
+        """Return the worker of this process, started now if it was not."""
+        return self._worker or self.start()
+
+    @property
+    def worker(self) -> Worker | None:
+        """The worker of this process, if it was started."""
+        return self._worker
+
+    def start(self) -> Worker:
+        """
+        Start to serve, if that has not been done.
+
+        Raises:
+            InvalidError: A name is none, no loader is declared, or the working folder is a newer version's.
+        """
+        with self._lock:
+            if self._worker is None:
+                folder = ReplicaFolder.of(
+                    self._directory or os.environ.get("KNOWNGOOD_DIR") or _DIRECTORY,
+                    self.system,
+                    self._replica or os.environ.get("KNOWNGOOD_REPLICA") or _REPLICA,
+                )
+                worker = Worker(folder, self._handlers(), self._inherited)
+                worker.start()
+                self._worker, self._inherited = worker, {}
+            return self._worker
+
+    def close(self) -> None:
+        """Stop beside the requests; what was counted is written. Serving again starts again."""
+        with self._lock:
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()
+
+    def is_client_error(self, error: BaseException) -> bool:
+        """Tell whether an exception is the caller's fault: declared as such, a status of 4xx, or a cancellation."""
+        if isinstance(error, self._client_errors) or not isinstance(error, Exception):
+            return True
+        return getattr(error, "status_code", None) in _CLIENT_ERRORS
+
+    def _let_go(self) -> None:
+        """Be what a child process starts from: no threads, no locks that others held, the slots that are there."""
+        self._lock = threading.Lock()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            self._inherited = worker.slots
+            worker.disown()
+
+
+def _after_fork(engine: "weakref.ref[Engine]") -> None:
+    alive = engine()
+    if alive is not None:
+        alive._let_go()  # noqa: SLF001 - its own module; a bound method would keep it alive for ever

@@ -1,0 +1,150 @@
+"""Counts are exact under threads, use the shared bins, and know how many people were served."""
+
+import math
+import sys
+import threading
+import time
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knowngood_sdk.model.counts import SKETCH_SIZE, distinct, log_bin, merge_sketches
+from knowngood_sdk.serving.counting import Counting
+from knowngood_sdk.serving.event import Event, Kind
+from knowngood_sdk.serving.limits import WINDOW_NS
+
+
+def request(kind: int = Kind.OK, elapsed: float | None = 1e6, subject: str | None = None) -> Event:
+    return ("v1", kind, time.perf_counter_ns(), elapsed, subject)
+
+
+@pytest.mark.requirement("L4m")
+def test_no_increment_is_lost_between_threads() -> None:
+    counting = Counting("pricing")
+    done = threading.Event()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+
+    def serve() -> None:
+        for number in range(5_000):
+            counting.add(request(Kind.ERROR if number % 5 == 0 else Kind.OK))
+
+    def fold() -> None:
+        while not done.is_set():
+            counting.fold()
+
+    try:
+        threads = [threading.Thread(target=serve) for _ in range(4)]
+        folders = [threading.Thread(target=fold) for _ in range(2)]
+        for thread in (*threads, *folders):
+            thread.start()
+        for thread in threads:
+            thread.join()
+        done.set()
+        for thread in folders:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert counting.fold()
+    counts = counting.counts()["v1"]
+    assert (counts.requests, counts.errors, counts.latencies.n) == (20_000, 4_000, 20_000)
+    assert counting.requests == counting.events == 20_000
+
+
+def test_each_kind_of_ending_is_counted_as_what_it_is() -> None:
+    counting = Counting("pricing")
+    for kind in (Kind.OK, Kind.ERROR, Kind.CLIENT_ERROR, Kind.RESCUED, Kind.SHARED):
+        counting.add(request(kind))
+    counting.fold()
+    counts = counting.counts()["v1"]
+    assert (counts.requests, counts.errors, counts.client_errors, counts.rescued) == (5, 3, 1, 1)
+
+
+def test_only_what_the_version_itself_did_is_evidence_against_it() -> None:
+    counting = Counting("pricing")
+    for kind in (Kind.OK, Kind.ERROR, Kind.CLIENT_ERROR, Kind.RESCUED, Kind.SHARED):
+        counting.add(request(kind))
+    counting.fold()
+    span = counting.recent("v1").span(time.perf_counter_ns(), WINDOW_NS)
+    assert (span.requests, span.errors) == (3, 2)
+    assert counting.recent("v1").failures == 2
+
+
+@given(st.lists(st.floats(1e-7, 1e5), max_size=50))
+def test_latencies_fall_into_the_shared_bins(seconds: list[float]) -> None:
+    counting = Counting("pricing")
+    for value in seconds:
+        counting.add(request(elapsed=value * 1e9))
+    counting.fold()
+    counts = counting.counts().get("v1")
+    assert (dict(counts.latency) if counts else {}) == Counter(log_bin(value * 1e9 * 1e-9) for value in seconds)
+
+
+@given(st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=50))
+def test_outputs_fall_into_the_shared_bins_and_their_moments_are_right(outputs: list[float]) -> None:
+    counting = Counting("pricing")
+    for value in outputs:
+        counting.add(("v1", Kind.OUTPUT, 0, value, None))
+    counting.add(("v1", Kind.NONSENSE, 0, None, None))
+    counting.fold()
+    counts = counting.counts()["v1"]
+    assert dict(counts.prediction_bins) == Counter(map(log_bin, outputs))
+    assert counts.predictions.n == len(outputs)
+    assert counts.predictions.total == pytest.approx(math.fsum(outputs), abs=1e-3)
+    assert (counts.nonsense, counts.requests) == (1, 0)
+
+
+def test_a_connection_without_a_latency_is_counted_and_not_timed() -> None:
+    counting = Counting("pricing")
+    counting.add(request(elapsed=None))
+    counting.fold()
+    assert (counting.counts()["v1"].requests, counting.counts()["v1"].latencies.n) == (1, 0)
+
+
+def test_outcomes_go_to_the_version_that_served() -> None:
+    counting = Counting("pricing")
+    counting.add(("v1", Kind.OUTCOME, 0, 1.0, "rides"))
+    counting.add(("v2", Kind.OUTCOME, 0, 2.5, "rides"))
+    counting.fold()
+    assert counting.counts()["v1"].outcomes["rides"].total == 1.0
+    assert counting.counts()["v2"].outcomes["rides"].total == 2.5
+    assert counting.requests == 0
+
+
+@pytest.mark.requirement("L4m")
+def test_people_are_counted_once_in_whichever_worker_they_were_served() -> None:
+    workers = [Counting("pricing") for _ in range(2)]
+    for number in range(200):
+        for worker in workers:
+            worker.add(request(subject=f"rider-{number}"))
+            worker.add(("v1", Kind.OK, 0, 1.0, f"rider-{number}".encode()))
+    for worker in workers:
+        worker.fold()
+    assert distinct(merge_sketches([worker.counts()["v1"].subjects for worker in workers])) == 200
+
+
+def test_many_people_are_counted_to_some_percent_in_bounded_memory() -> None:
+    counting = Counting("pricing")
+    for number in range(20_000):
+        counting.add(request(subject=f"rider-{number}"))
+    counting.fold()
+    subjects = counting.counts()["v1"].subjects
+    assert len(subjects) == SKETCH_SIZE
+    assert list(subjects) == sorted(subjects)
+    assert distinct(subjects) == pytest.approx(20_000, rel=0.25)
+
+
+@pytest.mark.requirement("A2")
+def test_pairs_are_summed_under_the_reference() -> None:
+    counting = Counting("pricing")
+    counting.pair("v1", "v2", 10.0, 12.0)
+    counting.pair("v1", "v2", -10.0, -9.0)
+    counting.pair("v1", "v2", 10.0, None)
+    counting.pair("v1", "v2", 0.0, 0.0)
+    counting.pair("v1", "v2", 0.0, -3.0)
+    paired = counting.counts()["v1"].shadow["v2"]
+    assert (paired.n, paired.failed) == (4, 1)
+    assert paired.divergence == pytest.approx((0.2 + 0.1 + 0.0 + 1.0) / 4)
+    assert paired.relative.total == pytest.approx(0.2 + 0.1 + 0.0 - 1.0)

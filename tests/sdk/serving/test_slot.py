@@ -1,0 +1,149 @@
+"""A slot is loaded, warmed and right on its golden inputs, or it says why not; equal parts are held once."""
+
+import gc
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knowngood_sdk.errors import NotReadyError
+from knowngood_sdk.serving.slot import Handles, Slot, Version, load_slot, static_slot
+from tests.sdk.serving.steward import Priced, Steward
+
+
+@pytest.fixture
+def steward(tmp_path: Path) -> Steward:
+    return Steward(tmp_path)
+
+
+def loaded(steward: Steward, version: str, handles: Handles | None = None) -> Slot:
+    return load_slot(steward.folder.release(version), Priced, answered, handles or Handles())
+
+
+def answered(priced: Priced, ride: float) -> float:
+    return priced.price(ride)
+
+
+@pytest.mark.requirement("G2", "N1")
+def test_a_version_becomes_a_slot_with_its_cost_on_record(steward: Steward) -> None:
+    slot = loaded(steward, steward.release(2.0))
+    assert slot.value.price(3.0) == 6.0
+    assert slot.load_seconds > 0
+    assert slot.memory_bytes >= 0
+    assert len(slot.golden) == 1
+
+
+def test_its_headers_name_the_system_version_and_the_model(steward: Steward) -> None:
+    version = steward.release(2.0)
+    slot = loaded(steward, version)
+    assert slot.source is not None
+    model = slot.source.model.digest
+    assert slot.headers == ((b"kg-system-version", version.encode()), (b"kg-model-version", model.encode()))
+    assert static_slot(1).headers == ((b"kg-system-version", b"static-fallback"),)
+
+
+def test_a_loader_sees_every_part(steward: Steward) -> None:
+    slot = loaded(steward, steward.release(2.0, surge=1.5))
+    version = slot.source
+    assert version is not None
+    assert list(version) == ["model", "config"]
+    assert version.config.document == {"surge": 1.5}
+    assert json.loads(Path(version.model).read_text()) == {"factor": 2.0}
+    assert version["model"] == version.model
+    with pytest.raises(AttributeError, match="no component 'features'; it has model, config"):
+        _ = version.features
+
+
+@pytest.mark.requirement("G2")
+def test_a_change_of_configuration_loads_no_second_model(steward: Steward) -> None:
+    handles = Handles()
+    one = loaded(steward, steward.release(2.0, surge=1.0), handles)
+    other = loaded(steward, steward.release(2.0, surge=1.5), handles)
+    third = loaded(steward, steward.release(3.0, surge=1.5), handles)
+    assert one.value.model is other.value.model
+    assert third.value.model is not one.value.model
+
+
+def test_a_part_is_let_go_with_the_last_slot_that_holds_it(steward: Steward) -> None:
+    handles = Handles()
+    made: list[int] = []
+
+    def load(version: Version) -> Any:
+        def make(part: Any) -> dict[str, Any]:
+            made.append(1)
+            return dict(json.loads(Path(part.path).read_text()))
+
+        return version.handle("model", make)
+
+    release = steward.folder.release(steward.release(2.0, golden=[]))
+    slot = load_slot(release, load, None, handles)
+    load_slot(release, load, None, handles)
+    assert len(made) == 1
+    del slot
+    gc.collect()
+    load_slot(release, load, None, handles)
+    assert len(made) == 2
+
+
+def test_two_ways_to_make_one_part_are_two_handles(steward: Steward) -> None:
+    def load(version: Version) -> Any:
+        path = version.handle("model", lambda part: part.path)
+        return path, version.handle("model", lambda part: len(part.path))
+
+    path, length = load_slot(steward.folder.release(steward.release(2.0, golden=[])), load, None, Handles()).value
+    assert len(path) == length
+
+
+@pytest.mark.requirement("N1")
+def test_a_golden_output_that_differs_says_line_expected_and_got(steward: Steward) -> None:
+    version = steward.release(2.0, golden=[{"input": 1.0, "output": 2.0}, {"input": 2.0, "output": 4.5}])
+    with pytest.raises(NotReadyError, match=r"golden line 2: the output should be 4.5 and is 4.0"):
+        loaded(steward, version)
+
+
+def test_golden_inputs_that_nothing_answers_block(steward: Steward) -> None:
+    release = steward.folder.release(steward.release(2.0))
+    with pytest.raises(NotReadyError, match="golden"):
+        load_slot(release, Priced, None, Handles())
+
+
+def test_golden_inputs_that_are_gone_block(steward: Steward) -> None:
+    release = steward.folder.release(steward.release(2.0))
+    assert release.golden is not None
+    Path(release.golden).unlink()
+    with pytest.raises(NotReadyError, match="golden"):
+        load_slot(release, Priced, answered, Handles())
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), MemoryError(), KeyError("factor")])
+def test_a_loader_that_raises_is_quoted(steward: Steward, error: Exception) -> None:
+    def load(_version: Version) -> Any:
+        raise error
+
+    with pytest.raises(NotReadyError, match=f"the loader raised {type(error).__name__}"):
+        load_slot(steward.folder.release(steward.release(2.0)), load, answered, Handles())
+
+
+def test_a_pickle_that_fails_to_load_is_quoted(steward: Steward) -> None:
+    def load(version: Version) -> Any:
+        return pickle.loads(Path(version.model).read_bytes())  # noqa: S301 - that is the point
+
+    with pytest.raises(NotReadyError, match="the loader raised UnpicklingError"):
+        load_slot(steward.folder.release(steward.release(2.0)), load, answered, Handles())
+
+
+@pytest.mark.requirement("A1")
+def test_bytes_that_do_not_match_the_digest_are_never_handed_to_the_loader(steward: Steward) -> None:
+    release = steward.folder.release(steward.release(2.0))
+    Path(release.paths["model"]).write_text('{"factor": 3.0}')
+    with pytest.raises(NotReadyError, match=r"component model at .* has the digest"):
+        load_slot(release, Priced, answered, Handles())
+
+
+def test_an_artifact_that_is_gone_is_named(steward: Steward) -> None:
+    release = steward.folder.release(steward.release(2.0))
+    Path(release.paths["model"]).unlink()
+    with pytest.raises(NotReadyError, match="component model cannot be read"):
+        load_slot(release, Priced, answered, Handles())
