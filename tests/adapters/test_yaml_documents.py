@@ -1,7 +1,5 @@
 """YAML is read in one way only; what others would read in another is text or refused, and the line is named."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,17 +95,13 @@ def test_an_alias_bomb_is_refused_at_once() -> None:
     bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
     )
-    started = time.monotonic()
     with pytest.raises(InvalidError, match="aliases and anchors"):
         read(bomb)
-    assert time.monotonic() - started < 1
 
 
 def test_deep_nesting_is_refused_before_it_is_read() -> None:
-    started = time.monotonic()
     with pytest.raises(InvalidError, match="nested more than 32 deep"):
         read("[" * 90_000)
-    assert time.monotonic() - started < 1
 
 
 def test_the_lines_of_values_are_known() -> None:

@@ -60,3 +60,14 @@ def test_a_replica_whose_agent_does_not_answer_blocks_the_deployment(pricing: An
     pricing.traffic.kill_agent("pricing", "r2")
     with pytest.raises(NotReadyError, match="r2: no agent runs"):
         pricing.deploy()
+
+
+@pytest.mark.requirement("N2", "G2")
+def test_a_candidate_that_does_not_fit_beside_the_standby_is_blocked_with_the_figures(make_scenario: Any) -> None:
+    rules = {**make_scenario().rules, "standby": {"keep": "72h", "memory": "1GiB"}}
+    pricing = make_scenario(rules=rules)
+    pricing.deploy()
+    pricing.change(model="model 2")
+    pricing.traffic.weigh("pricing", "r1", 1200 * 2**20)
+    with pytest.raises(NotReadyError, match=r"1200 MiB on replica r1; standby.memory allows 1024 MiB"):
+        pricing.deploy()

@@ -14,11 +14,8 @@ from knowngood.domain.spelling import did_you_mean
 from knowngood.domain.system import (
     ComponentSpec,
     Grant,
-    IfFull,
     Sla,
     Standby,
-    StateClass,
-    StateSpec,
     SystemFile,
     SystemKind,
     Tolerance,
@@ -53,9 +50,9 @@ def refusal(**changes: Any) -> InvalidError:
 def test_what_is_not_declared_is_safe() -> None:
     system = read(triggers={"errors": {}})
     assert system.triggers["errors"].grant is Grant.OBSERVE
-    assert system.standby == Standby(keep=timedelta(hours=72), memory=None, if_full=IfFull.BLOCK)
+    assert system.standby == Standby(keep=timedelta(hours=72), memory=None)
     assert system.unproven == Tolerance(divergence=0.15, requests=100)
-    assert (system.sla, system.golden, system.fallback, dict(system.state)) == (Sla(), None, None, {})
+    assert (system.sla, system.golden, system.fallback) == (Sla(), None, None)
     assert read().triggers == {}
 
 
@@ -67,8 +64,7 @@ def test_a_full_declaration_is_read_into_typed_values() -> None:
             "model": {"files": "m.joblib", "contract": "m.json"},
             "code": {"git": "features/", "role": "features", "switching": "pointer", "shared_by": ["eta", "fraud"]},
         },
-        state={"profiles": {"class": "accumulated", "keys": "{sv}:*"}},
-        standby={"keep": "48h", "memory": "4GiB", "if_full": "cached"},
+        standby={"keep": "48h", "memory": "4GiB"},
         golden="golden.jsonl",
         fallback={"price": 9.5, "why": None},
         unproven={"divergence": "20%", "requests": 500},
@@ -86,8 +82,7 @@ def test_a_full_declaration_is_read_into_typed_values() -> None:
         switching=Switching.POINTER,
         shared_by=("eta", "fraud"),
     )
-    assert system.state["profiles"] == StateSpec(name="profiles", origin=StateClass.ACCUMULATED, keys="{sv}:*")
-    assert system.standby == Standby(keep=timedelta(hours=48), memory=4 * 2**30, if_full=IfFull.CACHED)
+    assert system.standby == Standby(keep=timedelta(hours=48), memory=4 * 2**30)
     assert (system.golden, system.fallback) == ("golden.jsonl", {"price": 9.5, "why": None})
     assert system.unproven == Tolerance(divergence=0.2, requests=500)
     assert system.verify == Verify(requests=50, within=timedelta(minutes=2))
@@ -190,7 +185,6 @@ def test_each_trigger_has_its_own_options_and_a_judge_takes_them(
         pytest.param({"sla": {"latency_p99": 80}}, ["sla", "latency_p99"], "not the number 80", id="no unit"),
         pytest.param({"sla": {"latency_p95": "8ms"}}, ["sla", "latency_p95"], "unknown key", id="an unknown promise"),
         pytest.param({"standby": {"keep": "-1h"}}, ["standby", "keep"], "must be a duration", id="negative"),
-        pytest.param({"standby": {"if_full": "drop"}}, ["standby", "if_full"], "is 'drop'", id="an unknown choice"),
         pytest.param({"unproven": {"requests": 0}}, ["unproven", "requests"], "must be a count", id="no evidence"),
         pytest.param({"golden": 1}, ["golden"], "golden must be text", id="a number for a path"),
         pytest.param(
@@ -201,7 +195,6 @@ def test_each_trigger_has_its_own_options_and_a_judge_takes_them(
         ),
         pytest.param({"fallback": {"p": float("nan")}}, ["fallback"], "nan has no JSON form", id="no JSON"),
         pytest.param({"fallback": {3: 1}}, ["fallback"], "has the key 3, which is not text", id="no JSON key"),
-        pytest.param({"state": {"x": {"keys": "a"}}}, ["state", "x"], "'class' is missing in state.x", id="no class"),
         pytest.param(
             {"triggers": {"erors": {}}}, ["triggers", "erors"], "is no known trigger", id="a slip in a trigger"
         ),
@@ -322,11 +315,9 @@ def system_files(draw: st.DrawFn) -> SystemFile:
         fallback=draw(
             st.none() | st.dictionaries(st.text(max_size=3), st.integers(-1000, 1000) | st.text(max_size=3), max_size=2)
         ),
-        state={"cache": StateSpec(name="cache", origin=draw(st.sampled_from(StateClass)), keys="{sv}:*")},
         standby=Standby(
             keep=draw(DURATIONS),
             memory=draw(st.none() | st.integers(1, 2**36)),
-            if_full=draw(st.sampled_from(IfFull)),
         ),
         verify=Verify(requests=draw(st.integers(1, 10**6)), within=draw(DURATIONS)),
         health=tuple(draw(st.lists(st.just("https://x/health"), max_size=2))),

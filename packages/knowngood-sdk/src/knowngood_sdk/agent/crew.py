@@ -68,6 +68,11 @@ class Crew:
                 longest[version] = max(seconds, longest.get(version, 0.0))
         return longest
 
+    @property
+    def memory_bytes(self) -> int:
+        """Resident memory of the live workers together; pages that they share count for each."""
+        return sum(report.memory_bytes for report in self.reports.values())
+
     def clear_away_dead(self) -> None:
         """Remove locks and slot reports that dead workers left; their counts stay, for they are evidence."""
         oldest = time.time() - _DEAD_SECONDS

@@ -12,7 +12,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -71,7 +70,7 @@ class Keeper:
         self._offered: RouteDocument | None = None
         self._refusal: Refusal | None = None
         self._owed_at: float | None = None
-        self._reported: ReplicaReport | None = None
+        self._reported: tuple[object, ...] = ()
         self._reported_at = 0.0
         # What is in force, what of it a restart would find, and what of that is in the file.
         self._state = self._durable = self._filed = ReplicaState()
@@ -210,13 +209,19 @@ class Keeper:
 
     def write_report(self, *, stopped: bool = False) -> None:
         """Write the report for whoever looks, if it says anything new or the last one is a second old."""
-        report = self.report(stopped=stopped)
+        says = (
+            stopped,
+            self._durable,
+            self._refusal,
+            self._anchor.kept,
+            self._crew.reports,
+            tuple(self._warnings.items()),
+        )
         now = time.monotonic()
-        same = self._reported is not None and report == replace(self._reported, at=report.at)
-        if same and now - self._reported_at < _REPORT_SECONDS:
+        if says == self._reported and now - self._reported_at < _REPORT_SECONDS:
             return
-        self._reported, self._reported_at = report, now
-        self._guarded("report", lambda: self._folder.write_report(report))
+        self._reported, self._reported_at = says, now
+        self._guarded("report", lambda: self._folder.write_report(self.report(stopped=stopped)))
 
     # Inside.
 

@@ -206,6 +206,7 @@ class ReplicaReport:
         failed: Version -> why a worker could not make it ready.
         load_seconds: Version -> longest time that a worker took to make it ready.
         workers: Live workers.
+        memory_bytes: Resident memory of the live workers together, as each last measured it.
         refusal: Why it did not take the newest generation that it was offered, if so.
         at: When it was written, as ISO 8601 in UTC.
         anchor: Count and head of the ledger, of the longest one that it heard of.
@@ -219,6 +220,7 @@ class ReplicaReport:
     failed: Mapping[str, str] = field(default_factory=dict)
     load_seconds: Mapping[str, float] = field(default_factory=dict)
     workers: int = 0
+    memory_bytes: int = 0
     refusal: Refusal | None = None
     at: str = ""
     anchor: tuple[int, str] = (0, "")
@@ -242,6 +244,7 @@ class ReplicaReport:
             "failed": dict(self.failed),
             "load_seconds": dict(self.load_seconds),
             "workers": self.workers,
+            "memory_bytes": self.memory_bytes,
             "refusal": refusal,
             "at": self.at,
             "anchor": {"count": self.anchor[0], "head": self.anchor[1]},
@@ -366,6 +369,7 @@ def _replica_report(item: Any) -> ReplicaReport:
         failed=text_map(item, "failed"),
         load_seconds=_seconds(item),
         workers=integer(item, "workers"),
+        memory_bytes=integer(item, "memory_bytes") if "memory_bytes" in item else 0,
         refusal=None if refusal is None else _refusal(refusal),
         at=text(item, "at"),
         anchor=_anchor(item),

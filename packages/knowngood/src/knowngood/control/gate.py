@@ -21,7 +21,15 @@ from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Manifest
 from knowngood_sdk.model.wire import RouteDocument
 
-__all__ = ["Armed", "check_previous", "check_promises", "live_replicas", "ready_everywhere", "wait_until_armed"]
+__all__ = [
+    "Armed",
+    "check_memory",
+    "check_previous",
+    "check_promises",
+    "live_replicas",
+    "ready_everywhere",
+    "wait_until_armed",
+]
 
 _POLL = timedelta(milliseconds=50)
 _REALTIME_PROPAGATION = timedelta(seconds=60)
@@ -151,6 +159,24 @@ def wait_until_armed(
     flip_seconds = _try_routing(plane, document)
     longest = max(replica.report.load_seconds.get(version, 0.0) for replica in live.values())
     return Armed(replicas=tuple(sorted(live)), load_seconds=longest, flip_seconds=flip_seconds)
+
+
+def check_memory(live: Mapping[str, Replica], bound: int | None) -> None:
+    """
+    Check that live and standby fit together on every replica, as measured with both loaded.
+
+    Raises:
+        NotReadyError: They do not: the standby would be pushed out when it is needed.
+    """
+    for name, replica in sorted(live.items()):
+        used = replica.report.memory_bytes
+        if bound is not None and used > bound:
+            raise NotReadyError(
+                f"live and standby together take {used / 2**20:.0f} MiB on replica {name}; "
+                f"standby.memory allows {bound / 2**20:.0f} MiB",
+                hint="Raise the bound, give the replica fewer workers, or make the model smaller",
+                replica=name,
+            )
 
 
 def _try_routing(plane: Plane, document: RouteDocument) -> float:

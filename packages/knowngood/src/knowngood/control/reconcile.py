@@ -5,7 +5,7 @@ Facts that replicas know and the store does not are merged, which starts the rol
 behind are pushed what they miss. Run again and again, it repairs whatever a crash left half done.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from knowngood.control.flip import record
 from knowngood.control.plane import Plane
@@ -14,7 +14,7 @@ from knowngood.domain.fleet import FleetState
 from knowngood.domain.saga import Saga
 from knowngood_sdk.model.route import Facts, LocalTrip
 
-__all__ = ["Reconciled", "reconcile"]
+__all__ = ["Reconciled", "learn", "reconcile"]
 
 _ACTOR = "reconciler"
 
@@ -37,25 +37,30 @@ class Reconciled:
 
 def reconcile(plane: Plane, system: str) -> Reconciled:
     """Make one pass over a system."""
-    replicas = plane.traffic.replicas(system)
-    facts = published(plane, system).facts
-    local: frozenset[LocalTrip] = frozenset()
-    for replica in replicas.values():
-        facts = facts.merge(replica.report.state.facts)
-        local |= replica.report.state.local
+    learned = learn(plane, system)
     state = plane.store.read(system)
-    started: tuple[Saga, ...] = ()
-    new_local = local - state.local
-    if _news(state, facts) or new_local:
-        started = record(plane, system, facts, actor=_ACTOR, local=local)
-        state = plane.store.read(system)
     document = published(plane, system)
     if _stale(document.facts, state) or document.route != state.row:
         document = publish(plane, system, state)
+    replicas = plane.traffic.replicas(system)
     late = tuple(sorted(name for name, r in replicas.items() if r.agent_alive and behind(r, document)))
     if late:
         spread(plane, document)
-    return Reconciled(started=started, local=new_local, pushed=late)
+    return replace(learned, pushed=late)
+
+
+def learn(plane: Plane, system: str) -> Reconciled:
+    """Put on record what replicas and the published route know and the store does not; waits for no replica."""
+    facts = published(plane, system).facts
+    local: frozenset[LocalTrip] = frozenset()
+    for replica in plane.traffic.replicas(system).values():
+        facts = facts.merge(replica.report.state.facts)
+        local |= replica.report.state.local
+    state = plane.store.read(system)
+    new_local = local - state.local
+    if not _news(state, facts) and not new_local:
+        return Reconciled()
+    return Reconciled(started=record(plane, system, facts, actor=_ACTOR, local=local), local=new_local)
 
 
 def _news(state: FleetState, facts: Facts) -> bool:

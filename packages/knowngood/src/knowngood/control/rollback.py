@@ -20,7 +20,7 @@ from knowngood_sdk.errors import ConflictError, NotFoundError, PermanentError, T
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import Trip
 
-__all__ = ["follow", "leave", "run_open", "step_forward", "trip_of"]
+__all__ = ["follow", "leave", "run_open", "step_forward", "trip_of", "under_way"]
 
 _log = logging.getLogger(__name__)
 _POLL = timedelta(milliseconds=100)
@@ -83,6 +83,23 @@ def follow(plane: Plane, saga: Saga, deadline: timedelta) -> Saga:
         if saga.state is not SagaState.RUNNING or plane.clock.monotonic() > last:
             return saga
         plane.clock.pause(_POLL)
+
+
+def under_way(plane: Plane, system: str) -> Saga | None:
+    """
+    Return the rollback that led to what is served now and is not over; None when there is none.
+
+    One that waits for a person is tried again, for a person asks.
+    """
+    state = plane.store.read(system)
+    if state.candidate is not None:
+        return None
+    for saga in reversed(plane.store.sagas(system)):
+        if (saga.generation, saga.target) == (state.row.generation, state.served):
+            if saga.state is SagaState.STUCK:
+                return _save(plane, saga.resumed(), "rollback-resumed", {"saga": saga.id})
+            return saga if saga.state is SagaState.RUNNING else None
+    return None
 
 
 def _leave_what_failed(plane: Plane, saga: Saga, details: Mapping[str, Any]) -> None:

@@ -172,7 +172,7 @@ def _finding(judgement: Judgement, circumstances: Circumstances, *, same_outputs
         return _Finding(
             judgement,
             Outcome.INVESTIGATE,
-            f"{reason}; on the same requests its outputs are those of the known version, so something else may have moved",
+            f"{reason}; on the same requests its outputs are the known version's, so something else may have moved",
             "a comparison at the same time (a canary), or outputs that differ on the same requests",
         )
     if judgement.against is Against.EARLIER and not _exceeds(judgement, FAST):

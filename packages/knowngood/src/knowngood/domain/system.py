@@ -38,11 +38,8 @@ __all__ = [
     "EMBEDDED_KINDS",
     "ComponentSpec",
     "Grant",
-    "IfFull",
     "Sla",
     "Standby",
-    "StateClass",
-    "StateSpec",
     "SystemFile",
     "SystemKind",
     "Tolerance",
@@ -69,20 +66,6 @@ class Grant(StrEnum):
     OBSERVE = "observe"  # record it, and stay
     HOLD = "hold"  # stop the deployment where it is, and wait for a person
     ROLLBACK = "rollback"
-
-
-class IfFull(StrEnum):
-    """What happens to a deployment when live and standby do not fit into memory together."""
-
-    BLOCK = "block"
-    CACHED = "cached"  # the standby stays on local disk, and its longer time back is shown
-
-
-class StateClass(StrEnum):
-    """Where state comes from, and so what a rollback does with it."""
-
-    DERIVED = "derived"  # computed from the rest (a cache)
-    ACCUMULATED = "accumulated"  # written over time (profiles, histories)
 
 
 class TriggerKind(StrEnum):
@@ -160,35 +143,18 @@ class TriggerSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StateSpec:
-    """
-    State that outlives a release.
-
-    Attributes:
-        name: Its name in the system.
-        origin: Where it comes from.
-        keys: Pattern of its keys; ``{sv}`` stands for the system version.
-    """
-
-    name: str
-    origin: StateClass
-    keys: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Standby:
     """
     How the version to go back to is kept.
 
     Attributes:
         keep: How long it stays ready after a deployment: the cool-down.
-        memory: Most bytes that live and standby may take together on one replica; None for no bound.
-        if_full: What happens when they do not fit.
+        memory: Most bytes that live and standby may take together on one replica, as its workers measure them; a
+            deployment that does not fit is blocked. None for no bound.
     """
 
     keep: timedelta = timedelta(hours=72)
     memory: int | None = None
-    if_full: IfFull = IfFull.BLOCK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +198,6 @@ class SystemFile:
         triggers: By name as in the file.
         golden: Path of the golden inputs and outputs (JSON lines), relative to the file; None when there are none.
         fallback: Static answer when no version can answer, a JSON object; None when none was declared.
-        state: By name.
         standby: How the version to go back to is kept.
         unproven: When an unproven combination may be used.
         verify: When a version that took all traffic counts as verified.
@@ -246,14 +211,13 @@ class SystemFile:
     triggers: Mapping[str, TriggerSpec] = field(default_factory=dict)
     golden: str | None = None
     fallback: Mapping[str, Any] | None = None
-    state: Mapping[str, StateSpec] = field(default_factory=dict)
     standby: Standby = field(default_factory=Standby)
     unproven: Tolerance = field(default_factory=Tolerance)
     verify: Verify = field(default_factory=Verify)
     health: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("components", "triggers", "state"):
+        for name in ("components", "triggers"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         if not self.components:
             raise refused(("components",), "components is empty", "A system needs at least one component")
@@ -284,11 +248,10 @@ class SystemFile:
             "system": self.system,
             "kind": self.kind.value,
             "components": {name: _component_json(spec) for name, spec in self.components.items()},
-            "standby": {"keep": quantity.duration_text(self.standby.keep), "if_full": self.standby.if_full.value},
+            "standby": {"keep": quantity.duration_text(self.standby.keep)},
             "unproven": {"divergence": self.unproven.divergence, "requests": self.unproven.requests},
             "verify": {"requests": self.verify.requests, "within": quantity.duration_text(self.verify.within)},
             "triggers": {name: {**spec.options, "do": spec.grant.value} for name, spec in self.triggers.items()},
-            "state": {name: {"class": spec.origin.value, "keys": spec.keys} for name, spec in self.state.items()},
         }
         if self.standby.memory is not None:
             document["standby"]["memory"] = quantity.size_text(self.standby.memory)
@@ -323,7 +286,6 @@ class SystemFile:
             triggers=fields.optional("triggers", named(_trigger), {}),
             golden=fields.optional("golden", as_text, None),
             fallback=fields.optional("fallback", as_json_object, None),
-            state=fields.optional("state", named(_state), {}),
             standby=fields.optional("standby", _standby, Standby()),
             unproven=fields.optional("unproven", _tolerance, Tolerance()),
             verify=fields.optional("verify", _verify, Verify()),
@@ -339,7 +301,6 @@ _KNOWN_KEYS = (
     "triggers",
     "golden",
     "fallback",
-    "state",
     "standby",
     "unproven",
     "verify",
@@ -449,19 +410,11 @@ def _sla(path: Path, value: Any) -> Sla:
     return Sla(latency_p99=fields.optional("latency_p99", measured(quantity.duration), None))
 
 
-def _state(path: Path, name: str, value: Any) -> StateSpec:
-    fields = Fields(path, value, ("class", "keys"))
-    return StateSpec(
-        name=name, origin=fields.required("class", one_of(StateClass)), keys=fields.required("keys", as_text)
-    )
-
-
 def _standby(path: Path, value: Any) -> Standby:
-    fields = Fields(path, value, ("keep", "memory", "if_full"))
+    fields = Fields(path, value, ("keep", "memory"))
     return Standby(
         keep=fields.optional("keep", measured(quantity.duration), Standby().keep),
         memory=fields.optional("memory", measured(quantity.size), None),
-        if_full=fields.optional("if_full", one_of(IfFull), IfFull.BLOCK),
     )
 
 

@@ -55,6 +55,7 @@ class _Simulated:
     refusal: Refusal | None = None
     offered: RouteDocument | None = None
     anchor: tuple[int, str] = (0, "")
+    memory_bytes: int = 0
     agent_alive: bool = True
     cut_off: bool = False
     seen_at: datetime | None = None
@@ -116,6 +117,10 @@ class MemoryTraffic:
         simulated = self._find(system, name)
         simulated.failed[version] = reason
         simulated.ready.discard(version)
+
+    def weigh(self, system: str, name: str, memory_bytes: int) -> None:
+        """Say how much memory the workers of a replica take together."""
+        self._find(system, name).memory_bytes = memory_bytes
 
     def trip_locally(self, system: str, name: str, version: str) -> None:
         """Let a replica leave a version on its own evidence (rule 9)."""
@@ -301,6 +306,7 @@ def _report(simulated: _Simulated) -> ReplicaReport:
         ready=simulated.usable,
         failed=dict(simulated.failed),
         workers=simulated.workers,
+        memory_bytes=simulated.memory_bytes,
         refusal=simulated.refusal,
         at=at,
         anchor=simulated.anchor,

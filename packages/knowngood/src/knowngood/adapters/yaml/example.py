@@ -36,8 +36,7 @@ fallback: {price: 9.50}
 # How the previous version stays ready after a deployment.
 standby:
   keep: 72h          # the cool-down: nothing that it needs is removed before
-  # memory: 4GiB     # bound for live and standby together, on one replica
-  # if_full: block   # block the deployment, or keep the standby on disk: cached
+  # memory: 4GiB     # bound for live and standby together, on one replica; what does not fit is not deployed
 
 # A combination that was never recorded together (an old model on new features) is used only if its answers to real
 # requests stay this close to the known version's.
