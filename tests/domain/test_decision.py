@@ -257,7 +257,7 @@ def test_business_that_fell_since_earlier_while_outputs_stayed_the_same_may_have
     if outcome is Outcome.INVESTIGATE:
         assert len(decision.reasons) == 1
         assert decision.reasons[0] == (
-            "bookings: fewer; on the same requests its outputs are those of the known version, "
+            "bookings: fewer; on the same requests its outputs are the known version's, "
             "so something else may have moved"
         )
         assert decision.would_change == (
