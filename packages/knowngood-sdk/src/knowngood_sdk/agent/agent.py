@@ -23,9 +23,10 @@ from knowngood_sdk.serving.folder import ReplicaFolder
 
 __all__ = ["leave_without_agent", "run"]
 
-_LOOK_SECONDS = 0.015
+_LOOK_SECONDS = 0.02
 """How often the published document, the journal and the word are looked at; a push does not wait for it."""
-_LOOK_AROUND_SECONDS = 0.05
+_LOOK_AROUND_SECONDS = 0.1
+"""How often the workers are looked at, to take a generation that waits for them."""
 _CLEAR_AWAY_SECONDS = 60.0
 
 _log = logging.getLogger("knowngood.agent")

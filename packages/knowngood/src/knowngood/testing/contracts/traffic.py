@@ -216,8 +216,9 @@ class TrafficContract:
         before = _report(fleet.traffic.leave(SYSTEM, trip_of(NEW), _SOON), "a")
         fleet.kill_agent("a")
         fleet.restart_agent("a")
-        after = fleet.traffic.wait(SYSTEM, lambda seen: seen["a"].agent_alive, _SOON)
-        assert after["a"].report.state == before.state
+        after = fleet.traffic.wait(SYSTEM, lambda seen: seen["a"].report.state == before.state, _SOON)["a"]
+        assert after.agent_alive
+        assert after.report.state == before.state
 
     def test_breaking_the_glass_takes_the_fact_to_every_replica(self, fleet: Fleet) -> None:
         fleet.start("a", [OLD, NEW])
