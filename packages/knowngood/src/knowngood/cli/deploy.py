@@ -53,6 +53,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
     It is recorded, checked, loaded beside what serves, and tried on its golden inputs before any rider, reader or
     customer can meet it; without a tested way back it is blocked.
     """
+    if abandon and promote:
+        raise click.UsageError("--abandon and --promote exclude each other")
     if abandon or promote:
         _finish(system, directory, output, abandon=abandon)
         return

@@ -10,6 +10,8 @@ from knowngood.cli.console import answer, directory_option, mark, output_option,
 from knowngood.cli.exit_code import ExitCode
 
 if TYPE_CHECKING:
+    from knowngood.control.plane import Plane
+    from knowngood.control.roll_back import Wish
     from knowngood.domain.saga import Saga
 
 
@@ -59,14 +61,19 @@ def command(  # noqa: PLR0913 - one parameter for each option
     """
     Leave what SYSTEM serves now, at once and everywhere, and wait until what serves instead is verified.
 
-    Ctrl-C stops the waiting, never the rollback: kg watch, or this command again, goes on with it.
+    Ctrl-C stops the waiting, never the rollback: kg watch, or this command again, goes on with it. What it led to is
+    left only when you say where to, with --to.
     """
+    if this_host is not None and not break_glass:
+        raise click.UsageError("--this-host goes with --break-glass")
+    if break_glass and (target or level or suspect or override):
+        raise click.UsageError("--break-glass makes no plan: it takes --why and --this-host alone")
     if break_glass:
         return _break_glass(system, why, this_host, directory, output)
     from datetime import timedelta
 
     from knowngood.app import actor, open_plane
-    from knowngood.control.roll_back import Wish, roll_back
+    from knowngood.control.roll_back import Wish
     from knowngood.control.rollback import follow
     from knowngood.domain.level import Level
 
@@ -79,18 +86,44 @@ def command(  # noqa: PLR0913 - one parameter for each option
         suspected=suspect,
         override=override,
     )
-    done = roll_back(plane, system, wish, tell=lambda line: say(f"{mark('waiting')} {line}"))
-    say(f"{mark('good')} {done.flip.summary}")
-    saga = done.saga
+    saga, flipped = _leave(plane, system, wish)
     if not no_wait:
         say(f"{mark('waiting')} verifying; Ctrl-C leaves the rollback in place")
         saga = follow(plane, saga, timedelta(seconds=timeout))
     code = _code(saga, waited=not no_wait)
-    document = {**saga.to_json(), "plan": done.plan.to_json(), "flip_seconds": done.flip.seconds}
-    document["acknowledged"] = sorted(done.flip.acknowledged)
-    document["unreachable"] = dict(done.flip.unreachable)
-    answer(document, output, lambda: _lines(saga, code))
+    answer({**saga.to_json(), **flipped}, output, lambda: _lines(saga, code))
     return code
+
+
+def _leave(plane: "Plane", system: str, wish: "Wish") -> "tuple[Saga, dict[str, Any]]":
+    """Leave what is served; where a rollback is under way go on with that one, so that nothing is left twice."""
+    from knowngood.control.reconcile import learn
+    from knowngood.control.roll_back import roll_back
+    from knowngood.control.rollback import under_way
+    from knowngood_sdk.errors import ComponentError, ConflictError
+    from knowngood_sdk.model.canonical import short
+
+    going = None
+    try:
+        learn(plane, system)
+        going = under_way(plane, system) if wish.target is None else None
+    except (ComponentError, ConflictError) as error:
+        # A store that cannot be written stops no flip.
+        say(f"{mark('warning')} {error}")
+    if going is not None:
+        serves = short(going.target) if going.target else "the static fallback"
+        say(f"{mark('waiting')} going on with the rollback that left {short(going.version)}")
+        say(f"  to leave {serves} too, say where to: --to VERSION")
+        return going, {"resumed": True, "plan": None, "flip_seconds": None, "acknowledged": [], "unreachable": {}}
+    done = roll_back(plane, system, wish, tell=lambda line: say(f"{mark('waiting')} {line}"))
+    say(f"{mark('good')} {done.flip.summary}")
+    return done.saga, {
+        "resumed": False,
+        "plan": done.plan.to_json(),
+        "flip_seconds": done.flip.seconds,
+        "acknowledged": sorted(done.flip.acknowledged),
+        "unreachable": dict(done.flip.unreachable),
+    }
 
 
 def _code(saga: "Saga", *, waited: bool) -> ExitCode:
