@@ -1,0 +1,234 @@
+"""
+Caller: a worker process whose threads call the product without a pause, and write down when they saw a flip.
+
+Run as ``python -m benchmarks.caller`` with a JSON order on standard input; it ends at SIGTERM. What it counts it counts
+against cells that it shares with the benchmark, read before each call, so that "after" needs no clock.
+"""
+
+import json
+import mmap
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.service import kg, wait_served
+
+__all__ = ["Calls", "Cell", "Order", "Seen", "read_calls"]
+
+_CELL_BYTES = 8
+_NUMBER_BITS = 8
+_NUMBER = 2**_NUMBER_BITS - 1
+_ROUNDS_OF_WORK = 20
+
+
+class Cell:
+    """
+    What processes of a benchmark share: which version nobody may serve now, if any.
+
+    Attributes:
+        view: ``view[0]`` is 0, or a number whose lowest eight bits count the versions from 1.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            path.write_bytes(bytes(_CELL_BYTES))
+        with path.open("r+b") as file:
+            self.view = memoryview(mmap.mmap(file.fileno(), _CELL_BYTES)).cast("Q")
+        self._said = 0
+
+    def leave(self, number: int) -> None:
+        """Say that nobody may serve version ``number`` any more; each saying differs from those before."""
+        self._said += 1
+        self.view[0] = self._said << _NUMBER_BITS | number
+
+    def clear(self) -> None:
+        """Say that any version may serve."""
+        self.view[0] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """
+    What a caller is told.
+
+    Attributes:
+        name: Unique for each caller of a benchmark.
+        mode: ``pick`` asks for the slot alone; ``request`` serves whole requests, pinned and counted; ``bare``
+            reads a mapped word and nothing else, and ``watched`` an attribute that a watcher thread sets from a file:
+            neither uses the product.
+        threads: Threads that call.
+        pause_seconds: What a thread waits after each call; 0 keeps it busy.
+        versions: The versions, as the cell counts them from 1.
+        parts: Version -> part -> the stamp that belongs to it.
+        left: File of the cell.
+        watched: File of the mapped word, or the one that the watcher thread looks at.
+        poll_seconds: How often it looks.
+        log: File to write the result to.
+    """
+
+    name: str
+    mode: str
+    threads: int
+    versions: list[str]
+    parts: Mapping[str, Mapping[str, str]]
+    left: str
+    log: str
+    pause_seconds: float = 0.0
+    watched: str = ""
+    poll_seconds: float = 0.001
+
+
+Seen = tuple[str, int, int]
+"""(version, when the last call on the version before began, when the first call on this one had it), in ns."""
+
+
+@dataclass(slots=True)
+class Calls:
+    """
+    What one thread did.
+
+    Attributes:
+        calls: Calls that ended.
+        failed: Calls that raised.
+        mixed: Calls whose parts were not those of one version.
+        after: Calls that began and ended while one version was to be left.
+        wrong: Those of them that this version served.
+        seen: Every change of version.
+        errors: The first few errors.
+    """
+
+    calls: int = 0
+    failed: int = 0
+    mixed: int = 0
+    after: int = 0
+    wrong: int = 0
+    seen: list[Seen] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+class _Watched:
+    """The naive way: a thread looks at a file, and calls read an attribute."""
+
+    def __init__(self, path: Path, seconds: float, stop: threading.Event) -> None:
+        self.version = path.read_text(encoding="utf-8")
+        self._path = path
+        self._seconds = seconds
+        self._stop = stop
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        known = 0
+        while not self._stop.wait(self._seconds):
+            found = self._path.stat().st_mtime_ns
+            if found != known:
+                known = found
+                self.version = self._path.read_text(encoding="utf-8")
+
+
+def _work() -> int:
+    """Use the processor for some microseconds, in the interpreter."""
+    total = 0
+    for number in range(_ROUNDS_OF_WORK):
+        total += number * number
+    return total
+
+
+class _Thread(threading.Thread):
+    def __init__(self, order: Order, number: int, stop: threading.Event, serve: Callable[[], str] | None) -> None:
+        super().__init__(daemon=True)
+        self.calls = Calls()
+        self._order = order
+        self._subject = f"rider-{order.name}-{number}"
+        self._stop_event = stop
+        self._cell = Cell(Path(order.left)).view
+        self._number = {version: place for place, version in enumerate(order.versions, start=1)}
+        self._serve = serve or {"pick": self._pick, "request": self._request}[order.mode]
+
+    def run(self) -> None:
+        cell, number, calls, pause = self._cell, self._number, self.calls, self._order.pause_seconds
+        serve = self._serve
+        stop, now = self._stop_event, time.monotonic_ns
+        served = ""
+        before = 0
+        while not stop.is_set():
+            left = cell[0]
+            began = now()
+            try:
+                version = serve()
+            except Exception as error:  # noqa: BLE001 - every failure counts, whatever it is
+                calls.failed += 1
+                calls.errors[3:] = []
+                calls.errors.append(f"{type(error).__name__}: {error}")
+                continue
+            if version != served:
+                calls.seen.append((version, before, now()))
+                served = version
+            before = began
+            calls.calls += 1
+            if left and cell[0] == left:
+                calls.after += 1
+                calls.wrong += number.get(version) == left & _NUMBER
+            _work()
+            if pause:
+                stop.wait(pause)
+
+    def _pick(self) -> str:
+        return kg.pick(self._subject).version
+
+    def _request(self) -> str:
+        with kg.request(self._subject) as value:
+            value.price(2.0)
+            stamps = {"model": kg.slot().model.stamp}
+            _work()
+            # Whatever is flipped meanwhile, the same request goes on with the same version.
+            stamps |= {"features": kg.slot().features.stamp, "config": kg.slot().config.stamp}
+            version = kg.version
+            self.calls.mixed += stamps != self._order.parts[version]
+            return version
+
+
+def _without_the_product(order: Order, stop: threading.Event) -> Callable[[], str] | None:
+    if order.mode == "watched":
+        watched = _Watched(Path(order.watched), order.poll_seconds, stop)
+        return lambda: watched.version
+    if order.mode == "bare":
+        word = Cell(Path(order.watched)).view
+        return lambda: order.versions[word[0] & _NUMBER]
+    return None
+
+
+def main() -> None:
+    """Call until SIGTERM, then write down what was seen."""
+    order = Order(**json.load(sys.stdin))
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    serve = _without_the_product(order, stop)
+    if serve is None:
+        wait_served()
+    threads = [_Thread(order, number, stop, serve) for number in range(order.threads)]
+    for thread in threads:
+        thread.start()
+    print("calling", flush=True)
+    stop.wait()
+    for thread in threads:
+        thread.join()
+    log = Path(order.log)
+    beside = log.with_suffix(".part")
+    beside.write_text(json.dumps([asdict(thread.calls) for thread in threads]), encoding="utf-8")
+    beside.replace(log)
+    if serve is None:
+        kg.close()
+
+
+def read_calls(path: Path) -> list[Calls]:
+    """Return what each thread of a caller did."""
+    return [Calls(**document) for document in json.loads(path.read_text(encoding="utf-8"))]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""
+Riders: HTTP load from a process of its own, which writes down what it got.
+
+Run as ``python -m benchmarks.riders`` with a JSON order on standard input; it ends at SIGTERM, answers awaited. Failures
+and mixtures are counted from its log and from nobody else's.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Log", "Visits"]
+
+_OK = 200
+_NO_ANSWER = 0
+_TIMEOUT_SECONDS = 5.0
+_MOST_CONNECTIONS = 256
+_TURN_SECONDS = 0.001
+
+
+@dataclass(slots=True)
+class Log:
+    """
+    What riders saw, one entry for each request.
+
+    Attributes:
+        sent_ns: When the request was written to its socket, of ``monotonic_ns``.
+        answered_ns: When its answer was complete, or when it failed.
+        status: HTTP status; 0 when there was no answer.
+        version: The system version that the answer names, or an empty text.
+        mixed: Whether its parts' own stamps are not those of the version that it names.
+    """
+
+    sent_ns: list[int] = field(default_factory=list)
+    answered_ns: list[int] = field(default_factory=list)
+    status: list[int] = field(default_factory=list)
+    version: list[str] = field(default_factory=list)
+    mixed: list[bool] = field(default_factory=list)
+
+    def add(self, sent_ns: int, status: int, version: str, *, mixed: bool) -> None:
+        """Take in a request that has just ended."""
+        self.sent_ns.append(sent_ns)
+        self.answered_ns.append(time.monotonic_ns())
+        self.status.append(status)
+        self.version.append(version)
+        self.mixed.append(mixed)
+
+    def write(self, path: Path) -> None:
+        """Write it whole."""
+        beside = path.with_suffix(".part")
+        beside.write_text(
+            json.dumps([self.sent_ns, self.answered_ns, self.status, self.version, self.mixed]), encoding="utf-8"
+        )
+        beside.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> "Log":
+        """Read what ``write`` wrote."""
+        return cls(*json.loads(path.read_text(encoding="utf-8")))
+
+    def __len__(self) -> int:
+        return len(self.sent_ns)
+
+    @property
+    def failed(self) -> list[int]:
+        """Places of the requests that got no proper answer."""
+        return [place for place, status in enumerate(self.status) if status != _OK]
+
+
+class _Line(asyncio.Protocol):
+    """One connection that is kept open; one request at a time."""
+
+    def __init__(self, visits: "Visits") -> None:
+        self._visits = visits
+        self._transport: asyncio.Transport | None = None
+        self._received = b""
+        self.sent_ns = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def send(self, request: bytes) -> None:
+        """Send a request; the line is busy until it is answered."""
+        self._received = b""
+        self.sent_ns = time.monotonic_ns()
+        if self._transport is not None:
+            self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        if end and self.sent_ns:
+            lines = head.split(b"\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])}
+            if len(body) >= int(headers.get(b"content-length", b"0")):
+                sent, self.sent_ns = self.sent_ns, 0
+                self._visits.answered(self, sent, int(lines[0].split()[1]), headers, body)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        sent, self.sent_ns = self.sent_ns, 0
+        self._transport = None
+        self._visits.lost(self, sent)
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class Visits:
+    """
+    Riders of one server.
+
+    Args:
+        port: Where it listens on the loopback interface.
+        path: What is asked for.
+        parts: Version -> part -> the stamp that belongs to it.
+        riders: Connections that each send again as soon as they were answered; 0 for a steady rate instead.
+        per_second: Requests sent in each second, whether earlier ones were answered or not.
+    """
+
+    def __init__(
+        self, port: int, path: str, parts: Mapping[str, Mapping[str, str]], *, riders: int = 0, per_second: float = 0.0
+    ) -> None:
+        self.log = Log()
+        self._port = port
+        self._request = f"GET {path} HTTP/1.1\r\nhost: bench\r\nx-rider-id: %d\r\n\r\n".encode()
+        self._parts = parts
+        self._riders = riders
+        self._per_second = per_second
+        self._sent = 0
+        self._idle: deque[_Line] = deque()
+        self._lines: set[_Line] = set()
+        self._stopped = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until told to stop, then wait for the answers that are due."""
+        waiter = asyncio.create_task(stop.wait())
+        if self._riders:
+            for _ in range(self._riders):
+                (await self._dial()).send(self._next())
+            await waiter
+        else:
+            await self._keep_pace(stop)
+            waiter.cancel()
+        self._stopped = True
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        while any(line.sent_ns for line in self._lines) and time.monotonic() < deadline:
+            await asyncio.sleep(_TURN_SECONDS)
+        for line in list(self._lines):
+            line.hang_up()
+        await asyncio.sleep(0)
+
+    def answered(self, line: _Line, sent: int, status: int, headers: Mapping[bytes, bytes], body: bytes) -> None:
+        """Note an answer, and send again."""
+        version = headers.get(b"kg-system-version", b"").decode()
+        mixed = status == _OK and json.loads(body)["parts"] != self._parts.get(version)
+        self.log.add(sent, status, version, mixed=mixed)
+        if self._riders and not self._stopped:
+            line.send(self._next())
+        else:
+            self._idle.append(line)
+
+    def lost(self, line: _Line, sent: int) -> None:
+        """Note that a connection was closed; a request that was under way on it has failed."""
+        self._lines.discard(line)
+        if sent:
+            self.log.add(sent, _NO_ANSWER, "", mixed=False)
+            if self._riders and not self._stopped:
+                self._again = asyncio.ensure_future(self._replace())
+
+    async def _replace(self) -> None:
+        (await self._dial()).send(self._next())
+
+    async def _keep_pace(self, stop: asyncio.Event) -> None:
+        began = time.monotonic()
+        while not stop.is_set():
+            due = int((time.monotonic() - began) * self._per_second)
+            while self._sent < due:
+                line = self._idle.popleft() if self._idle else None
+                if line is None or line not in self._lines:
+                    if len(self._lines) >= _MOST_CONNECTIONS:
+                        # The server is that far behind: what is not sent cannot be counted, so the pace breaks.
+                        break
+                    line = await self._dial()
+                line.send(self._next())
+            await asyncio.sleep(_TURN_SECONDS)
+
+    async def _dial(self) -> _Line:
+        _, line = await asyncio.get_running_loop().create_connection(lambda: _Line(self), "127.0.0.1", self._port)
+        self._lines.add(line)
+        return line
+
+    def _next(self) -> bytes:
+        self._sent += 1
+        return self._request % self._sent
+
+
+async def _main(order: Mapping[str, Any]) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    visits = Visits(
+        order["port"], order["path"], order["parts"], riders=order["riders"], per_second=order["per_second"]
+    )
+    await visits.run(stop)
+    visits.log.write(Path(order["log"]))
+
+
+def order_of(port: int, parts: Mapping[str, Mapping[str, str]], log: Path, **load: float) -> dict[str, Any]:
+    """Return what a process of riders is told; ``load`` is ``riders`` or ``per_second``."""
+    return {"port": port, "path": "/price", "parts": parts, "log": str(log), "riders": 0, "per_second": 0.0, **load}
+
+
+def admitted_to_left(log: Log, spans: Sequence[tuple[int, int, str]]) -> tuple[int, int]:
+    """
+    Count requests that were sent while every replica had acknowledged to have left a version.
+
+    Args:
+        log: What riders saw.
+        spans: From the acknowledgement to the next deployment, in ns, and the version that was left.
+
+    Returns:
+        How many were sent in the spans, and how many of them that version answered.
+    """
+    sent = wrong = 0
+    for start, end, left in spans:
+        inside = [place for place, at in enumerate(log.sent_ns) if start < at < end]
+        sent += len(inside)
+        wrong += sum(log.version[place] == left for place in inside)
+    return sent, wrong
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(json.load(sys.stdin)))
