@@ -36,20 +36,22 @@ class LocalTrips:
 
     Args:
         folder: The replica folder.
+        worker: Name of this worker.
         router: The route.
         counting: The counts.
         troubles: Where a breach that leads to nothing is told.
-        answer: The user's way to answer golden inputs; without it no target can prove itself.
 
     Attributes:
         limits: What it judges by.
+        answer: The user's way to answer golden inputs; without it no target can prove itself.
     """
 
     def __init__(
-        self, folder: ReplicaFolder, router: Router, counting: Counting, troubles: Troubles, answer: Answer | None
+        self, folder: ReplicaFolder, worker: str, router: Router, counting: Counting, troubles: Troubles
     ) -> None:
         self.limits = LocalLimits()
-        self._answer = answer
+        self.answer: Answer | None = None
+        self._worker = worker
         self._folder = folder
         self._journal = folder.journal()
         self._router = router
@@ -120,12 +122,13 @@ class LocalTrips:
         if any(trip.generation == state.fleet.generation for trip in state.local):
             raise NotReadyError("it has left a version of this generation already, and the next is sick too")
         ready = frozenset(slots)
-        for report in self._folder.live_workers().values():
-            ready &= report.ready
+        for name, report in self._folder.live_workers().items():
+            if name != self._worker:
+                ready &= report.ready
         target = state.target_after_leaving(version, ready)
         if target is None:
             raise NotReadyError("nothing that is ready in every worker stands behind it")
-        probe(slots[state.chain[target]], self._answer)
+        probe(slots[state.chain[target]], self.answer)
         return ready
 
 

@@ -18,6 +18,7 @@ System: what a Python server uses of knowngood.
 
 import contextlib
 import functools
+import logging
 import math
 import sys
 import time
@@ -40,6 +41,7 @@ from knowngood_sdk.serving.worker import Handlers, Worker
 
 __all__ = ["LocalLimits", "Part", "Slot", "System", "Version"]
 
+_log = logging.getLogger("knowngood")
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., Any])
 _STATIC_NAMES = (STATIC_FALLBACK, "static-fallback")
@@ -349,6 +351,8 @@ class System:
         worker = self._engine.worker
         if worker is not None:
             worker.troubles.note(topic, f"{topic}: {error}")
+        else:
+            _log.warning("%s: %s", topic, error)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from knowngood_sdk.errors import ConflictError, KnownGoodError, TransientError
+from knowngood_sdk.errors import ConflictError, KnownGoodError
 from knowngood_sdk.model.route import live_positions
 from knowngood_sdk.model.wire import CountsReport, RouteDocument, WorkerReport
 from knowngood_sdk.serving.counting import Counting
@@ -95,9 +95,11 @@ class Worker:
         self._fallback = self._static_fallback()
         self._loader = Loader(folder, handlers.load, handlers.answer, self._on_slots)
         self._loader.take_over(loaded or {})
-        self._trips = LocalTrips(folder, self.router, self.counting, self.troubles, handlers.answer)
+        self._trips = LocalTrips(folder, self.name, self.router, self.counting, self.troubles)
+        self._trips.answer = handlers.answer
         self._slow_ns = self._trips.limits.slow_ns
         self._stop = threading.Event()
+        self._folder_made = False
         self._lock_descriptor: int | None = None
         self._seen: dict[Path, _Seen] = {}
         self._route: RouteDocument | None = None
@@ -162,11 +164,7 @@ class Worker:
 
     def start(self) -> None:
         """Start to serve: read what the replica knows, and load what it names. Never fails; troubles are reported."""
-        try:
-            self._folder.make()
-            self._lock_descriptor = hold(self._folder.worker_lock(self.name))
-        except TransientError as error:
-            self.troubles.note("lock", f"this worker cannot be seen by the agent: {error}")
+        self._announce()
         self.router.install(self._loader.slots, self._fallback)
         self.router.attach()
         self._look()
@@ -220,11 +218,22 @@ class Worker:
                 # In a storm of errors, a breath between two looks is enough for requests to do something else.
                 self._stop.wait(_ALARM_PAUSE_SECONDS)
 
+    def _announce(self) -> None:
+        """Have a folder, and hold the lock there by which the agent sees that this worker lives."""
+        if not self._folder_made:
+            self._folder_made = self._guarded("folder", self._folder.make)
+        if self._lock_descriptor is None:
+            self._guarded("lock", self._take_lock)
+
+    def _take_lock(self) -> None:
+        self._lock_descriptor = hold(self._folder.worker_lock(self.name))
+
     def _tick(self) -> None:
         complete = self.counting.fold()
         self.troubles.note("lost counts", "" if complete else "requests came faster than they could be counted")
         self._trips.judge()
         self._trips.make_durable()
+        self._announce()
         self.router.attach()
         self._look()
         self._write_report()
