@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.service import kg, wait_served
 
-__all__ = ["Calls", "Cell", "Order", "Seen", "read_calls"]
+__all__ = ["Calls", "Cell", "Order", "Seen"]
 
 _CELL_BYTES = 8
 _NUMBER_BITS = 8
@@ -223,11 +223,6 @@ def main() -> None:
     beside.replace(log)
     if serve is None:
         kg.close()
-
-
-def read_calls(path: Path) -> list[Calls]:
-    """Return what each thread of a caller did."""
-    return [Calls(**document) for document in json.loads(path.read_text(encoding="utf-8"))]
 
 
 if __name__ == "__main__":

@@ -120,6 +120,7 @@ class Host:
         traffic: The control plane's port to the replicas.
         agents: Replica -> its agent process.
         children: Every process that was started.
+        parts: Version -> part -> the digest of its bytes, of every released version.
     """
 
     folder: Path
@@ -127,6 +128,7 @@ class Host:
     traffic: FolderTraffic = field(init=False)
     agents: dict[str, Child] = field(default_factory=dict)
     children: list[Child] = field(default_factory=list)
+    parts: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         make_folder(self.home)
@@ -229,4 +231,6 @@ class Host:
             golden=str(golden),
         )
         self.traffic.publish_release(release)
-        return release.manifest.content_digest
+        version = release.manifest.content_digest
+        self.parts[version] = {part: component.ref.digest for part, component in components.items()}
+        return version

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
-from pathlib import Path
 from threading import Event
 
-from benchmarks.caller import Calls, Cell, Order, read_calls
+from benchmarks.callers import read_calls, start_callers, stop_callers
+from benchmarks.caller import Calls, Cell, Order
 from benchmarks.context import Context
 from benchmarks.deployer import Deployer
 from benchmarks.figure import Figure, Row, Target, quantiles
@@ -16,7 +16,7 @@ from benchmarks.host import FIRST_REPLICA, Child, Host, until
 from knowngood_sdk.model.route import FULL
 from knowngood_sdk.serving.disk import write_whole
 
-__all__ = ["callers", "run"]
+__all__ = ["run"]
 
 _FLIPS = 100
 _BESIDE_FLIPS = 60
@@ -61,32 +61,13 @@ def run(context: Context) -> Figure:
 
 
 @contextmanager
-def callers(host: Host, versions: Sequence[str], order: Order, count: int) -> Iterator[list[Child]]:
-    """
-    Start callers that end with the context; ``logs`` returns what they did.
-
-    Args:
-        host: Where.
-        versions: What they must have ready first; none for those that do not use the product.
-        order: What each is told, with a name and a log of its own.
-        count: How many.
-    """
-    Cell(Path(order.left))
-    children = []
-    for number in range(count):
-        mine = asdict(order) | {"name": f"{order.name}-{number}", "log": str(host.folder / f"log-{number}.json")}
-        children.append(host.start(f"worker-{number}", "benchmarks.caller", mine))
+def _calling(host: Host, versions: Sequence[str], order: Order) -> Iterator[list[Child]]:
+    """Have callers call for the life of the context; those that use the product have some versions ready first."""
+    children = start_callers(host, order, _WORKERS)
     if versions:
-        host.wait_ready(versions, count)
+        host.wait_ready(versions, _WORKERS)
     yield children
-    for child in children:
-        child.check()
-        child.stop()
-
-
-def logs(host: Host, count: int) -> list[list[Calls]]:
-    """Return for each caller what its threads did."""
-    return [read_calls(host.folder / f"log-{number}.json") for number in range(count)]
+    stop_callers(children)
 
 
 def _flipped(context: Context, threads: int) -> list[Row]:
@@ -96,10 +77,10 @@ def _flipped(context: Context, threads: int) -> list[Row]:
         deployer.prepare([good, bad])
         host.start_agent()
         order = _order(host, "pick", threads, [good, bad])
-        with callers(host, [good, bad], order, _WORKERS):
+        with _calling(host, [good, bad], order):
             deployer.deploy(good, behind=bad)
             changes = _flip(host, deployer, good, bad, context.times(_FLIPS))
-        seen = logs(host, _WORKERS)
+        seen = read_calls(host, _WORKERS)
     rows = []
     for kind, name in (("word", "word written"), ("push", "way back pushed"), ("deployment", "deployment pushed")):
         target = Target(column="p99", limit=_TARGET_MS) if kind == "word" else None
@@ -147,7 +128,7 @@ def _beside(context: Context, threads: int, mode: str, name: str) -> Row:
             write_whole(file, b"good")
         order = replace(_order(host, mode, threads, ["good", "bad"]), watched=str(file))
         changes = []
-        with callers(host, [], order, _WORKERS) as children:
+        with _calling(host, [], order) as children:
             until(lambda: all(_started(child) for child in children), "the workers call")
             for number in range(context.times(_BESIDE_FLIPS)):
                 _settle(host, _WATCHED_SETTLE_SECONDS if mode == "watched" else _SETTLE_SECONDS)
@@ -159,7 +140,7 @@ def _beside(context: Context, threads: int, mode: str, name: str) -> Row:
                     word.leave(place)
                 changes.append(_Change(mode, order.versions[place], began))
             _settle(host, _WATCHED_SETTLE_SECONDS)
-        found = _milliseconds(changes, logs(host, _WORKERS), mode)
+        found = _milliseconds(changes, read_calls(host, _WORKERS), mode)
     return Row(name=f"{name}, {threads} busy", unit="ms", values=quantiles(found))
 
 

@@ -1,0 +1,112 @@
+"""Load: servers and riders of a host, and what riders saw."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.host import FIRST_REPLICA, Child, Host, free_port, until
+from benchmarks.riders import Log
+
+__all__ = ["Server", "admitted_to_left", "spans", "start_riders", "start_server", "stop_riders"]
+
+_ASK_SECONDS = 5.0
+
+
+class Server:
+    """
+    A uvicorn server of the service.
+
+    Args:
+        child: Its process.
+        port: Where it listens on the loopback interface.
+    """
+
+    def __init__(self, child: Child, port: int) -> None:
+        self.child = child
+        self.port = port
+
+    def ask(self, path: str) -> dict[str, Any]:
+        """Ask for a path on a connection of its own, and return the JSON answer."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=_ASK_SECONDS) as answer:  # noqa: S310 - http, loopback
+            document: dict[str, Any] = json.load(answer)
+            return document
+
+    @property
+    def answers(self) -> bool:
+        """Whether it listens and its application has started."""
+        self.child.check()
+        try:
+            return "pid" in self.ask("/healthz")
+        except OSError:
+            return False
+
+
+def start_server(host: Host, *, workers: int, work_seconds: float = 0.0) -> Server:
+    """
+    Start a server of the first replica; it answers once a version is deployed.
+
+    Args:
+        host: Where.
+        workers: Worker processes.
+        work_seconds: What a prediction takes.
+    """
+    port = free_port()
+    options = f"--host 127.0.0.1 --port {port} --workers {workers} --no-access-log --log-level warning"
+    child = host.start(
+        "server",
+        f"uvicorn benchmarks.server:app {options}",
+        env={"KNOWNGOOD_REPLICA": FIRST_REPLICA, "BENCH_WORK_SECONDS": str(work_seconds)},
+    )
+    return Server(child, port)
+
+
+def start_riders(host: Host, server: Server, parts: Mapping[str, Mapping[str, str]], name: str, **load: Any) -> Child:
+    """
+    Start riders of a server, and return when it answers them.
+
+    Args:
+        host: Where.
+        server: What they ask.
+        parts: Version -> part -> the stamp that belongs to it.
+        name: Name of the process and its log.
+        load: ``riders`` or ``per_second``, and ``path`` if it is not ``/price``.
+    """
+    until(lambda: server.answers, "the server answers")
+    order = {"port": server.port, "path": "/price", "parts": parts, "riders": 0, "per_second": 0.0}
+    return host.start(name, "benchmarks.riders", {**order, "log": str(host.folder / f"{name}.json"), **load})
+
+
+def stop_riders(host: Host, riders: Child) -> Log:
+    """End the riders, and return what they saw."""
+    riders.check()
+    riders.stop()
+    return Log.read(host.folder / f"{riders.name}.json")
+
+
+def spans(flips: Sequence[Any]) -> list[tuple[int, int, str]]:
+    """Return for each flip the time from its acknowledgement to the next one's decision, in ns, and what was left."""
+    ends = [flip.began_ns for flip in flips[1:]] + [time.monotonic_ns()]
+    return [(flip.acknowledged_ns, end, flip.left) for flip, end in zip(flips, ends, strict=True) if flip.left]
+
+
+def admitted_to_left(log: Log, acknowledged: Sequence[tuple[int, int, str]]) -> tuple[int, int]:
+    """
+    Count requests that were sent and answered while every replica had acknowledged to have left a version.
+
+    One that is still under way when the next flip begins may rightly be admitted to either version.
+
+    Args:
+        log: What riders saw.
+        acknowledged: As ``spans`` returns them.
+
+    Returns:
+        How many were, and how many of them the version that was left answered.
+    """
+    sent = wrong = 0
+    for start, end, left in acknowledged:
+        inside = [place for place, at in enumerate(log.sent_ns) if start < at and log.answered_ns[place] < end]
+        sent += len(inside)
+        wrong += sum(log.version[place] == left for place in inside)
+    return sent, wrong
