@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from knowngood.adapters.sql import SqlStore
 from tests.acceptance.stage import Ended, Stage, Started, until
 
 __all__ = ["Answered", "Load", "Pricing", "Replica"]
@@ -28,10 +29,19 @@ components:
 golden: golden.jsonl
 fallback: {price: 2}
 verify: {requests: 20, within: 20s}
+health: ["http://127.0.0.1:PORT/healthz"]
 triggers:
   errors: {over: 5%, windows: 2, min_requests: 5, do: rollback}
+  health: {failures: 2, do: rollback}
 """
 GOLDEN = '{"input": {"x": 4}, "output": 4.0}\n{"input": {"x": 0.5}, "output": 0.5}\n'
+
+
+def _free_port() -> int:
+    """Return a port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +76,17 @@ class Pricing:
 
     Attributes:
         stage: The folder and its processes.
+        port: Where the first replica answers; its health is watched.
         replicas: Those that were started, by name.
     """
 
     stage: Stage
+    port: int = field(default_factory=_free_port)
     replicas: dict[str, Replica] = field(default_factory=dict)
 
     def prepare(self, system_file: str = SYSTEM_FILE) -> None:
         """Write system file and version 1, and apply the file."""
-        (self.stage.folder / "pricing.yaml").write_text(system_file)
+        (self.stage.folder / "pricing.yaml").write_text(system_file.replace("PORT", str(self.port)))
         (self.stage.folder / "golden.jsonl").write_text(GOLDEN)
         (self.stage.folder / "features").mkdir()
         self.git("init", "-q")
@@ -118,7 +130,7 @@ class Pricing:
     def start(self, name: str, *, workers: int = 1) -> Replica:
         """Start a replica; ``joined`` waits for it."""
         agent = self.start_agent(name)
-        port = free_port()
+        port = _free_port() if self.replicas else self.port
         replica = Replica(name=name, port=port, agent=agent, server=self.start_server(name, port, workers=workers))
         self.replicas[name] = replica
         return replica
@@ -157,15 +169,16 @@ class Pricing:
         assert len(serving) == 1
         return serving[0]
 
-    def kinds(self, **having: Any) -> list[dict[str, Any]]:
-        """Return the ledger entries whose body, or kind, is as given."""
-        entries: list[dict[str, Any]] = self.kg("ledger", "show", "pricing")["entries"]
-        return [entry for entry in entries if all({**entry["body"], **entry}.get(k) == v for k, v in having.items())]
+    def ledger(self, kind: str = "") -> list[dict[str, Any]]:
+        """Return the entries of the ledger, of one kind if one is given, oldest first."""
+        with SqlStore.open(self.stage.home / "store.db") as store:
+            return [entry.to_json() for entry in store.ledger("pricing") if kind in {"", entry.kind}]
 
-    def sagas(self) -> list[dict[str, Any]]:
-        """Return every rollback, oldest first."""
-        sagas: list[dict[str, Any]] = self.kg("history", "pricing")["sagas"]
-        return sagas
+    def rollback_of(self, version: str) -> dict[str, Any] | None:
+        """Return the newest rollback that left a version, as it is on record."""
+        with SqlStore.open(self.stage.home / "store.db") as store:
+            found = [saga.to_json() for saga in store.sagas("pricing") if saga.version == version]
+        return found[-1] if found else None
 
     def ask(self, name: str, query: str = "x=1") -> Answered:
         """Ask one replica once."""
@@ -259,10 +272,3 @@ def ask(connection: http.client.HTTPConnection, query: str) -> Answered:
         status, raw = 0, repr(error).encode()
     body = json.loads(raw) if status == http.client.OK else {"error": raw.decode(errors="replace")}
     return Answered(sent=sent, answered=time.monotonic(), status=status, body=body)
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

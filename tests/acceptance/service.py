@@ -2,9 +2,9 @@
 A pricing service in plain ASGI under knowngood: ``uvicorn tests.acceptance.service:app``.
 
 Its three components stamp what they are into every answer, so that a mixture of two versions can be seen from outside.
-What a model file says makes the service fail in the ways that tests need: ``broken`` raises in requests, ``wrong``
-gives a golden output that differs, ``load_seconds`` is how long it takes to load, and ``dies`` kills the process that
-loads it. A model file may also be a pickle.
+What a model file says makes the service fail in the ways that tests need: ``broken`` raises in requests, ``unwell``
+fails the health check, ``wrong`` gives a golden output that differs, ``load_seconds`` is how long it takes to load, and
+``dies`` kills the process that loads it. A model file may also be a pickle.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import json
 import os
 import pickle
 import signal
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -37,7 +37,7 @@ class Pricing:
 
     def price(self, x: float) -> dict[str, Any]:
         """Price a ride of some length."""
-        if self.model.get("broken"):
+        if self.model.get("broken") and x == 1:  # golden inputs are others
             raise RuntimeError("this model cannot answer")
         factor = self.model["factor"] + (1 if self.model.get("wrong") else 0)
         stamps = {"model": self.model["name"], "features": self.features["NAME"], "config": self.config["name"]}
@@ -72,7 +72,8 @@ def fallback() -> Fixed:
 def answer(pricing: Pricing, request: dict[str, float]) -> float:
     """Answer a golden request: what is right is the price over the start price, for whatever version."""
     price: float = pricing.price(request["x"])["price"]
-    return (price - pricing.config["start"]) / pricing.model["factor"]
+    over: float = (price - pricing.config["start"]) / pricing.model["factor"]
+    return over
 
 
 @kg.score
@@ -109,6 +110,10 @@ async def _serve(scope: Message, receive: Receive, send: Send) -> None:
             await send({"type": message["type"] + ".complete"})
             if message["type"] == "lifespan.shutdown":
                 return
+    if scope["path"] == "/healthz":
+        unwell = isinstance(pricing := kg.slot(), Pricing) and pricing.model.get("unwell")
+        await _reply(send, 503 if unwell else 200, {"pid": os.getpid()})
+        return
     asked = parse_qs(scope["query_string"].decode())
     x = float(asked.get("x", ["1"])[0])
     pricing = kg.slot()
@@ -117,12 +122,13 @@ async def _serve(scope: Message, receive: Receive, send: Send) -> None:
         await asyncio.sleep(float(asked["pause"][0]))
     quoted = kg.slot().price(x)
     kg.observe(quoted["price"], request=x)
-    same = pricing is kg.slot()
-    body = json.dumps({**quoted, "version": kg.version, "pid": os.getpid(), "same": same}).encode()
-    await send(
-        {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]},
-    )
-    await send({"type": "http.response.body", "body": body})
+    await _reply(send, 200, {**quoted, "version": kg.version, "pid": os.getpid(), "same": pricing is kg.slot()})
+
+
+async def _reply(send: Send, status: int, body: Mapping[str, Any]) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
 
 app = kg.Asgi(_serve, subject="x-rider-id")

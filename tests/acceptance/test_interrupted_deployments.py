@@ -58,7 +58,7 @@ def test_ctrl_c_while_replicas_load_withdraws_the_candidate(pricing: Pricing) ->
     assert deploying.wait() == 130
     assert "Traceback" not in deploying.text
     assert pricing.served() == before
-    blocked = pricing.kinds(kind="deployment-blocked")[-1]
+    blocked = pricing.ledger("deployment-blocked")[-1]
     assert blocked["body"]["why"] == "it was stopped"
     assert pricing.stage.kg("deploy", "pricing", "--abandon").code == 1, "nothing is under way"
 
