@@ -16,7 +16,7 @@ from knowngood.demo.world.feature_code import FeatureCode
 from knowngood.domain.compatibility import judge_combination
 from knowngood.domain.system import Tolerance
 
-__all__ = ["document_of", "judge_every_evening", "lines_of"]
+__all__ = ["document_of", "judge_every_evening", "judge_of", "lines_of"]
 
 
 def judge_every_evening(
@@ -38,7 +38,7 @@ def judge_every_evening(
         tell: Called with every result as it is known.
     """
     results = []
-    for result in evaluate_evenings(hours, changes, seed=seed, judge=_judge_of(rule)):
+    for result in evaluate_evenings(hours, changes, seed=seed, judge=judge_of(rule)):
         tell(result)
         results.append(result)
     return results
@@ -92,7 +92,6 @@ def _row(result: EveningResult) -> tuple[str, ...]:
     )
 
 
-def _judge_of(rule: Tolerance) -> Judge:
-    return lambda divergence, n: judge_combination(
-        divergence, n, tolerance=rule.divergence, min_requests=rule.requests
-    )
+def judge_of(rule: Tolerance) -> Judge:
+    """Return the product's rule on combinations that were never recorded, with a system's own tolerance."""
+    return lambda divergence, n: judge_combination(divergence, n, tolerance=rule.divergence, min_requests=rule.requests)

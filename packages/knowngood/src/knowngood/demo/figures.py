@@ -1,6 +1,4 @@
-"""
-Figures: what riders wrote down, as the numbers of the story. Pure: logs and moments in, figures out.
-"""
+"""Figures: what riders wrote down, as the numbers of the story. Pure: logs and moments in, figures out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +6,21 @@ from dataclasses import dataclass
 from knowngood.demo.load import Request
 from knowngood.demo.world.riders import is_bad_price
 
-__all__ = ["Harm", "Served", "admitted_after", "binomial_upper", "harm_of", "last_bad_answer", "served_of"]
+__all__ = [
+    "Bin",
+    "Harm",
+    "Served",
+    "admitted_after",
+    "binomial_upper",
+    "bins_of",
+    "first_bad_answer",
+    "good_answers",
+    "harm_of",
+    "last_bad_answer",
+    "served_of",
+]
+
+_CENT = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +93,97 @@ def harm_of(log: Sequence[Request], version: str, known_prices: Mapping[int, flo
     )
 
 
-def last_bad_answer(log: Sequence[Request], version: str, *, before: float = float("inf")) -> float | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bin:
+    """
+    Some minutes of the evening.
+
+    Attributes:
+        from_seconds: Where it starts, replay seconds from the start of the evening.
+        riders: Riders who asked in it.
+        price: Mean price that they saw, dollars; None where nobody saw one.
+        known_price: What the known version asks on the same requests, dollars; None where nobody saw a price.
+        conversion: Share of those who saw a price that took it; None where nobody saw one.
+        by_version: Version -> answers; an empty name is the static fallback.
+        failed: Riders who got no price.
+    """
+
+    from_seconds: float
+    riders: int
+    price: float | None
+    known_price: float | None
+    conversion: float | None
+    by_version: Mapping[str, int]
+    failed: int
+
+
+def bins_of(log: Sequence[Request], known_prices: Mapping[int, float], *, seconds: float) -> list[Bin]:
+    """Return the evening in bins of so many replay seconds, by when riders came; bins without a rider are left out."""
+    grouped: dict[int, list[Request]] = {}
+    for request in log:
+        grouped.setdefault(int(request.offset_seconds // seconds), []).append(request)
+    return [_bin(number * seconds, grouped[number], known_prices) for number in sorted(grouped)]
+
+
+def _bin(from_seconds: float, requests: Sequence[Request], known_prices: Mapping[int, float]) -> Bin:
+    served = served_of(requests)
+    quoted = [request for request in requests if request.price is not None]
+    count = len(quoted)
+    return Bin(
+        from_seconds=from_seconds,
+        riders=len(requests),
+        price=sum(request.price or 0.0 for request in quoted) / count if count else None,
+        known_price=sum(known_prices[request.hour] for request in quoted) / count if count else None,
+        conversion=sum(request.took for request in quoted) / count if count else None,
+        by_version=served.by_version,
+        failed=served.failed,
+    )
+
+
+def first_bad_answer(log: Sequence[Request], version: str, known_prices: Mapping[int, float]) -> float | None:
+    """Return when the first bad price of a version was answered, in epoch seconds; None when there was none."""
+    return min(
+        (
+            request.answered_at
+            for request in log
+            if request.version == version
+            and request.price is not None
+            and is_bad_price(request.price, known_prices[request.hour])
+        ),
+        default=None,
+    )
+
+
+def last_bad_answer(log: Sequence[Request], version: str) -> float | None:
     """Return when the last answer of a version was complete, in epoch seconds; None when there was none."""
-    answered = [request.answered_at for request in log if request.version == version and request.answered_at < before]
-    return max(answered, default=None)
+    return max((request.answered_at for request in log if request.version == version), default=None)
 
 
-def admitted_after(log: Sequence[Request], version: str, moment: float, *, until: float = float("inf")) -> int:
-    """Count requests that were sent after a moment and still answered by a version."""
-    return sum(request.version == version and moment < request.sent_at < until for request in log)
+def admitted_after(log: Sequence[Request], version: str, moment: float, *, target: str | None = None) -> int:
+    """
+    Count requests that were sent after a moment and still answered by a version.
+
+    Args:
+        log: What riders wrote down.
+        version: Its content digest.
+        moment: In epoch seconds.
+        target: Only those that were sent to this base URL; None for all.
+    """
+    return sum(
+        request.version == version and request.sent_at > moment and target in (None, request.target) for request in log
+    )
+
+
+def good_answers(log: Sequence[Request], known_prices: Mapping[int, float], *, after: float) -> list[Request]:
+    """Return the answers, in their order, with the known version's price to the cent, to requests sent later."""
+    good = [
+        request
+        for request in log
+        if request.price is not None
+        and request.sent_at > after
+        and abs(request.price - known_prices[request.hour]) < _CENT
+    ]
+    return sorted(good, key=lambda request: request.answered_at)
 
 
 def binomial_upper(successes: int, trials: int, *, confidence: float = 0.95) -> float:

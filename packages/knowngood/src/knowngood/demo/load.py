@@ -22,12 +22,14 @@ import httpx
 
 from knowngood.demo.world.hours import EVENING_HOURS, load_hours
 from knowngood.demo.world.riders import RIDES_KNOWN_AFTER_SECONDS, Rider, arrivals
-from knowngood_sdk.errors import InvalidError
+from knowngood_sdk.errors import InvalidError, KnownGoodError
 from knowngood_sdk.model.wire import ReleaseDocument
 
 __all__ = ["Order", "Request", "read_log", "run"]
 
 _TIMEOUT_SECONDS = 5.0
+_LATE_SECONDS = 1.0
+"""A rider who is later than that, because this process was, is passed over: a burst would be no evening."""
 _STAMPED = ("model", "features", "config")
 
 
@@ -41,6 +43,7 @@ class Order:
         seed: Of the riders.
         share: Riders for each real ride.
         replay_seconds_per_second: How fast replay time passes.
+        starts_at: Epoch seconds at which the replay begins; riders of a moment that is over are passed over.
         start_offset_seconds: Replay seconds of the evening that are passed over at the start.
         targets: Base URLs; a rider asks one and stays with it.
         manifests: Folder of the release documents, to compare stamps with; empty when answers carry no stamps.
@@ -51,6 +54,7 @@ class Order:
     seed: int
     share: float
     replay_seconds_per_second: float
+    starts_at: float
     start_offset_seconds: float
     targets: tuple[str, ...]
     manifests: str
@@ -111,14 +115,15 @@ class _Load:
 
     async def replay(self, riders: list[Rider], stop: asyncio.Event) -> None:
         """Send every rider at its time; never wait for an answer before the next one is sent."""
-        start = time.monotonic()
+        start = time.monotonic() + self.order.starts_at - time.time()
         reporters = asyncio.create_task(self._report_rides(start))
         for rider in riders:
             due = (rider.offset_seconds - self.order.start_offset_seconds) / self.order.replay_seconds_per_second
-            if due < 0:
+            wait_seconds = start + due - time.monotonic()
+            if due < 0 or wait_seconds < -_LATE_SECONDS:
                 continue
             try:
-                await asyncio.wait_for(stop.wait(), timeout=max(0.0, start + due - time.monotonic()))
+                await asyncio.wait_for(stop.wait(), timeout=max(0.0, wait_seconds))
                 break
             except TimeoutError:
                 task = asyncio.create_task(self._visit(rider))
@@ -138,7 +143,8 @@ class _Load:
                 f"{target}/price", json=rider.row, headers={"x-rider-id": rider.rider_id}, timeout=_TIMEOUT_SECONDS
             )
             seen = self._read(answer, rider)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, KnownGoodError, OSError, ValueError, KeyError) as error:
+            # Whatever it was, the rider got no price: that goes on record, not on the floor.
             seen["error"] = f"{type(error).__name__}: {error}"
         request = Request(
             rider=rider.rider_id,
@@ -186,7 +192,9 @@ class _Load:
             await asyncio.sleep(max(0.0, start + known_at / self.order.replay_seconds_per_second - time.monotonic()))
             if hour in self.quoted:
                 version, demand, rides = self.quoted[hour]
-                await self._tell(self.order.targets[0], "/rides", {"version": version, "demand": demand, "rides": rides})
+                await self._tell(
+                    self.order.targets[0], "/rides", {"version": version, "demand": demand, "rides": rides}
+                )
 
     async def _tell(self, target: str, path: str, body: Mapping[str, Any]) -> None:
         try:

@@ -10,8 +10,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import sklearn.ensemble  # noqa: F401 - the models' classes are imported with the server, not with the first model
 from fastapi import FastAPI, Request
 
+from knowngood.demo.fallback import FALLBACK_PRICE
 from knowngood.demo.world.demand import DemandModel
 from knowngood.demo.world.feature_code import FeatureCode, check_features
 from knowngood.demo.world.hours import load_hours, sample_inputs
@@ -22,10 +24,6 @@ from knowngood_sdk.serving.system import System, Version
 
 __all__ = ["app", "kg"]
 
-FALLBACK_PRICE = 2.0
-"""Dollars: what a ride costs when no version can answer, as the system file declares."""
-
-_SAMPLE_HOURS = 6
 kg = System("pricing", outputs=OUTPUTS["demand"])
 
 
@@ -103,7 +101,7 @@ async def health() -> dict[str, int]:
 def _features(folder: Path) -> FeatureCode:
     """Load feature code and hold it to its contract before it can serve: a worker asks for single rows."""
     code = FeatureCode.load(folder / "features.py", stamp=fingerprint(folder))
-    check_features(code, sample_inputs(load_hours(), _SAMPLE_HOURS))
+    check_features(code, sample_inputs(load_hours()))
     return code
 
 

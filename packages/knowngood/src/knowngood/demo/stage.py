@@ -7,12 +7,16 @@ the demo does to knowngood it does through the command line.
 
 import json
 import os
+import re
+import shutil
 import signal
-import socket
+import stat
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -20,13 +24,21 @@ from typing import Any
 
 import httpx
 
+from knowngood.demo.interrupts import Interrupts
 from knowngood_sdk.errors import PermanentError, TransientError
 
-__all__ = ["Child", "Replica", "Stage", "poll"]
+__all__ = ["FAULT", "SYSTEM", "Child", "Replica", "Server", "Stage", "poll", "set_up", "workers_of"]
 
 SYSTEM = "pricing"
+FAULT = "flip.first-acknowledged"
+"""The public fault point at which the control loop dies: in the middle of the flip, with nothing on record."""
+
 _START_SECONDS = 60.0
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 5.0
+_STARTED = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
+_ASKED_FOR_PIDS = 40
+_NUMERICS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_WATCH_EVERY_SECONDS = 0.25
 
 
 def poll(condition: Callable[[], bool], seconds: float, what: str, *, every: float = 0.05) -> None:
@@ -53,11 +65,13 @@ class Child:
         name: What it is, and the name of its log.
         process: The process.
         log: Where its output goes.
+        log_from: Position in the log at which this process began to write, in bytes.
     """
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    log_from: int = 0
 
     @property
     def pid(self) -> int:
@@ -69,30 +83,48 @@ class Child:
         """Whether it has not ended."""
         return self.process.poll() is None
 
-    def stop(self) -> None:
-        """End it by SIGTERM, and by SIGKILL if it does not listen."""
+    def ask_to_stop(self) -> None:
+        """Send it SIGTERM, and do not wait."""
         if self.running:
             self.process.terminate()
-            try:
-                self.process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
 
-    def tail(self) -> str:
-        """Return the end of its log."""
-        return self.log.read_text(encoding="utf-8", errors="replace")[-2000:] if self.log.exists() else ""
+    def stop(self) -> None:
+        """End it by SIGTERM, and by SIGKILL if it does not listen."""
+        self.ask_to_stop()
+        try:
+            self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def output(self) -> str:
+        """Return what it wrote."""
+        data = self.log.read_bytes() if self.log.exists() else b""
+        return data[self.log_from :].decode(errors="replace")
+
+    def check_running(self) -> None:
+        """Raise PermanentError, with the end of its log, if it has ended."""
+        if not self.running:
+            ending = self.output()[-2000:].strip()
+            raise PermanentError(f"{self.name} ended with {self.process.returncode}: {ending}")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server process and where it answers."""
+
+    url: str
+    child: Child
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:
-    """A replica: its agent and its server with some workers."""
+    """A replica: its agent, its server, and the process ids of the server's workers."""
 
     name: str
-    url: str
-    workers: int
     agent: Child
-    server: Child
+    server: Server
+    workers: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -102,10 +134,12 @@ class Stage:
 
     Attributes:
         folder: Where everything is written.
+        interrupts: Holds Ctrl-C off while a process is being started.
         children: Every process that was started, oldest first.
     """
 
     folder: Path
+    interrupts: Interrupts
     children: list[Child] = field(default_factory=list)
 
     @property
@@ -113,13 +147,18 @@ class Stage:
         """The working folder of knowngood (KNOWNGOOD_DIR)."""
         return self.folder / ".knowngood"
 
+    @property
+    def manifests(self) -> Path:
+        """Where the release documents lie, which say what every version is made of."""
+        return self.home / "systems" / SYSTEM / "manifests"
+
     def start(
         self, name: str, arguments: list[str], *, env: Mapping[str, str] | None = None, stdin: bytes | None = None
     ) -> Child:
         """Start a process of this Python with its output in ``logs/<name>.log``."""
         log = self.folder / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        with self.interrupts.held(), log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own modules
                 [sys.executable, *arguments],
                 cwd=self.folder,
@@ -129,11 +168,11 @@ class Stage:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+            child = Child(name=name, process=process, log=log, log_from=output.tell())
+            self.children.append(child)
         if stdin is not None and process.stdin is not None:
             process.stdin.write(stdin)
             process.stdin.close()
-        child = Child(name=name, process=process, log=log)
-        self.children.append(child)
         return child
 
     def kg(self, *arguments: str, accept: tuple[int, ...] = (0,)) -> dict[str, Any]:
@@ -151,68 +190,106 @@ class Stage:
             capture_output=True,
             check=False,
         )
+        said = f"{done.stdout.decode()[-1500:]}{done.stderr.decode()[-1500:]}"
         if done.returncode not in accept:
-            raise PermanentError(
-                f"kg {' '.join(arguments)} ended with {done.returncode}: {done.stdout.decode()[-1500:]}"
-                f"{done.stderr.decode()[-1500:]}"
-            )
-        answer: dict[str, Any] = json.loads(done.stdout)
+            raise PermanentError(f"kg {' '.join(arguments)} ended with {done.returncode}: {said}")
+        try:
+            answer: dict[str, Any] = json.loads(done.stdout)
+        except ValueError as error:
+            raise PermanentError(f"kg {' '.join(arguments)} answered no JSON: {said}") from error
         return {**answer, "exit_code": done.returncode}
 
-    def start_replica(self, name: str, *, workers: int) -> Replica:
-        """Start a replica's agent and its uvicorn server; returns at once, ``wait_served`` waits."""
-        port = _free_port()
-        environment = {"KNOWNGOOD_REPLICA": name}
-        agent = self.start(
-            f"agent-{name}", ["-m", "knowngood.cli", "agent", SYSTEM, "--replica", name], env=environment
-        )
-        server = self.start(
-            f"server-{name}",
+    def start_server(self, name: str, app: str, *, workers: int, env: Mapping[str, str], port: int = 0) -> Child:
+        """Start uvicorn; with port 0 it takes one that is free, so that none can be in use already."""
+        return self.start(
+            name,
             [
-                "-m", "uvicorn", "knowngood.demo.service:app", "--host", "127.0.0.1", "--port", str(port),
-                "--workers", str(workers), "--no-access-log", "--log-level", "warning",
+                "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers),
+                "--no-access-log", "--log-level", "info",
             ],
-            env=environment,
+            env=env,
         )  # fmt: skip
-        return Replica(name=name, url=f"http://127.0.0.1:{port}", workers=workers, agent=agent, server=server)
 
-    def wait_served(self, url: str, child: Child) -> None:
-        """Wait until a server answers; raises PermanentError with its log when it ended instead."""
+    def wait_served(self, child: Child) -> Server:
+        """
+        Wait until a server answers; return where.
+
+        Raises:
+            PermanentError: It ended instead; the message has the end of its log.
+            TransientError: It did not answer within a minute.
+        """
+        found: dict[str, str] = {}
 
         def answers() -> bool:
-            if not child.running:
-                raise PermanentError(f"{child.name} ended at its start: {child.tail()}")
+            child.check_running()
+            started = _STARTED.search(child.output())
+            if started is None:
+                return False
+            url = found["url"] = f"http://127.0.0.1:{started[1]}"
             try:
                 return httpx.get(f"{url}/healthz", timeout=1.0).status_code == httpx.codes.OK
             except httpx.HTTPError:
                 return False
 
         poll(answers, _START_SECONDS, f"starting {child.name}")
+        return Server(found["url"], child)
 
     def start_watch(self, *, fault: str = "") -> Child:
         """Start the control loop, with a fault point to die at if one is named."""
         environment = {"KNOWNGOOD_FAULT": fault} if fault else {}
-        return self.start("watch", ["-m", "knowngood.cli", "watch", SYSTEM, "--every", "0.25"], env=environment)
+        arguments = ["watch", SYSTEM, "--every", f"{_WATCH_EVERY_SECONDS:g}", "--output", "json"]
+        return self.start("watch", ["-m", "knowngood.cli", *arguments], env=environment)
 
-    def start_load(self, order: Mapping[str, Any], name: str) -> Child:
-        """Start riders; they begin at once."""
+    def start_riders(self, name: str, order: Mapping[str, Any]) -> Child:
+        """Start riders, who begin at the moment that their order names."""
         return self.start(f"riders-{name}", ["-m", "knowngood.demo.load"], stdin=json.dumps(order).encode())
 
     def close(self) -> None:
-        """End every process, newest first."""
+        """End every process: all are asked first, then waited for, and what they left behind is killed."""
+        for child in reversed(self.children):
+            child.ask_to_stop()
         for child in reversed(self.children):
             child.stop()
             _end_group(child.pid)
 
     def _environment(self) -> dict[str, str]:
-        numerics = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-        return {**os.environ, **numerics, "KNOWNGOOD_DIR": str(self.home), "PYTHONUNBUFFERED": "1"}
+        """Return what children are given: one thread for numerics, and bytecode kept, for many import the same."""
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        ours = {**dict.fromkeys(_NUMERICS, "1"), "KNOWNGOOD_DIR": str(self.home), "PYTHONUNBUFFERED": "1"}
+        return {**inherited, **ours}
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextmanager
+def set_up(interrupts: Interrupts, *, keep: bool) -> Iterator[Stage]:
+    """Make a stage in a folder of its own; at the end every process is stopped, and the folder removed unless kept."""
+    folder = Path(tempfile.mkdtemp(prefix="kg-demo-")).resolve()
+    stage = Stage(folder=folder, interrupts=interrupts)
+    try:
+        yield stage
+    finally:
+        with interrupts.held():
+            stage.close()
+            if not keep:
+                _remove(folder)
+
+
+def workers_of(server: Server, count: int) -> tuple[int, ...]:
+    """Return the process ids of the workers that answered, up to so many; one may stay out of sight."""
+    pids: set[int] = set()
+    for _ in range(_ASKED_FOR_PIDS):
+        if len(pids) < count:
+            pids.add(int(httpx.get(f"{server.url}/healthz", timeout=5.0).json()["pid"]))
+    return tuple(sorted(pids))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in which some folders may not be written: what is kept by content is never changed."""
+    for where, folders, _ in os.walk(folder):
+        for name in folders:
+            path = Path(where, name)
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | stat.S_IRWXU)
+    shutil.rmtree(folder)
 
 
 def _end_group(leader: int) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from knowngood.adapters.yaml.document import read_document
+from knowngood.demo.fallback import FALLBACK_PRICE
 from knowngood.demo.stage import SYSTEM
-from knowngood.demo.world.artifacts import golden_requests, write_version
+from knowngood.demo.world.artifacts import Golden, golden_requests, write_version
 from knowngood.demo.world.features import source_of
 from knowngood.demo.world.pricing import Pricing
 from knowngood.domain.system import SystemFile
@@ -30,10 +31,11 @@ components:
   features: {{git: features}}
   config: {{inline: surge.json}}
 golden: golden.jsonl
-fallback: {{price: 2.0}}
+fallback: {{price: {FALLBACK_PRICE}}}
 standby: {{keep: 72h}}
 unproven: {{divergence: 15%, requests: 100}}
-verify: {{requests: 150, within: 60s}}
+# Each rider makes two requests: for a price, and to say whether it was taken.
+verify: {{requests: 300, within: 60s}}
 # The demo grants rollback in the open; what is not granted only observes.
 triggers:
   errors: {{over: 5%, do: rollback}}
@@ -71,10 +73,17 @@ class Workplace:
         self._git("config", "user.email", "demo@localhost")
         self._git("config", "commit.gpgsign", "false")
 
-    def write(self, pricing: Pricing, features_text: str, hours: pd.DataFrame, message: str) -> None:
+    def write(self, pricing: Pricing, hours: pd.DataFrame, message: str) -> None:
         """Put a version where the team works: features into Git, model and curve as files, the contract beside them."""
-        write_version(self.folder, pricing, features_text, golden_requests(pricing, hours))
-        (self.folder / "features.py").replace(self.folder / "features" / "features.py")
+        golden = golden_requests(pricing, hours)
+        files = write_version(self.folder, pricing, golden)
+        files.features.unlink()
+        files.golden.write_text("".join(_golden_line(one) for one in golden), encoding="utf-8")
+        self.write_features(pricing.features.text, message)
+
+    def write_features(self, text: str, message: str) -> None:
+        """Commit feature code, with the contract of the model that is meant to run on it."""
+        (self.folder / "features" / "features.py").write_text(text, encoding="utf-8")
         contract = {"requires": {"features": fingerprint(self.folder / "features")}}
         (self.folder / "contract.json").write_text(json.dumps(contract) + "\n", encoding="utf-8")
         self._git("add", "features", f"{SYSTEM}.yaml", ".gitignore", "surge.json", "contract.json")
@@ -91,6 +100,12 @@ class Workplace:
         )
         if done.returncode:
             raise PermanentError(f"git {arguments[0]} failed: {done.stderr.strip()}", hint="The demo needs git")
+
+
+def _golden_line(golden: Golden) -> str:
+    """Return a golden request in the form that knowngood reads."""
+    line = {"input": dict(golden.request), "output": dict(golden.expected), "tolerance": golden.tolerance}
+    return json.dumps(line) + "\n"
 
 
 def change_text(change: str) -> str:

@@ -1,0 +1,108 @@
+"""
+Without the product: one server on the same load, put back by hand: previous files in place, server started again.
+
+As a team does it that is quick: the previous files are at hand, and somebody restarts at once. What stands here begins
+where the product's figures begin, at the decision.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from knowngood.demo.figures import good_answers
+from knowngood.demo.load import read_log
+from knowngood.demo.replay_clock import ReplayClock
+from knowngood.demo.scene import BAD_NEWS_AT_OFFSET, SPEED, Scene
+from knowngood.demo.stage import Child, poll
+from knowngood.demo.world.artifacts import golden_requests, write_version
+from knowngood.demo.world.pricing import Pricing
+
+__all__ = ["Plain", "play_without", "start_without"]
+
+_LEAST_ANSWERS: Final = 60
+_BACK_SECONDS: Final = 40.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plain:
+    """
+    What the same riders got from a server without the product.
+
+    Attributes:
+        seconds: From the decision until the first rider got a good price again.
+        failed_requests: Riders who got no price in that time and after it.
+        bad_prices: Riders who got a bad price in that time: the server that is stopped answers to its end.
+        requests: Riders who asked in all.
+    """
+
+    seconds: float
+    failed_requests: int
+    bad_prices: int
+    requests: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "seconds": self.seconds,
+            "failed_requests": self.failed_requests,
+            "bad_prices": self.bad_prices,
+            "requests": self.requests,
+        }
+
+
+def start_without(scene: Scene) -> Child:
+    """Start the server on version 2; it imports and loads while something else is done."""
+    _put(scene, scene.cast.bad)
+    return _start(scene, 0)
+
+
+def play_without(scene: Scene, child: Child, known_prices: dict[int, float]) -> Plain:
+    """
+    Let the riders of 18:00 come, put version 1 back by hand, and measure until prices are good again.
+
+    Raises:
+        TransientError: The server did not come back in the time stated.
+    """
+    server = scene.stage.wait_served(child)
+    log = scene.stage.folder / "logs" / "plain.jsonl"
+    clock = ReplayClock(starts_at=time.time() + 1.5, start_offset_seconds=BAD_NEWS_AT_OFFSET, speed=SPEED)
+    riders = scene.stage.start_riders("plain", scene.order((server.url,), log, clock))
+
+    def wait(condition: Callable[[], bool], what: str) -> None:
+        def looked() -> bool:
+            riders.check_running()
+            return condition()
+
+        poll(looked, _BACK_SECONDS, what)
+
+    scene.narrator.doing("without the product: the same riders", 0.86)
+    wait(lambda: len(read_log(log)) >= _LEAST_ANSWERS, "the first riders")
+    decided_at = time.time()
+    scene.narrator.doing("without the product: previous files in place, server restarted", 0.9)
+    _put(scene, scene.cast.known)
+    child.stop()
+    _start(scene, int(server.url.rpartition(":")[2]))
+    wait(lambda: bool(good_answers(read_log(log), known_prices, after=decided_at)), "coming back without the product")
+    riders.stop()
+    requests = read_log(log)
+    back_at = good_answers(requests, known_prices, after=decided_at)[0].answered_at
+    meanwhile = [request for request in requests if decided_at < request.answered_at < back_at]
+    return Plain(
+        seconds=back_at - decided_at,
+        failed_requests=sum(request.failed for request in requests if request.sent_at > decided_at),
+        bad_prices=sum(not request.failed for request in meanwhile),
+        requests=len(requests),
+    )
+
+
+def _put(scene: Scene, pricing: Pricing) -> None:
+    """Put a version's files where the server reads them."""
+    write_version(scene.stage.folder / "plain", pricing, golden_requests(pricing, scene.cast.hours))
+
+
+def _start(scene: Scene, port: int) -> Child:
+    environment = {"PRICING_FOLDER": str(scene.stage.folder / "plain")}
+    return scene.stage.start_server(
+        "plain-server", "knowngood.demo.plain_service:app", workers=1, env=environment, port=port
+    )
