@@ -20,9 +20,9 @@ from typing import Self
 from knowngood_sdk.agent.anchor import Anchor
 from knowngood_sdk.agent.crew import Crew
 from knowngood_sdk.errors import ConflictError, InvalidError, KnownGoodError, NotReadyError, TransientError
-from knowngood_sdk.model.canonical import check_digest, short
+from knowngood_sdk.model.canonical import canonical_bytes, check_digest, short
 from knowngood_sdk.model.route import Facts, FleetRoute, LocalTrip, Refusal, ReplicaState, Trip
-from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
+from knowngood_sdk.model.wire import ReplicaReport, RouteDocument, trip_to_json
 from knowngood_sdk.model.word import pack
 from knowngood_sdk.serving.disk import write_whole
 from knowngood_sdk.serving.folder import ReplicaFolder, hold, state_bytes
@@ -35,6 +35,7 @@ _RETRY_SECONDS = 0.25
 _REPORT_SECONDS = 1.0
 
 _Seen = tuple[int, int, int]
+_Writes = tuple[Trip, ...] | bytes
 
 _log = logging.getLogger("knowngood.agent")
 
@@ -130,7 +131,7 @@ class Keeper:
             TransientError: The version has been left, and the disk does not take it.
         """
         check_digest(trip.version)
-        self._adopt(self._state.leave(trip, self._crew.ready), journal=True)
+        self._adopt(self._state.leave(trip, self._crew.ready))
         self._demand_durable()
 
     def leave_here(self, trip: Trip) -> None:
@@ -251,10 +252,10 @@ class Keeper:
             # What was ready a moment ago is not good enough to arrive on.
             self._crew.look()
         state, refusal = self._state.receive(document.route, document.generations, document.facts, self._crew.ready)
-        data = self._bytes_if_new(state)
+        writes = self._prepare(state)
         if self._offered is None or document.route >= self._offered.route:
             self._offered, self._refusal = document, refusal
-        self._adopt(state, data, journal=True)
+        self._adopt(state, writes)
 
     def _offer_again(self) -> None:
         offered = self._offered
@@ -263,22 +264,35 @@ class Keeper:
         else:
             self._guarded("state", lambda: self._offer(offered))
 
-    def _bytes_if_new(self, state: ReplicaState) -> bytes:
-        """Return the state as its file will hold it, or nothing when it is the present one; InvalidError if unfit."""
+    def _prepare(self, state: ReplicaState) -> _Writes:
+        """
+        Return what makes a state durable, empty when it is the present one.
+
+        Lines for the journal, where a restart would come from them to this very state; else the bytes of the file.
+
+        Raises:
+            InvalidError: Nothing could hold it; nothing has been written.
+        """
         if state == self._state:
             return b""
         if state.fleet.generation:
             pack(state.fleet.generation, state.latched, state.fleet.split)
+        known = self._durable
+        new = {uid: trip for uid, trip in state.facts.trips.items() if uid not in known.facts.trips}
+        if new and known.rejoin(word=None, trips=Facts(new), local=frozenset()) == state:
+            for trip in new.values():
+                canonical_bytes(trip_to_json(trip))
+            return tuple(new.values())
         return state_bytes(state)
 
-    def _adopt(self, state: ReplicaState, data: bytes | None = None, *, journal: bool = False) -> None:
-        """Make a state the present one, in the order of rule 10; its new trips may go through the journal."""
-        data = self._bytes_if_new(state) if data is None else data
-        if not data:
+    def _adopt(self, state: ReplicaState, writes: _Writes | None = None) -> None:
+        """Make a state the present one, in the order of rule 10."""
+        writes = self._prepare(state) if writes is None else writes
+        if not writes:
             return
-        if state.fleet.generation != self._state.fleet.generation:
+        if isinstance(writes, bytes) and state.fleet.generation != self._state.fleet.generation:
             try:
-                write_whole(self._folder.state_file, data)
+                write_whole(self._folder.state_file, writes)
             except TransientError:
                 self._owe()
                 raise
@@ -287,8 +301,10 @@ class Keeper:
         else:
             self._show(state)
             self._state = state
-            if not (journal and self._journal_trips()):
-                self._save(data)
+            if isinstance(writes, bytes):
+                self._save(writes)
+            elif not self._journal_trips(writes):
+                self._save()
 
     def _show(self, state: ReplicaState) -> None:
         if state.fleet.generation:
@@ -303,19 +319,14 @@ class Keeper:
         else:
             self._owe()
 
-    def _journal_trips(self) -> bool:
-        """Make the state durable by lines in the journal, if a restart would come from them to this very state."""
-        state, known = self._state, self._durable
-        new = {uid: trip for uid, trip in state.facts.trips.items() if uid not in known.facts.trips}
-        if not new or known.rejoin(word=None, trips=Facts(new), local=frozenset()) != state:
-            return False
+    def _journal_trips(self, trips: tuple[Trip, ...]) -> bool:
         try:
-            for trip in new.values():
+            for trip in trips:
                 self._journal.append(trip)
         except TransientError:
             # The file is tried next, and what it says of the disk is told.
             return False
-        self._durable = state
+        self._durable = self._state
         return True
 
     def _owe(self) -> None:
@@ -351,7 +362,7 @@ class Keeper:
         joined = self._state.rejoin(
             word=self._word.read(), trips=tail.facts, local=tail.local_trips, ready=self._crew.ready
         )
-        self._adopt(joined)
+        self._adopt(joined, b"" if joined == self._state else state_bytes(joined))
         self._journal_offset = tail.offset
 
     def _look_at_published(self) -> None:
