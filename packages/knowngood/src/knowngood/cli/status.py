@@ -14,6 +14,7 @@ from knowngood_sdk.errors import NotFoundError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import FULL, live_positions
 from knowngood_sdk.model.wire import RouteDocument
+from knowngood_sdk.serving.folder import check_format
 
 
 @click.command(epilog="Example:  kg status pricing --watch")
@@ -24,6 +25,7 @@ from knowngood_sdk.model.wire import RouteDocument
 def command(system: str | None, *, watch: bool, directory: str, output: str) -> None:
     """Show what SYSTEM serves on each replica, and what the way back is. Without SYSTEM: all of them."""
     folder = Path(directory)
+    check_format(folder)
     while True:
         if watch and output == "text":
             click.clear()
@@ -78,6 +80,7 @@ def _replica(replica: Replica) -> dict[str, Any]:
         "step": state.latched,
         "serves": [chain[i] if i < len(chain) else None for i in state.positions] if chain else [None],
         "ready": sorted(replica.report.ready),
+        "left": sorted(trip.version for trip in state.local),
         "failed": dict(replica.report.failed),
         "refusal": replica.report.refusal.reason if replica.report.refusal else None,
         "trouble": replica.trouble,
@@ -102,6 +105,7 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
 
 def _row(replica: dict[str, Any], ways: list[str]) -> tuple[str, ...]:
     problems = [problem for problem in (replica["refusal"], replica["trouble"]) if problem]
+    problems += [f"left {short(version)} on its own evidence" for version in replica["left"]]
     problems += [f"{short(version)} failed: {reason}" for version, reason in replica["failed"].items()]
     if replica["workers"] and ways and not set(ways) & set(replica["ready"]):
         problems.append("no way back is ready here")

@@ -1,18 +1,21 @@
 """
 Reconcile: bring store and replicas together (rule 20, on one host).
 
-Facts that replicas know and the store does not are merged, which starts the rollbacks they mean; replicas that are
-behind are pushed what they miss. Run again and again, it repairs whatever a crash left half done.
+Facts that replicas know and the store does not are merged, which starts the rollbacks they mean; what enough replicas
+left on their own evidence the fleet leaves too (rule 13); replicas that are behind are pushed what they miss. Run again
+and again, it repairs whatever a crash left half done.
 """
 
 from dataclasses import dataclass, replace
+from uuid import uuid4
 
-from knowngood.control.flip import record
+from knowngood.control.flip import flip, record, record_trip
+from knowngood.control.gate import live_replicas
 from knowngood.control.plane import Plane
 from knowngood.control.publish import behind, publish, published, spread
-from knowngood.domain.fleet import FleetState
+from knowngood.domain.fleet import FleetState, widened
 from knowngood.domain.saga import Saga
-from knowngood_sdk.model.route import Facts, LocalTrip
+from knowngood_sdk.model.route import Facts, LocalTrip, Trip
 
 __all__ = ["Reconciled", "learn", "reconcile"]
 
@@ -38,6 +41,7 @@ class Reconciled:
 def reconcile(plane: Plane, system: str) -> Reconciled:
     """Make one pass over a system."""
     learned = learn(plane, system)
+    learned = replace(learned, started=learned.started + _widen(plane, system))
     state = plane.store.read(system)
     document = published(plane, system)
     if _stale(document.facts, state) or document.route != state.row:
@@ -61,6 +65,20 @@ def learn(plane: Plane, system: str) -> Reconciled:
     if not _news(state, facts) and not new_local:
         return Reconciled()
     return Reconciled(started=record(plane, system, facts, actor=_ACTOR, local=local), local=new_local)
+
+
+def _widen(plane: Plane, system: str) -> tuple[Saga, ...]:
+    """Let the fleet leave what its replicas left on their own evidence: so it is neither served nor a way back."""
+    live = frozenset(live_replicas(plane, system))
+    started: tuple[Saga, ...] = ()
+    state = plane.store.read(system)
+    for version, replicas in widened(state, live).items():
+        why = f"{', '.join(sorted(replicas))} of {len(live)} live replica(s) left it on their own evidence"
+        generation = state.row.generation
+        trip = Trip(uid=uuid4().hex, version=version, generation=generation, source="widening", at=plane.now(), why=why)
+        flip(plane, system, trip)
+        started += record_trip(plane, system, trip, _ACTOR)
+    return started
 
 
 def _news(state: FleetState, facts: Facts) -> bool:

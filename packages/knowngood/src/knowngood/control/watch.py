@@ -24,7 +24,7 @@ from knowngood.domain.deployment import Deployment, DeploymentState
 from knowngood.domain.evidence import Grade
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.plan import Plan
-from knowngood.domain.saga import Saga
+from knowngood.domain.saga import Saga, SagaState, StepOutcome
 from knowngood.domain.system import SystemFile, TriggerSpec
 from knowngood.domain.trigger import (
     BusinessDrop,
@@ -90,6 +90,7 @@ class Watcher:
         notes = [f"rollback started: {saga.id}" for saga in repaired.started]
         notes += [f"{trip.replica} left {short(trip.version)} on its own evidence" for trip in sorted(repaired.local)]
         sagas = run_open(self.plane, self.system)
+        notes += _ended(sagas)
         self._measure()
         spec = self.plane.system_file(self.system)
         state = self.plane.store.read(self.system)
@@ -104,6 +105,7 @@ class Watcher:
             decision, plan = decide_on(self.plane, spec, deployment, judgements, self._of_the_known(spec, state))
             notes += self._act(state, deployment, decision, plan)
             sagas = run_open(self.plane, self.system)
+            notes += _ended(sagas)
         else:
             notes += self._settle(spec, state, deployment, measured, judgements)
         return Tick(judgements=judgements, decision=decision, sagas=sagas, notes=tuple(notes))
@@ -207,6 +209,20 @@ class Watcher:
             return []
         advance(self.plane, self.system, FULL, "automation")
         return [f"{short(deployment.version)} was clear at {deployment.split / 100:g} % and takes all traffic"]
+
+
+def _ended(sagas: Sequence[Saga]) -> list[str]:
+    """Return what became of the rollbacks that were open when the pass began."""
+    notes = []
+    for saga in sagas:
+        if saga.state is SagaState.STUCK:
+            notes.append(f"rollback {saga.id} waits for a person: {saga.needs}")
+        elif saga.state is SagaState.DONE:
+            failed = [step.name.value for step in saga.steps if step.outcome is StepOutcome.FAILED]
+            serves = short(saga.target) if saga.target else "the static fallback"
+            ending = f"failed: {', '.join(failed)}" if failed else "verified"
+            notes.append(f"rollback {saga.id} is over: {serves} serves, {ending}")
+    return notes
 
 
 def judge(spec: SystemFile, measured: Measured) -> tuple[Judgement, ...]:

@@ -6,6 +6,7 @@ docstrings are those of ``docs/explanation/route.md``. A replica's step is never
 replica's affair, only facts travel.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -22,10 +23,12 @@ from knowngood_sdk.model.route import (
     step_of,
 )
 
-__all__ = ["MAX_CHAIN", "Episode", "FleetState", "abandon", "advance", "merge", "mint", "release", "trip"]
+__all__ = ["MAX_CHAIN", "Episode", "FleetState", "abandon", "advance", "merge", "mint", "release", "trip", "widened"]
 
 MAX_CHAIN = 3
 """Versions kept for one generation: the candidate, what it replaces, and the one before."""
+_FEWEST_VOTERS = 2
+_SHARE_OF_VOTERS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,34 @@ def merge(
 def trip(state: FleetState, fact: Trip) -> tuple[FleetState, tuple[Episode, ...]]:
     """Take a trip by a person or a trigger (rule 14)."""
     return merge(state, Facts({fact.uid: fact}))
+
+
+def widened(state: FleetState, live: frozenset[str]) -> dict[str, frozenset[str]]:
+    """
+    Return what the fleet has to leave because so many replicas left it on their own evidence (rule 13).
+
+    A lone sick replica of several moves nobody. A version that the fleet left in this generation before, and that a
+    person has released since, is not left again for the same reports.
+
+    Args:
+        state: The state, with every local trip that replicas reported.
+        live: Names of the replicas that live now.
+
+    Returns:
+        Version -> the replicas that left it, at least ``min(n, max(2, n / 5))`` of n live ones.
+    """
+    generation = state.generations.get(state.row.generation)
+    seen = generation.saw_local if generation else frozenset()
+    decided = {t.version for t in state.facts.trips.values() if t.generation == state.row.generation}
+    voters: dict[str, set[str]] = {}
+    for reported in state.local - seen:
+        voters.setdefault(reported.version, set()).add(reported.replica)
+    needed = max(1, min(len(live), max(_FEWEST_VOTERS, math.ceil(len(live) * _SHARE_OF_VOTERS))))
+    return {
+        version: frozenset(names)
+        for version, names in sorted(voters.items())
+        if len(names) >= needed and version not in decided | state.facts.quarantined
+    }
 
 
 def mint(state: FleetState, version: str, *, ready: frozenset[str], static_fallback: bool) -> FleetState:
