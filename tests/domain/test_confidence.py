@@ -169,6 +169,7 @@ def test_at_both_ends_of_a_change_the_arms_are_a_radius_apart(
 def test_a_control_that_may_be_zero_leaves_every_ratio_open() -> None:
     around_zero = sums_of([-1.0, 1.0, 0.1] * 20)
     assert change_of_means(sums_of([5.0, 6.0] * 30), around_zero, alpha=ALPHA) == UNBOUNDED
+    assert change_of_means(sums_of([5.0, 6.0] * 30), sums_of([0.0] * 60), alpha=ALPHA) == UNBOUNDED
 
 
 def test_a_fall_below_a_negative_control_is_a_fall() -> None:
@@ -229,6 +230,13 @@ def test_the_evidence_is_the_mixture_over_the_best_constrained_likelihood(ratio:
     best = max(log_likelihood(top * step / 20_000) for step in range(1, 20_000))
     mixture = log_beta(12.5, 18.5) + log_beta(40.5, 10.5) - 2 * log_beta(0.5, 0.5)
     assert ratio_evidence(trials(12, 30), trials(40, 50), ratio=ratio) == pytest.approx(mixture - best, abs=1e-4)
+
+
+def test_trials_that_all_end_alike_fit_their_constraint_without_remainder() -> None:
+    one_in_each = ratio_evidence(trials(1, 1), trials(1, 1), ratio=1.0)
+    assert one_in_each == pytest.approx(2 * math.log(1 / 2))
+    none_in_each = ratio_evidence(trials(0, 2), trials(0, 2), ratio=1.0)
+    assert none_in_each == pytest.approx(2 * math.log(3 / 8))
 
 
 def test_a_success_is_impossible_at_a_ratio_of_zero() -> None:

@@ -79,7 +79,7 @@ def test_the_cool_down_is_72_hours_unless_declared() -> None:
         pytest.param([fact(Grade.VERIFIED, 80)], trips(5, released=True), Grade.RECORDED, id="also once released"),
         pytest.param([fact(Grade.VERIFIED, 5)], trips(5), Grade.RECORDED, id="left in the same instant"),
         pytest.param([fact(Grade.VERIFIED, 4)], trips(5, released=True), Grade.VERIFIED, id="verified anew since"),
-        pytest.param([fact(Grade.VERIFIED, 4)], trips(5, 3), Grade.RECORDED, id="left twice: the last counts"),
+        pytest.param([fact(Grade.VERIFIED, 4)], trips(5, 3), Grade.RECORDED, id="left twice, and the last counts"),
         pytest.param([fact(Grade.VERIFIED, 4)], trips(3, 5), Grade.RECORDED, id="in whatever order"),
         pytest.param([fact(Grade.VERIFIED, 4)], trips(-2), Grade.RECORDED, id="by a clock that runs ahead"),
         pytest.param([fact(Grade.VERIFIED, 4)], trips(3, version="v2"), Grade.VERIFIED, id="another version was left"),

@@ -188,7 +188,7 @@ def test_steps_carry_what_was_measured_of_them() -> None:
     ("ready", "estimates", "seconds"),
     [
         pytest.param(False, MEASURED, 25.05, id="side by side the slowest counts, then one after the other"),
-        pytest.param(True, MEASURED, 3.05, id="ready: the flip, and what follows it"),
+        pytest.param(True, MEASURED, 3.05, id="ready, so the flip and what follows it"),
         pytest.param(False, Estimates(restore=MEASURED.restore, load=20.0), None, id="the flip was never measured"),
         pytest.param(False, Estimates(restore=MEASURED.restore, flip=0.05), None, id="loading was never measured"),
         pytest.param(True, Estimates(restore=MEASURED.restore, flip=0.05), 3.05, id="loading is not needed"),

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from knowngood.domain.compatibility import Override, mismatches
 from knowngood.domain.evidence import Grade, Standing
 from knowngood.domain.level import Level, diff
-from knowngood.domain.plan import Alternative, Choice, Estimates, Plan
-from knowngood.domain.planner import SLOW_SECONDS, Recorded, Shadowed, Situation, plan
+from knowngood.domain.plan import Alternative, Choice, Estimates, Plan, Verb
+from knowngood.domain.planner import SLOW_MINUTES, Recorded, Shadowed, Situation, plan
 from knowngood.domain.system import Tolerance
 from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.canonical import digest_of
@@ -102,6 +102,7 @@ def test_the_old_model_on_new_features_is_refused_without_evidence_and_the_whole
     assert made.chosen.target == V1
     assert made.chosen.grade == Grade.KNOWN_GOOD
     assert made.chosen.ready
+    assert made.chosen.steps[0].verb == Verb.TRAFFIC
     assert made.chosen.reason == "it was recorded as a whole and is known-good"
     refused = find(made, OLD_MODEL)
     assert refused.reason == ("model 41 was trained on features 16, live is 17; it was never measured on real requests")
@@ -157,6 +158,24 @@ def test_an_allowed_level_one_is_taken_where_level_two_has_to_be_loaded_first() 
 @pytest.mark.requirement("B1")
 def test_an_allowed_level_one_is_taken_where_nothing_stands_ready() -> None:
     made = plan(Situation(live=V2, history=HISTORY, shadow=shadow(CLOSE), estimates=MEASURED))
+    assert verdicts(made) == [("model", 1, "preferred"), ("system", 2, "allowed")]
+
+
+@pytest.mark.requirement("B1")
+@pytest.mark.parametrize("estimates", [MEASURED, Estimates()])
+def test_level_two_that_must_restore_in_place_before_the_flip_is_not_as_fast(estimates: Estimates) -> None:
+    live = manifest(model=model("2"), config=part(Role.CONFIG, "2", switching=IN_PLACE))
+    before = manifest(model=model("1"), config=part(Role.CONFIG, "1", switching=IN_PLACE))
+    mixed = live.with_component("model", before.components["model"])
+    made = plan(
+        Situation(
+            live=live,
+            history=(recorded(before),),
+            ready=ready(before, mixed),
+            shadow=shadow(CLOSE, mixed),
+            estimates=estimates,
+        )
+    )
     assert verdicts(made) == [("model", 1, "preferred"), ("system", 2, "allowed")]
 
 
@@ -300,6 +319,9 @@ def test_a_suspected_component_drags_along_what_its_contracts_need() -> None:
     )
     assert verdicts(made) == [("system", 2, "preferred"), ("features+model", 2, "allowed"), ("model", 1, "refused")]
     assert mismatches(find(made, both).target) == ()
+    assert find(made, both).target.parent == V2.digest
+    assert made.chosen is not None
+    assert made.chosen.reason == "it was recorded as a whole and is known-good"
 
 
 def test_a_suspected_component_that_fits_goes_back_alone() -> None:
@@ -336,6 +358,14 @@ def test_a_suspect_that_no_version_has_otherwise_leaves_nothing_safe() -> None:
         "deploy a fix: its content is new, so no quarantine stands against it",
         "answer with the declared static fallback until then",
     )
+
+
+def test_without_a_target_only_what_restores_the_suspect_is_offered() -> None:
+    live = V1.with_component("model", model("42", "16"))
+    made = plan(Situation(live=live, history=(recorded(V1), recorded(V0, quarantined=True)), suspected="features"))
+    assert [item.target for item in made.alternatives] == [V1, V0]
+    assert made.options[0] == f"release {V0.label} from quarantine by name, if leaving it was a mistake"
+    assert len(made.options) == 3
 
 
 def test_a_suspect_must_exist() -> None:
@@ -488,6 +518,31 @@ def test_the_fastest_shallow_alternative_stops_the_harm() -> None:
     assert made.stop_first.target == newer
 
 
+@pytest.mark.parametrize("stop", ["2", "3"])
+def test_what_stops_the_harm_first_may_be_level_two_where_that_is_faster(stop: str) -> None:
+    def version(number: str, of_features: str) -> Manifest:
+        return manifest(
+            a=part(Role.MODEL, number), c=part(Role.CONFIG, number), f=features(of_features, shared_by=("eta",))
+        )
+
+    live = version("4", "17")
+    shallow = live.with_component("a", part(Role.MODEL, "3"))
+    wider = version("2", "17")
+    made = plan(
+        Situation(
+            live=live,
+            history=(recorded(shallow), recorded(wider), recorded(version("1", "16"))),
+            ready=ready(wider if stop == "2" else shallow),
+            suspected="f",
+            estimates=MEASURED,
+        )
+    )
+    assert made.level == Level.FEATURES
+    assert made.stop_first is not None
+    assert made.stop_first.target == (wider if stop == "2" else shallow)
+    assert made.stop_first.level == (Level.SYSTEM if stop == "2" else Level.MODEL)
+
+
 @pytest.mark.requirement("B2")
 def test_the_risk_of_a_system_version_is_stated() -> None:
     made = plan(Situation(live=V2, history=HISTORY, ready=ready(V1)))
@@ -499,8 +554,8 @@ def test_the_risk_of_a_system_version_is_stated() -> None:
     ("load", "flags"),
     [
         pytest.param(None, ("how long it takes was never measured",), id="unknown"),
-        pytest.param(SLOW_SECONDS - 2.05, (), id="ten minutes"),
-        pytest.param(SLOW_SECONDS + 58, ("it takes 11 minutes, more than 10",), id="eleven minutes"),
+        pytest.param(SLOW_MINUTES * 60 - 2.05, (), id="ten minutes"),
+        pytest.param(3598.0, ("it takes 60 minutes, more than 10",), id="an hour"),
     ],
 )
 def test_a_slow_or_unknown_way_back_is_flagged(load: float | None, flags: tuple[str, ...]) -> None:
@@ -513,9 +568,10 @@ def test_a_slow_or_unknown_way_back_is_flagged(load: float | None, flags: tuple[
 
 
 def test_without_a_verified_version_nothing_is_safe_and_a_person_hears_what_they_could_do() -> None:
-    entries = (recorded(V2, Grade.ARMED), recorded(V1, quarantined=True), recorded(V0, Grade.ARMED))
+    entries = (recorded(V2, Grade.ARMED), recorded(V1, Grade.VERIFIED, quarantined=True), recorded(V0, Grade.ARMED))
     made = plan(Situation(live=V2, history=entries))
     assert made.unsafe
+    assert made.live == V2.content_digest
     assert [item.choice for item in made.alternatives] == [Choice.REFUSED, Choice.REFUSED]
     assert made.options == (
         f"release {V1.label} from quarantine by name, if leaving it was a mistake",
@@ -551,7 +607,7 @@ def test_what_was_left_while_only_armed_is_released_or_deployed_by_name() -> Non
         pytest.param(
             recorded(OLD_MODEL, quarantined=True), False, True, id="it is in quarantine, whatever was measured"
         ),
-        pytest.param(recorded(OLD_MODEL, Grade.ARMED), True, False, id="it was only armed: the measurement decides"),
+        pytest.param(recorded(OLD_MODEL, Grade.ARMED), True, False, id="it was only armed, so the measurement decides"),
     ],
 )
 def test_a_combination_that_is_on_record_is_judged_by_its_standing(

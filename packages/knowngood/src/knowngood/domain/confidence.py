@@ -106,7 +106,7 @@ def mean_interval(sums: Sums, *, alpha: float) -> Interval:
         sums: Moments of independent values, all since the start of the watch.
         alpha: Error rate over all looks, in (0, 1).
     """
-    if sums.n < 2 or not math.isfinite(sums.squares):  # noqa: PLR2004 - a variance takes two
+    if not _has_variance(sums):
         return UNBOUNDED
     radius = student_radius(sums.n, sums.n - 1, alpha)
     if math.isinf(radius):
@@ -128,7 +128,7 @@ def change_of_means(candidate: Sums, control: Sums, *, alpha: float) -> Interval
         control: Moments of what it is compared with.
         alpha: Error rate over all looks, in (0, 1).
     """
-    if min(candidate.n, control.n) < 2 or not math.isfinite(candidate.squares + control.squares):  # noqa: PLR2004
+    if not (_has_variance(candidate) and _has_variance(control)):
         return UNBOUNDED
     pooled = candidate.n * control.n / (candidate.n + control.n)
     radius = student_radius(pooled, min(candidate.n, control.n) - 1, alpha)
@@ -181,8 +181,7 @@ def change_of_proportions(candidate: Sums, control: Sums, *, alpha: float) -> In
         while not excluded(beyond):
             beyond *= 2
         upper = _edge(inside, beyond, excluded)
-    lower = _edge(inside, 0.0, excluded) if excluded(0.0) else 0.0
-    return Interval(lower - 1, upper - 1)
+    return Interval(_edge(inside, 0.0, excluded) - 1, upper - 1)
 
 
 def ratio_evidence(candidate: Sums, control: Sums, *, ratio: float) -> float:
@@ -244,7 +243,7 @@ def share_evidence(candidate: int, control: int, *, share: float, tolerance: flo
 
 
 def _edge(inside: float, beyond: float, excluded: Callable[[float], bool]) -> float:
-    """Return the value nearest to ``inside`` that is excluded, as far as bisection tells."""
+    """Return the value nearest to ``inside`` that is excluded, as far as bisection tells; ``beyond`` when none is."""
     for _ in range(_BISECTIONS):
         middle = (inside + beyond) / 2
         if excluded(middle):
@@ -252,6 +251,10 @@ def _edge(inside: float, beyond: float, excluded: Callable[[float], bool]) -> fl
         else:
             inside = middle
     return beyond
+
+
+def _has_variance(sums: Sums) -> bool:
+    return sums.n >= 2 and math.isfinite(sums.squares)  # noqa: PLR2004 - a variance takes two
 
 
 def _mixture(successes: float, failures: float) -> float:

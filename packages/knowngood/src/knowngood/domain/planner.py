@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from knowngood.domain.compatibility import Override, judge_combination, mismatches, proof_of
 from knowngood.domain.evidence import Grade, Standing
 from knowngood.domain.level import Level, diff
-from knowngood.domain.plan import Alternative, Choice, Estimates, Plan, duration_of, steps_of
+from knowngood.domain.plan import Alternative, Choice, Estimates, Plan, Verb, duration_of, steps_of
 from knowngood.domain.system import Tolerance
 from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.manifest import Manifest, Role
 
-__all__ = ["SLOW_SECONDS", "Recorded", "Shadowed", "Situation", "plan"]
+__all__ = ["SLOW_MINUTES", "Recorded", "Shadowed", "Situation", "plan"]
 
-SLOW_SECONDS = 600.0
+SLOW_MINUTES = 10.0
 """A way back that takes longer is flagged."""
 WHOLE = "system"
 _NEVER = math.nan
@@ -198,14 +198,14 @@ def _parts(situation: Situation, target: Manifest) -> list[Alternative]:
     changed = frozenset(diff(live, target).components)
     movable = changed & live.components.keys() & target.components.keys()
     models = _of_role(Role.MODEL, movable, live, target)
-    scopes = {models: None}
+    scopes = [models]
     if situation.suspected is not None:
-        scopes[_closure(live, target, frozenset({situation.suspected}) & movable, movable)] = None
+        scopes.append(_closure(live, target, frozenset({situation.suspected}) & movable, movable))
     if asked is not None and asked in _ROLE_ASKED:
-        scopes[_closure(live, target, _of_role(_ROLE_ASKED[asked], movable, live, target), movable)] = None
+        scopes.append(_closure(live, target, _of_role(_ROLE_ASKED[asked], movable, live, target), movable))
     return [
         _part(situation, "+".join(sorted(names)), _mixed(live, target, names))
-        for names in scopes
+        for names in dict.fromkeys(scopes)
         if names and names != changed
     ]
 
@@ -294,8 +294,7 @@ def _choose(situation: Situation, alternatives: Sequence[Alternative]) -> Altern
     if not possible:
         return None
     shallowest = min(possible, key=lambda item: (item.level, not item.proven, _speed(item)))
-    better = [item for item in possible if _is_better(item, shallowest)]
-    return min(better, key=_speed, default=shallowest)
+    return next((item for item in possible if _is_better(item, shallowest)), shallowest)
 
 
 def _is_better(whole: Alternative, shallowest: Alternative) -> bool:
@@ -307,9 +306,9 @@ def _is_better(whole: Alternative, shallowest: Alternative) -> bool:
 
 
 def _speed(alternative: Alternative) -> tuple[bool, float]:
-    """Order by readiness, then by the measured time until the harm stops; what was never measured is slowest."""
+    """Order what begins with the flip first, then by the measured time until the harm stops; not measured is last."""
     seconds = alternative.stops_harm_seconds
-    return (not alternative.ready, math.inf if seconds is None else seconds)
+    return (alternative.steps[0].verb is not Verb.TRAFFIC, math.inf if seconds is None else seconds)
 
 
 def _restores_suspect(situation: Situation, alternative: Alternative) -> bool:
@@ -368,11 +367,10 @@ def _flags(situation: Situation, chosen: Alternative, stop_first: Alternative | 
         flags.append(f"level {chosen.level} is unsuited to a real-time system; to stop the harm first, {first}")
     if situation.asked not in (None, chosen.level):
         flags.append(f"level {situation.asked} was asked for; what changes makes it level {chosen.level}")
-    seconds = chosen.estimate_seconds
-    if seconds is None:
+    if chosen.estimate_seconds is None:
         flags.append("how long it takes was never measured")
-    elif seconds > SLOW_SECONDS:
-        flags.append(f"it takes {seconds / 60:.0f} minutes, more than {SLOW_SECONDS / 60:.0f}")
+    elif (minutes := chosen.estimate_seconds / 60) > SLOW_MINUTES:
+        flags.append(f"it takes {minutes:.0f} minutes, more than {SLOW_MINUTES:.0f}")
     flags += [f"known issue of the target: {issue}" for issue in chosen.known_issues]
     if chosen.override is not None:
         flags.append(f"allowed by {chosen.override.by}, against the evidence: {chosen.override.reason}")

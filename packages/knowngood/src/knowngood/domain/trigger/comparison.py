@@ -116,7 +116,7 @@ class Comparison:
         if fewest == 0:
             side = "control" if ours.n else "candidate"
             return self._judgement(Verdict.NO_DATA, f"the {side} has no value yet", "values on both sides", against)
-        if not math.isfinite(ours.squares + theirs.squares):
+        if not all(math.isfinite(side.squares) for side in (ours, theirs)):
             reason = "the sums are no finite numbers"
             return self._judgement(Verdict.MONITOR_ERROR, reason, "values that can be added", against)
         if control.share is not None and self._mismatched(ours.n, theirs.n, control.share):
