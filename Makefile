@@ -51,7 +51,7 @@ requirements: $(VENV)/.dev  ## Print for each requirement how many tests cover i
 	@$(BIN)/python -m tools.requirements
 
 bench: $(BENCH_VENV)/.bench  ## Measure routing, flips and local trips, ours beside a peer's, in one run
-	@$(BENCH_VENV)/bin/python benchmarks/run.py $(BENCH_ARGS)
+	@$(BENCH_VENV)/bin/python -m benchmarks.run $(BENCH_ARGS)
 
 mutation: $(VENV)/.dev  ## Mutate the domain and print how many mutants the tests kill (an hour or so)
 	@$(BIN)/python -m tools.mutation $(MUTANTS)

@@ -40,7 +40,10 @@ def stop_callers(children: Sequence[Child]) -> None:
 def read_calls(host: Host, count: int, *, replica: str = FIRST_REPLICA) -> list[list[Calls]]:
     """Return for each caller what its threads did."""
     return [
-        [Calls(**document) for document in json.loads(_log(host, f"worker-{replica}-{number}").read_text(encoding="utf-8"))]
+        [
+            Calls(**document)
+            for document in json.loads(_log(host, f"worker-{replica}-{number}").read_text(encoding="utf-8"))
+        ]
         for number in range(count)
     ]
 

@@ -66,15 +66,16 @@ class Deployer:
     Attributes:
         document: What replicas should know now.
         flips: What was done, oldest first.
-        on_push: Called before each push with the number of the flip; a benchmark may kill an agent there.
+        on_push: Called before the first push of each flip; a benchmark may kill an agent there.
     """
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self.document = RouteDocument(system=SYSTEM)
         self.flips: list[Flip] = []
-        self.on_push: Callable[[int], None] | None = None
+        self.on_push: Callable[[], None] | None = None
         self._pause = Event()
+        self._local: frozenset[LocalTrip] = frozenset()
 
     @property
     def generation(self) -> int:
@@ -102,9 +103,13 @@ class Deployer:
         self.document = replace(self.document, prepare=tuple(versions))
         self._host.traffic.publish(self.document)
 
-    def deploy(
-        self, version: str, *, behind: str, split: int = FULL, saw_local: frozenset[LocalTrip] = frozenset()
-    ) -> Flip:
+    def hear(self) -> frozenset[LocalTrip]:
+        """Take in the local trips that replicas report; the next generation has seen them. Returns all so far."""
+        for replica in self._host.traffic.replicas(SYSTEM).values():
+            self._local |= replica.report.state.local
+        return self._local
+
+    def deploy(self, version: str, *, behind: str, split: int = FULL) -> Flip:
         """
         Mint a generation that serves a version, with another one behind it.
 
@@ -114,14 +119,13 @@ class Deployer:
             version: What to deploy.
             behind: What to go back to.
             split: Its share, in basis points above 0.
-            saw_local: Local trips that are over.
         """
         number = self.generation + 1
         facts = self.document.facts
         released = facts.released | {uid for uid, trip in facts.trips.items() if trip.version == version}
         facts = replace(facts, released=released)
         generation = Generation(
-            number=number, chain=(version, behind), saw_quarantine=facts.quarantined, saw_local=saw_local
+            number=number, chain=(version, behind), saw_quarantine=facts.quarantined, saw_local=self._local
         )
         left = self.serving
         began = time.monotonic_ns()
@@ -163,13 +167,15 @@ class Deployer:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         pushes = 0
         while True:
-            if self.on_push is not None:
-                self.on_push(len(self.flips))
+            if self.on_push is not None and not pushes:
+                self.on_push()
             pushed = time.monotonic_ns()
             answers = self._host.traffic.push(self.document, _PUSH)
             acknowledged = time.monotonic_ns()
             pushes += 1
-            missing = {name: str(answer) for name, answer in answers.items() if not _stands(answer, self.generation, to)}
+            missing = {
+                name: str(answer) for name, answer in answers.items() if not _stands(answer, self.generation, to)
+            }
             if answers and not missing:
                 break
             if time.monotonic() > deadline:

@@ -1,6 +1,7 @@
 """Figure: what one benchmark found, as values, as JSON and as a table of plain text."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 __all__ = ["Figure", "Row", "Target", "percentile", "quantiles", "table"]
 
 _HUNDRED = 100
+_WIDTH = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,8 @@ def table(figure: Figure) -> str:
         cells += [cell.rjust(width) for cell, width in zip(line[1:-1], widths[1:-1], strict=True)]
         printed.append("  ".join([*cells, line[-1]]).rstrip())
     notes = [f"  {row.name}: {row.note}" for row in figure.rows if row.note]
-    return "\n".join([figure.title, f"  {figure.how}", "", *(f"  {line}" for line in printed), *notes, ""])
+    how = textwrap.wrap(figure.how, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join([figure.title, *how, "", *(f"  {line}" for line in printed), *notes, ""])
 
 
 def _verdict(row: Row) -> tuple[str, str]:

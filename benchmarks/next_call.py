@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from threading import Event
 
-from benchmarks.callers import read_calls, start_callers, stop_callers
 from benchmarks.caller import Calls, Cell, Order
+from benchmarks.callers import read_calls, start_callers, stop_callers
 from benchmarks.context import Context
 from benchmarks.deployer import Deployer
 from benchmarks.figure import Figure, Row, Target, quantiles
@@ -32,7 +32,7 @@ _HOW = (
     "One host, one agent, {workers} worker processes whose threads call without a pause (calls of some microseconds in "
     "the interpreter). From before the flip to the first call in a worker that has the new table; each worker is one "
     "sample. 'word': the shared word is written by the benchmark. 'push': the control plane sends the flip to the "
-    "agent's socket; 'bare' reads a mapped word in the same loop without the product, which is what this machine allows. "
+    "agent's socket; 'bare' reads a mapped word in the same loop without the product: what this machine allows. "
     "The peer is a thread in each worker that looks at a file every millisecond and sets an attribute."
 )
 

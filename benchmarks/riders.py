@@ -1,8 +1,8 @@
 """
 Riders: HTTP load from a process of its own, which writes down what it got.
 
-Run as ``python -m benchmarks.riders`` with a JSON order on standard input; it ends at SIGTERM, answers awaited. Failures
-and mixtures are counted from its log and from nobody else's.
+Run as ``python -m benchmarks.riders`` with a JSON order on standard input; it ends at SIGTERM, answers awaited.
+Failures and mixtures are counted from its log and from nobody else's.
 """
 
 import asyncio
@@ -156,8 +156,9 @@ class Visits:
             await self._keep_pace(stop)
             waiter.cancel()
         self._stopped = True
-        deadline = time.monotonic() + _TIMEOUT_SECONDS
-        while any(line.sent_ns for line in self._lines) and time.monotonic() < deadline:
+        waited = 0.0
+        while any(line.sent_ns for line in self._lines) and waited < _TIMEOUT_SECONDS:
+            waited += _TURN_SECONDS
             await asyncio.sleep(_TURN_SECONDS)
         for line in list(self._lines):
             line.hang_up()

@@ -2,12 +2,13 @@
 Routing cost: times every way to route a call, in a process of its own, and OpenFeature's beside them.
 
 Run as ``python -m benchmarks.routing_cost`` with a JSON order on standard input. Each round times every way once, in
-an order that is drawn anew, so that a noisy neighbour or a changing clock rate hits all alike. Every loop makes the same
-call of a model; what it costs over the direct call of the same round is the overhead.
+an order that is drawn anew, so that a noisy neighbour or a changing clock rate hits all alike. Every loop makes the
+same call of a model; what it costs over the direct call of the same round is the overhead.
 """
 
 import asyncio
 import gc
+import importlib
 import importlib.util
 import json
 import random
@@ -87,6 +88,16 @@ def static_ways(model: Priced) -> list[Way]:
         for _ in range(n):
             kg.slot().predict(2.0)
 
+    return [
+        Way("direct", "", direct),
+        Way("static, kg.pick()", "direct", picked),
+        Way("static, kg.slot()", "direct", slotted),
+    ]
+
+
+def request_ways() -> list[Way]:
+    """Return the ways to serve whole requests while one version serves everybody."""
+
     def requested(n: int) -> None:
         for _ in range(n):
             with kg.request(SUBJECT) as value:
@@ -100,9 +111,6 @@ def static_ways(model: Priced) -> list[Way]:
             kg.call(work, SUBJECT)
 
     return [
-        Way("direct", "", direct),
-        Way("static, kg.pick()", "direct", picked),
-        Way("static, kg.slot()", "direct", slotted),
         Way("pinned, counted, trip logic: with kg.request(subject)", "direct", requested),
         Way("the same with in-request fallback: kg.call(work, subject)", "direct", called),
     ]
@@ -170,11 +178,11 @@ def peer_ways(model: Priced) -> list[Way]:
     """Return the ways to choose a version by OpenFeature's in-memory provider; none where it is not installed."""
     if importlib.util.find_spec("openfeature") is None:
         return []
-    from openfeature import api  # noqa: PLC0415 - in the benchmarks' environment alone
-    from openfeature.evaluation_context import EvaluationContext  # noqa: PLC0415
-    from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider  # noqa: PLC0415
-
-    api.set_provider(InMemoryProvider({"version": InMemoryFlag("live", {"live": "v1", "candidate": "v2"})}))
+    api = importlib.import_module("openfeature.api")
+    new_context = importlib.import_module("openfeature.evaluation_context").EvaluationContext
+    memory = importlib.import_module("openfeature.provider.in_memory_provider")
+    flag = memory.InMemoryFlag("live", {"live": "v1", "candidate": "v2"})
+    api.set_provider(memory.InMemoryProvider({"version": flag}))
     client = api.get_client()
     slots = {"v1": model, "v2": model}
 
@@ -184,7 +192,7 @@ def peer_ways(model: Priced) -> list[Way]:
 
     def fresh(n: int) -> None:
         for _ in range(n):
-            context = EvaluationContext(targeting_key=SUBJECT)
+            context = new_context(targeting_key=SUBJECT)
             slots[client.get_string_value("version", "v1", context)].predict(2.0)
 
     return [
@@ -206,6 +214,10 @@ def folding_ns() -> float:
     return sorted(took)[_FOLDS // 2]
 
 
+def _all_but_split(model: Priced) -> list[Way]:
+    return [*static_ways(model), *request_ways(), *asgi_ways(model), *peer_ways(model)]
+
+
 def main() -> None:
     """Measure as ordered, and write the times."""
     order = json.load(sys.stdin)
@@ -213,7 +225,7 @@ def main() -> None:
     until(Path(order["go"]).exists, "the word to begin")
     wait_served()
     model = kg.pick(SUBJECT).value
-    ways = split_ways(model) if order["split"] else [*static_ways(model), *asgi_ways(model), *peer_ways(model)]
+    ways = split_ways(model) if order["split"] else _all_but_split(model)
     document = {
         "bases": {way.name: way.base for way in ways},
         "times": measure(ways, order["rounds"], random.Random(order["seed"])),

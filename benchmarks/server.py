@@ -2,7 +2,8 @@
 Server: the service over HTTP. Run by uvicorn: ``uvicorn benchmarks.server:app``.
 
 ``/price`` answers as a plain handler does, ``/safe`` as one that is declared free of side effects, so that the standby
-answers when a call fails. ``/break`` and ``/heal`` spoil a version in this process and tell when that was.
+answers when a call fails. ``/break`` spoils the version that serves, in this process, ``/heal`` ends that, and both
+tell when it was.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from benchmarks.service import Priced, kg
+from benchmarks.service import Priced, broken, kg
 
 __all__ = ["app"]
 
@@ -31,9 +32,12 @@ async def _plain(scope: MutableMapping[str, Any], receive: Callable[[], Awaitabl
         await _answer(send, await _priced(kg.slot()))
     elif what == "/safe":
         await _answer(send, await kg.acall(_priced))
-    elif what in {"/break", "/heal"}:
-        kg.pick().value.broken = what == "/break"
+    elif what == "/break":
+        broken.add(kg.pick().version)
         await _answer(send, {"at": time.monotonic_ns(), "version": kg.pick().version})
+    elif what == "/heal":
+        broken.clear()
+        await _answer(send, {"at": time.monotonic_ns()})
     else:
         await _answer(send, {"pid": os.getpid()})
 

@@ -13,10 +13,12 @@ from benchmarks.host import SYSTEM, until
 from knowngood_sdk.serving.fingerprint import fingerprint
 from knowngood_sdk.serving.system import System, Version
 
-__all__ = ["Loaded", "Priced", "kg", "wait_served"]
+__all__ = ["Loaded", "Priced", "broken", "kg", "wait_served"]
 
 _SERVED_SECONDS = 60.0
 kg = System(SYSTEM)
+broken: set[str] = set()
+"""Versions whose every price raises in this process, as a model does that meets features which it does not know."""
 
 
 class Loaded:
@@ -34,25 +36,25 @@ class Priced:
     What serves one version.
 
     Attributes:
-        broken: Whether every price raises, as a model does that meets features which it does not know.
+        version: Content digest.
+        model: Its model; ``features`` and ``config`` are its other parts.
     """
 
-    __slots__ = ("broken", "config", "features", "model", "version")
+    __slots__ = ("config", "features", "model", "version")
 
     def __init__(self, version: str, model: Loaded, features: Loaded, config: Loaded) -> None:
         self.version = version
         self.model = model
         self.features = features
         self.config = config
-        self.broken = False
 
     def predict(self, x: float) -> float:
         """Return a price."""
         return x * self.model.weight
 
     def price(self, x: float) -> float:
-        """Return a price that every part has a share in."""
-        if self.broken:
+        """Return a price that every part has a share in; a version in ``broken`` raises."""
+        if self.version in broken:
             raise RuntimeError("the model met features that it does not know")
         return x * self.model.weight * self.features.weight * self.config.weight
 

@@ -1,0 +1,173 @@
+"""Failures: requests that fail or mix versions over many flips, while the agent is killed and started again."""
+
+import threading
+from dataclasses import dataclass, field
+
+from benchmarks.caller import Calls, Cell, Order
+from benchmarks.callers import read_calls, start_callers, stop_callers
+from benchmarks.context import Context
+from benchmarks.deployer import Deployer
+from benchmarks.figure import Figure, Row, Target, quantiles
+from benchmarks.host import Host
+from benchmarks.load import admitted_to_left, spans, start_riders, start_server, stop_riders
+
+__all__ = ["run"]
+
+_FLIPS = 1_000
+_HTTP_FLIPS = 60
+_WORKERS = 2
+_THREADS = 2
+_PAUSE_SECONDS = 0.0002
+_RIDERS = 8
+_SETTLE_SECONDS = 0.04
+_HTTP_SETTLE_SECONDS = 0.3
+_TRIP_EVERY = 10
+_KILL_SHARE = 0.05
+_HTTP_KILL_SHARE = 0.2
+_KILL_WITHIN_SECONDS = 0.02
+_HOW = (
+    "Deployments and ways back in turn (every {every}th way back a trip that quarantines, released afterwards). The "
+    "agent is killed by SIGKILL at instants drawn from the seed, most of them in the middle of a flip, and started "
+    "again at once, as a service manager does; a push that was not acknowledged is sent again. 'in process': {workers} "
+    "worker processes with {threads} threads each serve whole requests, pinned and counted, that read their parts one "
+    "after the other; 'over HTTP': uvicorn with {workers} workers, counted from the riders' log."
+)
+
+
+@dataclass(slots=True)
+class _Killer:
+    """Kills the agent at random instants around pushes, and starts it again."""
+
+    host: Host
+    share: float
+    kills: int = 0
+    timers: list[threading.Timer] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def consider(self) -> None:
+        """Draw whether this push shall meet a kill, and when."""
+        if self.host.random.random() < self.share:
+            timer = threading.Timer(self.host.random.random() * _KILL_WITHIN_SECONDS, self._kill)
+            self.timers.append(timer)
+            timer.start()
+
+    def _kill(self) -> None:
+        with self.lock:
+            self.host.agents["a"].kill()
+            self.host.start_agent(wait=False)
+            self.kills += 1
+
+    def finish(self) -> None:
+        """Return when the last kill is done."""
+        for timer in self.timers:
+            timer.join()
+
+
+def run(context: Context) -> Figure:
+    """Flip many times in process, then fewer times over HTTP."""
+    flips = context.times(_FLIPS)
+    context.tell(f"failures over {flips} flips, requests in process, the agent killed in between")
+    rows = _in_process(context, flips)
+    flips = context.times(_HTTP_FLIPS)
+    context.tell(f"failures over {flips} flips, requests over HTTP, the agent killed in between")
+    rows += _over_http(context, flips)
+    return Figure(
+        key="failures",
+        title="Failed and mixed requests over many flips, the agent killed in between",
+        how=_HOW.format(every=_TRIP_EVERY, workers=_WORKERS, threads=_THREADS),
+        rows=rows,
+    )
+
+
+def _in_process(context: Context, flips: int) -> list[Row]:
+    with context.host("failures") as host:
+        deployer, killer = _begin(host, _KILL_SHARE)
+        good, bad = host.parts
+        order = Order(
+            name="serving",
+            mode="request",
+            threads=_THREADS,
+            versions=[good, bad],
+            parts=host.parts,
+            left=str(host.folder / "left"),
+            log="",
+            pause_seconds=_PAUSE_SECONDS,
+        )
+        children = start_callers(host, order, _WORKERS)
+        host.wait_ready([good, bad], _WORKERS)
+        deployer.deploy(good, behind=bad)
+        left = Cell(host.folder / "left")
+        deployer.on_push = killer.consider
+        for number in range(flips):
+            threading.Event().wait(host.random.random() * 2 * _SETTLE_SECONDS)
+            left.clear()
+            flip = _next(deployer, number, good, bad)
+            left.leave(order.versions.index(flip) + 1)
+            if number % (flips // 4 or 1) == 0:
+                context.tell(f"  {number} of {flips} flips, {killer.kills} kills")
+        killer.finish()
+        stop_callers(children)
+        done = [calls for worker in read_calls(host, _WORKERS) for calls in worker]
+        return _rows("in process", deployer, killer, _counted(done))
+
+
+def _over_http(context: Context, flips: int) -> list[Row]:
+    with context.host("failures-http") as host:
+        deployer, killer = _begin(host, _HTTP_KILL_SHARE)
+        good, bad = host.parts
+        server = start_server(host, workers=_WORKERS)
+        host.wait_ready([good, bad], _WORKERS)
+        deployer.deploy(good, behind=bad)
+        riders = start_riders(host, server, host.parts, "riders", riders=_RIDERS)
+        deployer.on_push = killer.consider
+        for number in range(flips):
+            threading.Event().wait(host.random.random() * 2 * _HTTP_SETTLE_SECONDS)
+            _next(deployer, number, good, bad)
+        killer.finish()
+        log = stop_riders(host, riders)
+        after, wrong = admitted_to_left(log, spans(deployer.flips))
+        return _rows("over HTTP", deployer, killer, (len(log), len(log.failed), sum(log.mixed), after, wrong))
+
+
+def _begin(host: Host, share: float) -> tuple[Deployer, _Killer]:
+    deployer = Deployer(host)
+    deployer.prepare(host.release(["good", "bad"]))
+    host.start_agent()
+    return deployer, _Killer(host, share)
+
+
+def _next(deployer: Deployer, number: int, good: str, bad: str) -> str:
+    """Flip once more, and return the version that was left."""
+    if number % 2 == 0:
+        return deployer.deploy(bad, behind=good).left
+    if number // 2 % _TRIP_EVERY:
+        return deployer.back().left
+    return deployer.trip("a benchmark").left
+
+
+def _counted(done: list[Calls]) -> tuple[int, int, int, int, int]:
+    requests = sum(calls.calls + calls.failed for calls in done)
+    failed, mixed = sum(calls.failed for calls in done), sum(calls.mixed for calls in done)
+    return requests, failed, mixed, sum(calls.after for calls in done), sum(calls.wrong for calls in done)
+
+
+def _rows(where: str, deployer: Deployer, killer: _Killer, counts: tuple[int, int, int, int, int]) -> list[Row]:
+    requests, failed, mixed, after, wrong = counts
+    none = Target(column="count", limit=0)
+    flips = deployer.flips[1:]
+    again = sum(flip.pushes > 1 for flip in flips)
+    smooth = [flip.milliseconds for flip in flips if flip.pushes == 1]
+    return [
+        Row(name=f"failed, {where}", unit="count", values={"count": failed, "n": requests}, target=none),
+        Row(name=f"mixed, {where}", unit="count", values={"count": mixed, "n": requests}, target=none),
+        Row(
+            name=f"on the version left, after the acknowledgement, {where}",
+            unit="count",
+            values={"count": wrong, "n": after},
+            target=none,
+        ),
+        Row(name=f"flips, {where}", unit="count", values={"count": len(flips)}),
+        Row(name=f"kills of the agent, {where}", unit="count", values={"count": killer.kills}),
+        Row(name=f"flips pushed again, {where}", unit="count", values={"count": again}),
+        Row(name=f"decision to acknowledged under load, {where}", unit="ms", values=quantiles(smooth)),
+    ]

@@ -1,0 +1,125 @@
+"""
+Run the benchmarks and print their figures: ``make bench``, or ``python -m benchmarks.run``.
+
+Everything is real: agents and workers are processes, words, journals and route documents are files, servers listen on
+the loopback interface. Progress goes to standard error, the figures to standard output.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import acknowledged, admitted, failures, local_trip, next_call, routing
+from benchmarks.context import Context
+from benchmarks.figure import Figure, Row, table
+from benchmarks.machine import describe
+from benchmarks.page import page
+
+__all__ = ["BENCHMARKS", "main", "measure"]
+
+BENCHMARKS: dict[str, Callable[[Context], Figure]] = {
+    "routing": routing.run,
+    "next_call": next_call.run,
+    "acknowledged": acknowledged.run,
+    "admitted": admitted.run,
+    "failures": failures.run,
+    "local_trip": local_trip.run,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what was asked for; return 1 when a target was missed and ``--strict`` was given, else 0."""
+    options = _parser().parse_args(arguments)
+    result, figures = measure(options.only or list(BENCHMARKS), seed=options.seed, scale=options.scale)
+    if options.page:
+        options.page.write_text(page(result), encoding="utf-8")
+    if options.output == "json":
+        print(json.dumps(result, indent=2))
+    else:
+        print(_text(result, figures))
+    return 1 if options.strict and result["missed"] else 0
+
+
+def measure(names: list[str], *, seed: int, scale: float, quiet: bool = False) -> tuple[dict[str, Any], list[Figure]]:
+    """
+    Carry out benchmarks.
+
+    Args:
+        names: Keys of ``BENCHMARKS``.
+        seed: Of everything that is drawn.
+        scale: Share of the full number of repetitions, in ``(0, 1]``.
+        quiet: Whether to keep progress to itself.
+
+    Returns:
+        The result as JSON, and its figures.
+    """
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="knowngood-bench-") as folder:
+        context = Context(folder=Path(folder), seed=seed, scale=scale, began=began, quiet=quiet)
+        machine = describe(context.folder)
+        figures = []
+        for name in names:
+            start = time.monotonic()
+            figure = BENCHMARKS[name](context)
+            figures.append(replace(figure, seconds=time.monotonic() - start))
+        machine["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
+    missed = [f"{figure.key}: {row.name}" for figure in figures for row in figure.rows if row.met is False]
+    result = {
+        "machine": machine,
+        "seed": seed,
+        "scale": scale,
+        "seconds": round(time.monotonic() - began, 1),
+        "missed": missed,
+        "figures": {figure.key: figure.to_json() for figure in figures},
+    }
+    return result, figures
+
+
+def _text(result: dict[str, Any], figures: list[Figure]) -> str:
+    rows: list[Row] = [row for figure in figures for row in figure.rows if row.target is not None]
+    lines = [describe_machine(result["machine"]), "", *(table(figure) for figure in figures)]
+    lines.append(f"{sum(bool(row.met) for row in rows)} of {len(rows)} targets met in {result['seconds']:.0f} s")
+    lines += [f"  missed: {name}" for name in result["missed"]]
+    return "\n".join(lines)
+
+
+def describe_machine(machine: dict[str, Any]) -> str:
+    """Return the machine in two lines."""
+    load, after = (
+        ", ".join(f"{value:.2f}" for value in machine[key]) for key in ("load_average", "load_average_after")
+    )
+    durable = machine["durable_write_ms"]
+    return (
+        f"{machine['cores']} cores ({machine['processor']}), {machine['python']}, {machine['system']}, "
+        f"interpreter's switch interval {machine['switch_interval_ms']:g} ms\n"
+        f"load average before {load}; after {after}; one durable write {durable['p50']} ms (worst {durable['max']} ms)"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Measure the data plane.")
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="what to print")
+    parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn (default: 1)")
+    parser.add_argument("--scale", type=_share, default=1.0, help="share of the repetitions, in (0, 1] (default: 1)")
+    parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), help="carry out these alone")
+    parser.add_argument("--strict", action="store_true", help="end with exit code 1 when a target was missed")
+    parser.add_argument("--page", type=Path, help="write the page of the documentation from this run")
+    return parser
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not in (0, 1]")
+    return share
+
+
+if __name__ == "__main__":
+    sys.exit(main())
