@@ -40,6 +40,8 @@ def lay_out() -> None:
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     (FOLDER / "docs").mkdir(exist_ok=True)
+    # Python forgets a folder on PYTHONPATH that is not there when it starts, and would then test the unchanged code.
+    (FOLDER / "mutants" / "src").mkdir(parents=True, exist_ok=True)
     shutil.copy2(ROOT / "docs" / "requirements.md", FOLDER / "docs")
     shutil.copy2(ROOT / "tests" / "conftest.py", FOLDER / "tests")
     (FOLDER / "pyproject.toml").write_text(CONFIGURATION, encoding="utf-8")
