@@ -15,7 +15,7 @@ __all__ = ["Axis", "Dot", "Line", "Mark", "Stack", "chart"]
 
 _WIDTH: Final = 920
 _LEFT: Final = 56
-_RIGHT: Final = 16
+_RIGHT: Final = 28
 _TOP: Final = 46
 _BOTTOM: Final = 30
 _MARK_GAP: Final = 17.0

@@ -11,12 +11,30 @@ from typing import Any
 import pandas as pd
 
 from knowngood.demo.aligned import aligned
+from knowngood.demo.workplace import change_text
 from knowngood.demo.world.evenings import TRUE_ERROR_FACTOR, EveningResult, Judge, evaluate_evenings, tally
-from knowngood.demo.world.feature_code import FeatureCode
+from knowngood.demo.world.feature_code import FeatureCode, check_features
+from knowngood.demo.world.features import CHANGES
+from knowngood.demo.world.hours import sample_inputs
 from knowngood.domain.compatibility import judge_combination
 from knowngood.domain.system import Tolerance
 
-__all__ = ["document_of", "judge_every_evening", "judge_of", "lines_of"]
+__all__ = ["changes_of", "document_of", "judge_every_evening", "judge_of", "lines_of"]
+
+
+def changes_of(change: str | None, hours: pd.DataFrame) -> dict[str, FeatureCode]:
+    """
+    Return the feature code of the change that is asked for, or of every change that there is.
+
+    Raises:
+        NotFoundError: There is no change or file of that name.
+        InvalidError: The file does not run, or has no function ``features``.
+        RefusedError: It is not row by row, or breaks its contract otherwise.
+    """
+    codes = {name: FeatureCode(change_text(name), name=name) for name in ([change] if change else CHANGES)}
+    for code in codes.values():
+        check_features(code, sample_inputs(hours))
+    return codes
 
 
 def judge_every_evening(
@@ -59,8 +77,8 @@ def document_of(results: Sequence[EveningResult], rule: Tolerance, *, seed: int)
 def lines_of(results: Sequence[EveningResult], rule: Tolerance) -> Iterator[str]:
     """Return the verdicts as a table for a person."""
     yield (
-        f"Level 1 on every held-out Thursday evening, in fast mode (no servers). The rule: allowed if the old model on"
-        f" the new features stays within {rule.divergence:.0%} of the known version on at least {rule.requests} requests."
+        "Level 1 on every held-out Thursday evening, in fast mode (no servers). Allowed if the old model on"
+        f" the new features stays within {rule.divergence:.0%} of the known version, on {rule.requests} or more requests."
     )
     yield (
         "The truth, looked at afterwards: acceptable where its error on the real rides is at most"

@@ -1,6 +1,4 @@
-"""
-Interrupts: Ctrl-C and SIGTERM end the demo at any time, but never between starting a process and knowing of it.
-"""
+"""Interrupts: Ctrl-C, SIGTERM and SIGHUP end the demo at any time, but not between starting a process and noting it."""
 
 import signal
 from collections.abc import Iterator
@@ -9,11 +7,11 @@ from types import FrameType
 
 __all__ = ["Interrupts"]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """Turns both signals into KeyboardInterrupt while it is entered; held ones come when the hold is over."""
+    """Turns signals into KeyboardInterrupt while they are caught; held ones come when the hold is over."""
 
     def __init__(self) -> None:
         self._holding = 0
@@ -21,7 +19,7 @@ class Interrupts:
 
     @contextmanager
     def caught(self) -> Iterator["Interrupts"]:
-        """Catch both signals within the block; only the main thread may."""
+        """Catch the signals within the block; only the main thread may."""
         before = {number: signal.signal(number, self._heard) for number in _SIGNALS}
         try:
             yield self

@@ -1,6 +1,4 @@
-"""
-Outcome: everything that a run of the demo found, as one value. Pure: made from the riders' log and the product's record.
-"""
+"""Outcome: everything that a run of the demo found. Pure: made from the riders' log and the product's record."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -164,8 +162,10 @@ class Outcome:
     @property
     def alternatives(self) -> list[dict[str, Any]]:
         """
-        The plan's alternatives at the decision; where level 1 had too little evidence by then, the verdict that the
-        canary's decision gave on the evidence that had come until then.
+        The plan's alternatives, each with its verdict.
+
+        As they stood at the decision; where level 1 had too little evidence by then, as they stood at the canary's
+        decision, on the evidence that had come until then.
         """
         chosen = [_alternative(item, "at the decision") for item in self.decision["plan"]["alternatives"]]
         later = [
@@ -183,7 +183,7 @@ class Outcome:
     @property
     def bad_admissions_after_acknowledgement(self) -> int:
         """
-        Requests that were sent to a replica after it had acknowledged, and were still answered by version 2.
+        Requests that were sent to a replica after it had acknowledged, and that version 2 still answered.
 
         A replica that had left when the control process was seen dead is held to that moment, the others to the one at
         which all were seen to have left; after the canary, all to that.
@@ -215,6 +215,23 @@ class Outcome:
         saga = record.saga(bad, 1)
         once = len(record.trips(bad)) == 1 + (record.saga(bad, 2) is not None)
         return bool(self.seen.incident.killed and saga and saga["state"] == "done" and once and self.seen.ledger["ok"])
+
+    @property
+    def broken(self) -> list[str]:
+        """What the product promises and this run did not show, in sentences; empty when all held."""
+        kept = {
+            f"{self.served.failed} riders got no price": self.served.failed == 0,
+            f"{self.served.mixed} answers were a mixture of versions": self.served.mixed == 0,
+            f"{self.bad_admissions_after_acknowledgement} requests were admitted to version 2 after it was left": (
+                self.bad_admissions_after_acknowledgement == 0
+            ),
+            f"{self.acknowledged} of {len(self.seen.urls)} replicas acknowledged": (
+                self.acknowledged == len(self.seen.urls)
+            ),
+            "version 2 could be deployed again": self.redeploy_refused,
+            "the control process was not recovered, or something was done twice": self.recovered,
+        }
+        return [sentence for sentence, held in kept.items() if not held]
 
     @property
     def canary_reached(self) -> float:
@@ -257,6 +274,7 @@ class Outcome:
             "without_the_product": seen.plain.to_json(),
             "scores": {name: score.to_json() for name, score in seen.scores.items()},
             "processes": [{"name": name, "what": what, "pid": pid} for name, what, pid in seen.processes],
+            "did_not_hold": self.broken,
             "wall_seconds": seen.wall_seconds,
         }
 

@@ -144,8 +144,9 @@ def deploy_placebo(
     riders: Sequence[Rider], *, known: Pricing, candidate: Pricing, records: pd.DataFrame, rules: SystemFile
 ) -> Watched:
     """
-    Replay an evening on which a candidate takes all traffic at 18:00, and watch it until it is rolled back or the
-    evening is over.
+    Replay an evening on which a candidate takes all traffic at 18:00, and watch it.
+
+    The watch ends when automation would have rolled it back, or with the evening.
 
     Args:
         riders: The evening's, in the order of arrival.

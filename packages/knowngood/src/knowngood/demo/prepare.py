@@ -1,6 +1,4 @@
-"""
-Prepare: the first act. A team's folder, both versions trained, two replicas up, version 1 deployed, riders on their way.
-"""
+"""Prepare: the first act. A team's folder, both versions trained, two replicas, version 1 deployed, riders coming."""
 
 import httpx
 

@@ -10,7 +10,7 @@ from knowngood.demo.narrator import Narrator
 from knowngood.demo.outcome import Outcome, Seen
 from knowngood.demo.placebos import Placebos, run_placebos
 from knowngood.demo.prepare import prepare
-from knowngood.demo.report import write_report
+from knowngood.demo.report import check_writable, write_report
 from knowngood.demo.scene import Options, Scene
 from knowngood.demo.stage import SYSTEM, set_up
 from knowngood.demo.story import (
@@ -40,6 +40,7 @@ def replay_incident(options: Options, narrator: Narrator) -> Outcome:
         KeyboardInterrupt: Somebody stopped it; every process is stopped and the folder removed all the same.
     """
     started = time.monotonic()
+    check_writable(options.report)
     interrupts = Interrupts()
     with interrupts.caught(), set_up(interrupts, keep=options.keep) as stage:
         if options.keep:

@@ -15,8 +15,9 @@ from knowngood.demo.story import verdict_lines
 from knowngood.demo.world.features import CHANGES
 from knowngood.demo.world.riders import BAD_PRICE_MARGIN
 from knowngood.demo.world.training import CASUAL_WEIGHT
+from knowngood_sdk.errors import PermanentError
 
-__all__ = ["render", "write_report"]
+__all__ = ["check_writable", "render", "write_report"]
 
 _BIN_SECONDS: Final = 300.0
 _BEFORE_SECONDS: Final = 4.0
@@ -27,6 +28,16 @@ _NAMES: Final = {"known": "version 1", "bad": "version 2", "fix": "version 1 wit
 def write_report(outcome: Outcome, path: Path) -> None:
     """Write the report of a run; a file that is there is replaced."""
     path.write_text(render(outcome), encoding="utf-8")
+
+
+def check_writable(path: Path) -> None:
+    """Raise PermanentError now if a report could not be written at the end."""
+    try:
+        path.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise PermanentError(
+            f"the report cannot be written to {path}: {error.strerror}", hint="Name another place with --report"
+        ) from error
 
 
 def render(outcome: Outcome) -> str:
@@ -132,7 +143,7 @@ def _price_chart(bins: Sequence[Bin], moments: Sequence[_Moment], outcome: Outco
     y = Axis.over(
         [price for _, price in (*seen, *known)],
         lambda value: f"${value:.2f}",
-        title="Mean price that riders saw, and what version 1 asks on the same requests (thin)",
+        title="Mean price that riders saw, and what version 1 asks on the same requests (dashed)",
     )
     lines = [Line(points=known, style="known"), Line(points=seen, style="seen")]
     return chart(x, y, lines, marks=_marks(moments, outcome, x))

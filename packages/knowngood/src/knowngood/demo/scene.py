@@ -1,6 +1,4 @@
-"""
-Scene: the stage with its servers, its riders and both versions, as the acts of the demo find it.
-"""
+"""Scene: the stage with its servers, its riders and both versions, as the acts of the demo find it."""
 
 import time
 from collections.abc import Callable

@@ -71,7 +71,7 @@ app.add_middleware(kg.Asgi, subject="x-rider-id")
 async def price(request: Request) -> dict[str, Any]:
     """Quote a ride."""
     row = json.loads(await request.body())
-    quote = kg.slot().quote(row)
+    quote: Quote = kg.slot().quote(row)
     kg.observe(quote.demand, request=row)
     return quote.to_json()
 

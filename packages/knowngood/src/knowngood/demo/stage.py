@@ -39,6 +39,8 @@ _STARTED = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
 _ASKED_FOR_PIDS = 40
 _NUMERICS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _WATCH_EVERY_SECONDS = 0.25
+_NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE", "GIT_", "KNOWNGOOD_")
+"""How names of variables begin that children are not given: the demo is the same whoever starts it, from wherever."""
 
 
 def poll(condition: Callable[[], bool], seconds: float, what: str, *, every: float = 0.05) -> None:
@@ -254,8 +256,13 @@ class Stage:
 
     def _environment(self) -> dict[str, str]:
         """Return what children are given: one thread for numerics, and bytecode kept, for many import the same."""
-        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        ours = {**dict.fromkeys(_NUMERICS, "1"), "KNOWNGOOD_DIR": str(self.home), "PYTHONUNBUFFERED": "1"}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+        ours = {
+            **dict.fromkeys(_NUMERICS, "1"),
+            "KNOWNGOOD_ACTOR": "demo",
+            "KNOWNGOOD_DIR": str(self.home),
+            "PYTHONUNBUFFERED": "1",
+        }
         return {**inherited, **ours}
 
 

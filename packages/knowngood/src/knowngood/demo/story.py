@@ -103,7 +103,8 @@ def verdict_lines(outcome: Outcome) -> Iterator[str]:
     yield (
         f"level 1 on the whole evening, in fast mode: {'allowed' if result.allowed else 'refused'},"
         f" {mixed.divergence:.1%} on {result.n} requests over {result.distinct_hours} hours;"
-        f" true error {mixed.true_error:.0f} rides an hour, version 1's {result.known_error:.0f}: {result.verdict.value}"
+        f" true error {mixed.true_error:.0f} rides an hour, version 1's {result.known_error:.0f}:"
+        f" {result.verdict.value}"
     )
 
 
@@ -131,7 +132,10 @@ def tell_without_and_placebos(outcome: Outcome) -> Iterator[str]:
         f" {placebos.automatic_rollbacks} automatic rollbacks; so the rate is below {placebos.rate_upper_bound:.1%}"
         " with 95 % confidence, and no more can be said"
     )
-    yield f"  on {told['asked_a_person']} of them a person was asked: business fell, outputs on the same requests did not differ"
+    yield (
+        f"  on {told['asked_a_person']} of them a person was asked:"
+        " business fell, while outputs on the same requests did not differ"
+    )
     yield ""
     yield "6. Without the product: one server on the same load, previous files put back, server restarted"
     yield (
@@ -148,4 +152,5 @@ def tell_without_and_placebos(outcome: Outcome) -> Iterator[str]:
 def tell_end(outcome: Outcome, report: Path) -> Iterator[str]:
     """Say where the report is, and how long it all took."""
     yield ""
+    yield from (f"DID NOT HOLD: {promise}" for promise in outcome.broken)
     yield f"The whole run took {outcome.seen.wall_seconds:.0f} s. Report: {report}"

@@ -5,6 +5,7 @@ As a team does it that is quick: the previous files are at hand, and somebody re
 where the product's figures begin, at the decision.
 """
 
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +18,14 @@ from knowngood.demo.scene import BAD_NEWS_AT_OFFSET, SPEED, Scene
 from knowngood.demo.stage import Child, poll
 from knowngood.demo.world.artifacts import golden_requests, write_version
 from knowngood.demo.world.pricing import Pricing
+from knowngood_sdk.errors import PermanentError
 
 __all__ = ["Plain", "play_without", "start_without"]
 
 _LEAST_ANSWERS: Final = 60
-_BACK_SECONDS: Final = 40.0
+_BACK_SECONDS: Final = 60.0
+_FIRST_PORT: Final = 18_000
+_FIRST_CLIENT_PORT: Final = 32_768
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +58,7 @@ class Plain:
 def start_without(scene: Scene) -> Child:
     """Start the server on version 2; it imports and loads while something else is done."""
     _put(scene, scene.cast.bad)
-    return _start(scene, 0)
+    return _start(scene, _lasting_port())
 
 
 def play_without(scene: Scene, child: Child, known_prices: dict[int, float]) -> Plain:
@@ -65,6 +69,7 @@ def play_without(scene: Scene, child: Child, known_prices: dict[int, float]) -> 
         TransientError: The server did not come back in the time stated.
     """
     server = scene.stage.wait_served(child)
+    port = int(server.url.rpartition(":")[2])
     log = scene.stage.folder / "logs" / "plain.jsonl"
     clock = ReplayClock(starts_at=time.time() + 1.5, start_offset_seconds=BAD_NEWS_AT_OFFSET, speed=SPEED)
     riders = scene.stage.start_riders("plain", scene.order((server.url,), log, clock))
@@ -82,8 +87,14 @@ def play_without(scene: Scene, child: Child, known_prices: dict[int, float]) -> 
     scene.narrator.doing("without the product: previous files in place, server restarted", 0.9)
     _put(scene, scene.cast.known)
     child.stop()
-    _start(scene, int(server.url.rpartition(":")[2]))
-    wait(lambda: bool(good_answers(read_log(log), known_prices, after=decided_at)), "coming back without the product")
+    restarted = [_start(scene, port)]
+
+    def back() -> bool:
+        if not restarted[-1].running:  # as a service manager would: again, until it stays
+            restarted.append(_start(scene, port))
+        return bool(good_answers(read_log(log), known_prices, after=decided_at))
+
+    wait(back, "coming back without the product")
     riders.stop()
     requests = read_log(log)
     back_at = good_answers(requests, known_prices, after=decided_at)[0].answered_at
@@ -94,6 +105,23 @@ def play_without(scene: Scene, child: Child, known_prices: dict[int, float]) -> 
         bad_prices=sum(not request.failed for request in meanwhile),
         requests=len(requests),
     )
+
+
+def _lasting_port() -> int:
+    """
+    Return a port that is free, and that no client is given while the server is away.
+
+    Clients are given ports from 32768 on; one that tried again and again could even be connected to itself.
+    """
+    for port in range(_FIRST_PORT, _FIRST_CLIENT_PORT):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise PermanentError(f"no port from {_FIRST_PORT} to {_FIRST_CLIENT_PORT} is free", hint="End what listens there")
 
 
 def _put(scene: Scene, pricing: Pricing) -> None:

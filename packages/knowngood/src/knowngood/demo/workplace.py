@@ -5,6 +5,7 @@ What is written here is what a team would have; knowngood only reads it.
 """
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from knowngood.demo.world.artifacts import Golden, golden_requests, write_versio
 from knowngood.demo.world.features import source_of
 from knowngood.demo.world.pricing import Pricing
 from knowngood.domain.system import SystemFile
-from knowngood_sdk.errors import PermanentError
+from knowngood_sdk.errors import InvalidError, NotFoundError, PermanentError
 from knowngood_sdk.serving.fingerprint import fingerprint
 
 __all__ = ["SYSTEM_FILE", "Workplace", "change_text", "rules"]
@@ -72,6 +73,7 @@ class Workplace:
         self._git("config", "user.name", "demo")
         self._git("config", "user.email", "demo@localhost")
         self._git("config", "commit.gpgsign", "false")
+        self._git("config", "core.hooksPath", os.devnull)
 
     def write(self, pricing: Pricing, hours: pd.DataFrame, message: str) -> None:
         """Put a version where the team works: features into Git, model and curve as files, the contract beside them."""
@@ -90,16 +92,20 @@ class Workplace:
         self._git("commit", "--quiet", "--allow-empty", "-m", message)
 
     def _git(self, *arguments: str) -> None:
-        done = subprocess.run(  # noqa: S603
-            ["git", *arguments],  # noqa: S607 - the user's own git
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603
+                ["git", *arguments],  # noqa: S607 - the user's own git
+                cwd=self.folder,
+                env={name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            raise NotFoundError("the demo needs git, which is not installed", hint="apt-get install git") from error
         if done.returncode:
-            raise PermanentError(f"git {arguments[0]} failed: {done.stderr.strip()}", hint="The demo needs git")
+            raise PermanentError(f"git {arguments[0]} failed: {done.stderr.strip()}", hint="Look at the message of git")
 
 
 def _golden_line(golden: Golden) -> str:
@@ -113,6 +119,9 @@ def change_text(change: str) -> str:
     path = Path(change)
     if change.endswith(".py"):
         if not path.is_file():
-            raise PermanentError(f"there is no file {change}", hint="Give the path of a module with features(hours)")
-        return path.read_text(encoding="utf-8")
+            raise NotFoundError(f"there is no file {change}", hint="Give the path of a module with features(hours)")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidError(f"{change} is not UTF-8 text: {error}", hint="Give a Python file") from error
     return source_of(change)

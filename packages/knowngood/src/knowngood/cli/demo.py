@@ -1,0 +1,87 @@
+"""``kg demo``: the 6 PM incident, replayed on real data."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from knowngood.cli.console import answer, output_option
+from knowngood.cli.exit_code import ExitCode
+from knowngood_sdk.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from knowngood.demo.scene import Options
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kg demo
+  kg demo --change celsius --seed 2 --output json
+  kg demo --change my_features.py
+  kg demo --evenings all
+"""
+)
+@click.option("--change", help="What version 2 changes in the features: utc, ratio, celsius, or a FILE.py of your own.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of training and riders.")
+@click.option(
+    "--evenings",
+    type=click.Choice(["all"]),
+    help="Judge level 1 on every held-out Thursday instead, in fast mode; each change, or the given one.",
+)
+@click.option("--keep", is_flag=True, help="Leave the folder with servers' logs, store and report.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("report.html"),
+    show_default=True,
+    help="Where the report is written.",
+)
+@output_option
+def command(*, change: str | None, seed: int, evenings: str | None, keep: bool, report: Path, output: str) -> int:
+    """
+    Replay the incident: a bad version goes out to all traffic, is noticed, and the whole system goes back.
+
+    Servers, models, riders, triggers and the rollback are real processes of this machine; nothing leaves it. It takes
+    about a minute and a half, in a folder of its own that is removed at the end.
+    """
+    try:
+        from knowngood.demo.scene import Options
+    except ModuleNotFoundError as error:
+        raise NotFoundError(
+            f"the demo needs {error.name}, which is not installed", hint="Install it: pip install 'knowngood[demo]'"
+        ) from error
+    if evenings:
+        return _every_evening(change, seed, output)
+    return _replay(Options(change=change or "utc", seed=seed, keep=keep, report=report), output)
+
+
+def _replay(options: "Options", output: str) -> int:
+    from knowngood.demo.narrator import Narrator
+    from knowngood.demo.replay import replay_incident
+
+    with Narrator(story=output == "text") as narrator:
+        outcome = replay_incident(options, narrator)
+    answer(outcome.to_json(), output, list)
+    return ExitCode.ERROR if outcome.broken else ExitCode.DONE
+
+
+def _every_evening(change: str | None, seed: int, output: str) -> int:
+    from knowngood.demo.every_evening import changes_of, document_of, judge_every_evening, lines_of
+    from knowngood.demo.narrator import Narrator
+    from knowngood.demo.workplace import rules
+    from knowngood.demo.world.hours import load_hours
+
+    rule = rules().unproven
+    with Narrator(story=False) as narrator:
+        hours = load_hours()
+        narrator.doing("training version 1", 0.0)
+        results = judge_every_evening(
+            hours,
+            changes_of(change, hours),
+            rule,
+            seed=seed,
+            tell=lambda result: narrator.doing(f"judging {result.change}"),
+        )
+    answer(document_of(results, rule, seed=seed), output, lambda: lines_of(results, rule))
+    return ExitCode.DONE
