@@ -22,7 +22,7 @@ _HOW = (
 
 def run(context: Context) -> Figure:
     """Deploy and go back in turn under load."""
-    context.tell(f"requests admitted after the acknowledgement: {2 * context.times(_PAIRS)} flips under load")
+    context.tell(f"requests admitted after the acknowledgement: {2 * context.times(_PAIRS, least=1)} flips under load")
     pause = Event()
     with context.host("admitted") as host:
         good, bad = host.release(["good", "bad"])
@@ -33,7 +33,7 @@ def run(context: Context) -> Figure:
         host.wait_ready([good, bad], _WORKERS)
         deployer.deploy(good, behind=bad)
         riders = start_riders(host, server, host.parts, "riders", riders=_RIDERS)
-        for number in range(context.times(_PAIRS)):
+        for number in range(context.times(_PAIRS, least=1)):
             pause.wait(_SETTLE_SECONDS)
             deployer.deploy(bad, behind=good)
             pause.wait(_SETTLE_SECONDS)

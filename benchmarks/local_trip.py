@@ -30,7 +30,7 @@ def run(context: Context) -> Figure:
     """Let a version fail several times, without and with in-request fallback."""
     rows: list[Row] = []
     for path, name in (("/price", "plain handler"), ("/safe", "in-request fallback")):
-        incidents = context.times(_INCIDENTS)
+        incidents = context.times(_INCIDENTS, least=1)
         context.tell(f"local trip, {name}: {incidents} incidents")
         with context.host(f"local-trip{path.replace('/', '-')}") as host:
             rows += _incidents(host, path, name, incidents)
