@@ -144,11 +144,11 @@ class Stage:
         return self.started[-1]
 
     def files(self) -> dict[str, bytes]:
-        """Return every file of the working folder but those that processes touch by looking at it."""
+        """Return every file of the working folder but locks, those of replicas, and what looking at a store touches."""
         return {
             str(path.relative_to(self.home)): path.read_bytes()
             for path in sorted(self.home.rglob("*"))
-            if path.is_file() and path.name not in _TOUCHED and "replicas" not in path.parts
+            if path.is_file() and not path.name.endswith(_TOUCHED) and "replicas" not in path.parts
         }
 
     def close(self) -> None:
@@ -167,4 +167,4 @@ class Stage:
 
 
 _KEPT = {"PATH", "TMPDIR", "VIRTUAL_ENV", "SYSTEMROOT"}
-_TOUCHED = {"store.db-shm", "store.db-wal", "store.db.lock"}
+_TOUCHED = ("-shm", "-wal", ".lock")

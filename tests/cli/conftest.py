@@ -28,6 +28,17 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 @pytest.fixture
 def applied(stage: Stage) -> Stage:
     """A folder with a system that was applied and whose components are there."""
+    return with_a_system(stage)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """The same for all tests of a module, of which none changes anything."""
+    return with_a_system(Stage(tmp_path_factory.mktemp("shared")))
+
+
+def with_a_system(stage: Stage) -> Stage:
+    """Write a small system, apply it, and return its folder."""
     (stage.folder / "pricing.yaml").write_text(SMALL)
     (stage.folder / "model.json").write_text('{"factor": 2}')
     (stage.folder / "curve.yaml").write_text("base: 3\n")

@@ -10,6 +10,7 @@ import io
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from types import FrameType
 from typing import Any
 
@@ -100,5 +101,5 @@ def _stop_once(_number: int, _frame: FrameType | None) -> None:
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    pairs = pairwise([*arguments, ""])
     return any(argument == "--output=json" or (argument == "--output" and value == "json") for argument, value in pairs)
