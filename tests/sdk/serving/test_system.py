@@ -4,7 +4,10 @@ import asyncio
 import contextvars
 import math
 import os
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,7 @@ class Riders:
         self.kg = kg
         self.served: set[str] = set()
         self.mixed: list[tuple[Any, Any]] = []
+        self.done = False
 
     def compare(self, first: Priced, second: Priced) -> None:
         self.served.add(first.version)
@@ -43,14 +47,14 @@ class Riders:
             self.mixed.append((first, second))
 
     def ride_in_a_thread(self) -> None:
-        for number in range(300):
-            with self.kg.request(f"rider-{number}") as first:
+        while not self.done:
+            with self.kg.request("rider") as first:
                 os.sched_yield()
                 self.compare(first, self.kg.slot())
 
     async def ride_in_a_task(self) -> None:
-        for number in range(300):
-            with self.kg.request(f"rider-{number}") as first:
+        while not self.done:
+            with self.kg.request("rider") as first:
                 await asyncio.sleep(0)
                 self.compare(first, self.kg.slot())
 
@@ -249,11 +253,13 @@ class TestRequests:
                 thread.start()
             for generation in range(2, 30):
                 steward.accept(*(chain if generation % 2 else chain[1:]))
-                steward.word.join(generation, generation % 2, FULL)
+                riders.served.clear()
+                until(lambda: riders.served, "a request on the new generation")
+                steward.word.join(generation, 1, FULL)
+            riders.done = True
             for thread in threads:
                 thread.join()
         assert riders.mixed == []
-        assert len(riders.served) >= 2
 
     @pytest.mark.requirement("N3")
     def test_a_canary_gets_its_share_of_the_people_and_keeps_them(self, steward: Steward) -> None:
@@ -304,6 +310,18 @@ class TestCounting:
             assert counts.predictions.n == 4
             assert counts.nonsense == len(nonsense)
             assert "no number today" in " ".join(kg.troubles)
+
+    def test_a_program_may_keep_the_slot_in_its_own_hands(self, steward: Steward) -> None:
+        version = steward.release(1.0)
+        steward.accept(version)
+        with steward.system(client_errors=(LookupError,)) as kg:
+            everything_loaded(kg, 1)
+            for error in (None, RuntimeError(), LookupError()):
+                began = time.perf_counter_ns()
+                kg.count(kg.pick("rider"), began, subject="rider", error=error)
+        counts = steward.counts(version)
+        assert (counts.requests, counts.errors, counts.client_errors, len(counts.subjects)) == (3, 1, 1, 1)
+        assert counts.latencies.n == 3
 
     def test_an_infinity_is_nonsense_in_any_range(self, steward: Steward) -> None:
         with steward.system() as kg:
@@ -430,6 +448,17 @@ class TestTroubles:
             word.join(1, 1, FULL)
             assert kg.slot().version == v1
 
+    def test_a_replica_folder_that_is_removed_while_it_serves_is_made_again(self, steward: Steward) -> None:
+        version = steward.release(1.0)
+        steward.accept(version)
+        with steward.system() as kg:
+            everything_loaded(kg, 1)
+            until(lambda: steward.reports, "the report")
+            steward.folder.path.rename(steward.directory / "gone")
+            until(lambda: [r for r in steward.reports.values() if version in r.ready], "the worker shows itself again")
+            assert kg.slot().version == version
+            until(lambda: steward.folder.word().read() == (1, 0, FULL), "the word")
+
     def test_a_static_fallback_that_raises_is_reported_and_no_version_is_harmed(self, steward: Steward) -> None:
         version = steward.release(1.0)
         steward.accept(version)
@@ -472,6 +501,19 @@ class TestLife:
             assert kg.slot().version == version
             kg.close()
         assert threading.active_count() < 10
+
+    def test_a_program_that_ends_leaves_its_last_counts(self, steward: Steward) -> None:
+        version = steward.release(1.0)
+        steward.accept(version)
+        program = (
+            "import sys, pathlib; from tests.sdk.serving.steward import system\n"
+            "kg = system(pathlib.Path(sys.argv[1])); assert kg.start(wait_seconds=20)\n"
+            "with kg.request('rider'): pass\n"
+        )
+        root = Path(__file__).parents[3]
+        subprocess.run([sys.executable, "-c", program, str(steward.directory)], cwd=root, check=True, timeout=60)
+        assert steward.counts(version).requests == 1
+        assert list(steward.folder.workers.iterdir()) == []
 
     def test_a_child_that_was_forked_serves_with_the_slots_of_its_parent_as_a_worker_of_its_own(
         self, steward: Steward

@@ -11,10 +11,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from knowngood_sdk.errors import ConflictError, KnownGoodError, NotReadyError
-from knowngood_sdk.serving.engine import Engine
 from knowngood_sdk.serving.event import Kind
-from knowngood_sdk.serving.pin import BAGGAGE, VERSION_HEADER, Pin, pinned_version, strip_pins
-from knowngood_sdk.serving.worker import Worker
+from knowngood_sdk.serving.pin import BAGGAGE, VERSION_HEADER, pinned_version, strip_pins
+from knowngood_sdk.serving.request import Desk, Request
 
 __all__ = ["Asgi"]
 
@@ -27,6 +26,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _FIRST_SERVER_ERROR = 500
 _FIRST_CLIENT_ERROR = 400
 _TRY_AGAIN_LATER = 1013
+_LOOK_SECONDS = 0.2
 _STARTS = ("http.response.start", "websocket.accept")
 
 
@@ -38,7 +38,7 @@ class Asgi:
 
     Args:
         app: The application.
-        engine: The system in this process; ``kg.Asgi`` fills it in.
+        desk: Where its requests come in; ``kg.Asgi`` fills it in.
         subject: Name of the request header that tells who is served; the same subject stays on the same side of a
             split. None draws each request by itself.
         inside: Whether callers are trusted: then a pin in their baggage is honoured, otherwise every pin is removed.
@@ -46,10 +46,10 @@ class Asgi:
     """
 
     def __init__(
-        self, app: App, *, engine: Engine, subject: str | None = None, inside: bool = False, boot_seconds: float = 30.0
+        self, app: App, *, desk: Desk, subject: str | None = None, inside: bool = False, boot_seconds: float = 30.0
     ) -> None:
         self._app = app
-        self._engine = engine
+        self._desk = desk
         self._subject = None if subject is None else subject.lower().encode("latin-1")
         self._inside = inside
         self._boot_seconds = boot_seconds
@@ -65,27 +65,19 @@ class Asgi:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            worker = self._engine.serving()
-            pin, scope = self._admit(worker, scope)
+            request, scope = self._admit(scope)
         except ConflictError as error:
             await _refuse(scope, send, 409, error)
             return
         except KnownGoodError as error:
             await _refuse(scope, send, 503, error)
             return
-        call = _Call(pin, send)
-        token = self._engine.pin.set(pin)
-        try:
-            await self._app(scope, receive, call.send)
-        except BaseException as error:
-            at_fault = not call.gone and not self._engine.is_client_error(error)
-            call.kind = Kind.ERROR if at_fault else Kind.CLIENT_ERROR
-            raise
-        finally:
-            self._engine.pin.reset(token)
-            worker.finish(pin, call.kind, latency_ns=call.latency_ns, timed=scope["type"] == "http")
+        request.timed = scope["type"] == "http"
+        request.kind = Kind.ERROR  # unless an answer begins
+        with request:
+            await self._app(scope, receive, _Answer(request, send))
 
-    def _admit(self, worker: Worker, scope: Scope) -> tuple[Pin, Scope]:
+    def _admit(self, scope: Scope) -> tuple[Request, Scope]:
         """Pin a request; return it with the scope that the application gets, free of pins from outside."""
         subject = None
         pinned = False
@@ -95,12 +87,10 @@ class Asgi:
             elif name in {BAGGAGE, VERSION_HEADER}:
                 pinned = True
         if not pinned:
-            return worker.admit(subject), scope
-        asked = pinned_version(scope["headers"]) if self._inside else None
-        headers, baggage = strip_pins(scope["headers"])
-        pin = worker.admit(subject, asked)
-        pin.baggage = baggage
-        return pin, {**scope, "headers": headers}
+            return Request(self._desk, subject), scope
+        request = Request(self._desk, subject, pinned_version(scope["headers"]) if self._inside else None)
+        headers, request.baggage = strip_pins(scope["headers"])
+        return request, {**scope, "headers": headers}
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start the worker with the application, and let it load before the server listens."""
@@ -108,44 +98,50 @@ class Asgi:
         async def boot() -> Message:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                worker = self._engine.start()
-                await asyncio.to_thread(worker.opened.wait, self._boot_seconds)
+                await self._boot()
             return message
 
         try:
             await self._app(scope, boot, send)
         finally:
-            await asyncio.to_thread(self._engine.close)
+            await asyncio.to_thread(self._desk.engine.close)
+
+    async def _boot(self) -> None:
+        # In short waits: a thread that waits for long would hold up a server that is told to stop meanwhile.
+        opened = self._desk.engine.start().opened
+        deadline = time.monotonic() + self._boot_seconds
+        while not opened.is_set() and time.monotonic() < deadline:
+            await asyncio.to_thread(opened.wait, _LOOK_SECONDS)
 
 
-class _Call:
-    """One request on its way: how it ends, and when its answer began."""
+class _Answer:
+    """Sends the answer of one request, names its version, and notes how it ends."""
 
-    __slots__ = ("_pin", "_send", "gone", "kind", "latency_ns")
+    __slots__ = ("_request", "_send")
 
-    def __init__(self, pin: Pin, send: Send) -> None:
-        self._pin = pin
+    def __init__(self, request: Request, send: Send) -> None:
+        self._request = request
         self._send = send
-        self.gone = False
-        self.kind: int = Kind.ERROR  # unless an answer begins
-        self.latency_ns: float | None = None
 
-    async def send(self, message: Message) -> None:
+    async def __call__(self, message: Message) -> None:
+        request = self._request
         if message["type"] in _STARTS:
-            pin = self._pin
-            self.latency_ns = time.perf_counter_ns() - pin.began
-            status = message.get("status", 200)
-            self.kind = Kind.OK
-            if status >= _FIRST_CLIENT_ERROR:
-                self.kind = Kind.ERROR if status >= _FIRST_SERVER_ERROR else Kind.CLIENT_ERROR
-            named = (*pin.slot.headers, (b"kg-route", pin.table.route))
+            request.latency_ns = time.perf_counter_ns() - request.began
+            request.kind = _kind_of(message.get("status", 200))
+            named = (*request.slot.headers, (b"kg-route", request.table.route))
             message = {**message, "headers": [*message.get("headers", ()), *named]}
         try:
             await self._send(message)
         except BaseException:
             # What the server raises here says that the client left, not that the version failed.
-            self.gone = True
+            request.client_gone = True
             raise
+
+
+def _kind_of(status: int) -> int:
+    if status < _FIRST_CLIENT_ERROR:
+        return Kind.OK
+    return Kind.ERROR if status >= _FIRST_SERVER_ERROR else Kind.CLIENT_ERROR
 
 
 async def _refuse(scope: Scope, send: Send, status: int, error: KnownGoodError) -> None:

@@ -5,17 +5,17 @@ It starts the worker when it is first needed, so that importing a program starts
 forked gets a worker of its own as soon as it serves, with the slots that were loaded before the fork.
 """
 
+import atexit
 import functools
 import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from pathlib import Path
 
 from knowngood_sdk.model.manifest import check_name
+from knowngood_sdk.serving.event import Kind
 from knowngood_sdk.serving.folder import ReplicaFolder
-from knowngood_sdk.serving.pin import Pin
 from knowngood_sdk.serving.slot import Slot
 from knowngood_sdk.serving.worker import Handlers, Worker
 
@@ -38,7 +38,7 @@ class Engine:
         client_errors: Exceptions that are the caller's fault.
 
     Attributes:
-        pin: The request that the present context serves.
+        worker: The worker of this process, once it was started.
     """
 
     def __init__(
@@ -50,24 +50,20 @@ class Engine:
         client_errors: tuple[type[Exception], ...],
     ) -> None:
         self.system = check_name(system, "system")
-        self.pin: ContextVar[Pin | None] = ContextVar(f"knowngood-{system}", default=None)
+        self.worker: Worker | None = None
         self._directory = directory
         self._replica = replica
         self._handlers = handlers
         self._client_errors = client_errors
         self._lock = threading.Lock()
-        self._worker: Worker | None = None
         self._inherited: Mapping[str, Slot] = {}
-        os.register_at_fork(after_in_child=functools.partial(_after_fork, weakref.ref(self)))
+        myself = weakref.ref(self)
+        os.register_at_fork(after_in_child=functools.partial(_after_fork, myself))
+        atexit.register(_at_exit, myself)
 
     def serving(self) -> Worker:
         """Return the worker of this process, started now if it was not."""
-        return self._worker or self.start()
-
-    @property
-    def worker(self) -> Worker | None:
-        """The worker of this process, if it was started."""
-        return self._worker
+        return self.worker or self.start()
 
     def start(self) -> Worker:
         """
@@ -77,7 +73,7 @@ class Engine:
             InvalidError: A name is none, no loader is declared, or the working folder is a newer version's.
         """
         with self._lock:
-            if self._worker is None:
+            if self.worker is None:
                 folder = ReplicaFolder.of(
                     self._directory or os.environ.get("KNOWNGOOD_DIR") or _DIRECTORY,
                     self.system,
@@ -85,13 +81,13 @@ class Engine:
                 )
                 worker = Worker(folder, self._handlers(), self._inherited)
                 worker.start()
-                self._worker, self._inherited = worker, {}
-            return self._worker
+                self.worker, self._inherited = worker, {}
+            return self.worker
 
     def close(self) -> None:
         """Stop beside the requests; what was counted is written. Serving again starts again."""
         with self._lock:
-            worker, self._worker = self._worker, None
+            worker, self.worker = self.worker, None
         if worker is not None:
             worker.close()
 
@@ -101,10 +97,14 @@ class Engine:
             return True
         return getattr(error, "status_code", None) in _CLIENT_ERRORS
 
+    def kind_of(self, error: BaseException) -> int:
+        """Return whose fault an exception is, as a kind of event."""
+        return Kind.CLIENT_ERROR if self.is_client_error(error) else Kind.ERROR
+
     def _let_go(self) -> None:
         """Be what a child process starts from: no threads, no locks that others held, the slots that are there."""
         self._lock = threading.Lock()
-        worker, self._worker = self._worker, None
+        worker, self.worker = self.worker, None
         if worker is not None:
             self._inherited = worker.slots
             worker.disown()
@@ -114,3 +114,9 @@ def _after_fork(engine: "weakref.ref[Engine]") -> None:
     alive = engine()
     if alive is not None:
         alive._let_go()  # noqa: SLF001 - its own module; a bound method would keep it alive for ever
+
+
+def _at_exit(engine: "weakref.ref[Engine]") -> None:
+    alive = engine()
+    if alive is not None:
+        alive.close()

@@ -1,18 +1,16 @@
 """
-Pin: one request stays on one system version, from the edge to the last service that it reaches.
+Pin: a request stays on one system version on its way between services.
 
-A pin is drawn once, where a request comes in, and carried in a context variable; threads of a pool and tasks inherit
-it. Between services it travels as W3C baggage (``kg.sv``). From outside it is never believed: whoever could choose the
-version could choose the bad one.
+It travels as W3C baggage (``kg.sv``) and is honoured from inside only: whoever could choose the version from outside
+could choose the bad one.
 """
 
 import re
 from collections.abc import Iterable
 
-from knowngood_sdk.serving.slot import STATIC_FALLBACK, Slot
-from knowngood_sdk.serving.table import Table
+from knowngood_sdk.serving.slot import STATIC_FALLBACK
 
-__all__ = ["BAGGAGE", "BAGGAGE_KEY", "VERSION_HEADER", "Pin", "baggage_with", "pinned_version", "strip_pins"]
+__all__ = ["BAGGAGE", "BAGGAGE_KEY", "VERSION_HEADER", "baggage_with", "pinned_version", "strip_pins"]
 
 BAGGAGE_KEY = "kg.sv"
 VERSION_HEADER = b"kg-system-version"
@@ -20,38 +18,6 @@ BAGGAGE = b"baggage"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 Headers = Iterable[tuple[bytes, bytes]]
-
-
-class Pin:
-    """
-    One request.
-
-    Attributes:
-        slot: What serves it.
-        table: The route that it was admitted on.
-        subject: Who is served.
-        began: When it was admitted, of ``perf_counter_ns``.
-        baggage: What other services put into its baggage.
-        touched: Whether its handler has used the slot: then another version would make a mixture.
-        failed: The slot whose call the standby answered instead.
-        shared: Whether the standby failed on the same call.
-    """
-
-    __slots__ = ("baggage", "began", "failed", "shared", "slot", "subject", "table", "touched")
-
-    def __init__(self, slot: Slot, table: Table, subject: str | bytes | None, began: int) -> None:
-        self.slot = slot
-        self.table = table
-        self.subject = subject
-        self.began = began
-        self.baggage = ""
-        self.touched = False
-        self.failed: Slot | None = None
-        self.shared = False
-
-    def take_back(self, slot: Slot) -> None:
-        """Return to a slot whose call the standby could not make good: the failure is shared."""
-        self.slot, self.failed, self.shared = slot, None, True
 
 
 def pinned_version(headers: Headers) -> str | None:

@@ -33,6 +33,7 @@ class Router:
 
     Attributes:
         table: Where requests go, as far as this process has looked; ``current`` looks again.
+        cell: The shared word: ``cell[0]`` is compared with the table's.
     """
 
     def __init__(self, folder: ReplicaFolder, troubles: Troubles) -> None:
@@ -44,7 +45,7 @@ class Router:
         self._fallback: Slot | None = None
         self._open = False
         self._word: SharedWord | None = None
-        self._cell: memoryview[int] | tuple[int] = (0,)
+        self.cell: memoryview[int] | tuple[int] = (0,)
         self.table = self._table(NO_WORD)
 
     # What a request asks.
@@ -61,15 +62,14 @@ class Router:
                 declared.
         """
         table = self.table
-        if self._cell[0] != table.word:
+        if self.cell[0] != table.word:
             table = self.current()
-        # A table without a slot is never current.
-        return table.slot if table.candidate is None else table.choose(subject)  # type: ignore[return-value]
+        return table.only or table.choose(subject)
 
     def current(self) -> Table:
         """Return the table in force; raises NotReadyError as ``pick`` does."""
         table = self.table
-        if self._cell[0] == table.word:
+        if self.cell[0] == table.word:
             return table
         with self._lock:
             self._settle()
@@ -107,7 +107,7 @@ class Router:
         self._troubles.note("word", " ".join(word.warnings))
         with self._lock:
             # The old mapping stays valid for whoever still reads it.
-            self._word, self._cell = word, word.cell
+            self._word, self.cell = word, word.cell
             self._settle()
 
     def learn(self, found: ReplicaState) -> None:
@@ -146,7 +146,7 @@ class Router:
                 return None
             trip = LocalTrip(self._folder.replica, self._state.fleet.generation, version)
             self._state = self._state.leave_here(trip.replica, version, ready)
-            self._enforce(self._table(self._cell[0]))
+            self._enforce(self._table(self.cell[0]))
             self._settle()
         return trip
 
@@ -154,7 +154,7 @@ class Router:
 
     def _settle(self) -> None:
         """Bring state and word together, and put the table that follows in force."""
-        word = self._cell[0]
+        word = self.cell[0]
         try:
             word = self._join_word()
         except Exception as error:  # noqa: BLE001 - requests wait on this: whatever it is, they go on as before
@@ -169,9 +169,9 @@ class Router:
 
     def _join_word(self) -> int:
         """Return the word that agrees with the state, after joining either with the other."""
-        word = self._cell[0]
+        word = self.cell[0]
         for _ in range(_ATTEMPTS):
-            word = self._cell[0]
+            word = self.cell[0]
             position = unpack(word)
             generation = self._state.fleet.generation
             if (word and position is None) or (position is not None and position[0] > generation):

@@ -24,7 +24,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from knowngood_sdk.errors import InvalidError
@@ -34,7 +33,8 @@ from knowngood_sdk.serving.engine import Engine
 from knowngood_sdk.serving.event import Kind
 from knowngood_sdk.serving.golden import Answer
 from knowngood_sdk.serving.limits import LocalLimits
-from knowngood_sdk.serving.pin import Pin, baggage_with
+from knowngood_sdk.serving.pin import baggage_with
+from knowngood_sdk.serving.request import Desk, Request
 from knowngood_sdk.serving.shadow import Score
 from knowngood_sdk.serving.slot import STATIC_FALLBACK, Part, Slot, Version
 from knowngood_sdk.serving.worker import Handlers, Worker
@@ -88,8 +88,9 @@ class System:
         self._answer: Answer | None = None
         self._score: Score | None = None
         self._engine = Engine(name, directory, replica, self._handlers, client_errors)
-        self._pin = self._engine.pin
-        self.Asgi = functools.partial(Asgi, engine=self._engine)
+        self._desk = Desk(self._engine)
+        self._pin = self._desk.pin
+        self.Asgi = functools.partial(Asgi, desk=self._desk)
 
     # What the program declares.
 
@@ -177,9 +178,15 @@ class System:
 
     def pick(self, subject: str | bytes | None = None) -> Slot:
         """Return the slot that serves a subject now, without pinning or counting; raises NotReadyError as ``slot``."""
-        return self._engine.serving().router.pick(subject)
+        # As Router.pick, written out: a call costs as much as all that it does.
+        worker = self._engine.worker or self._engine.start()
+        router = worker.router
+        table = router.table
+        if router.cell[0] != table.word:
+            table = router.current()
+        return table.only or table.choose(subject)
 
-    def request(self, subject: str | bytes | None = None, *, pin: str | None = None) -> "_Request":
+    def request(self, subject: str | bytes | None = None, *, pin: str | None = None) -> Request:
         """
         Serve one request: ``with kg.request(rider) as pricing: …`` pins it and counts how it ends.
 
@@ -188,10 +195,10 @@ class System:
             pin: System version that the request is pinned to; only ever one that was told from inside.
 
         Raises:
-            NotReadyError: When entered: nothing can serve.
-            ConflictError: When entered: the version of the pin is gone; pick again for the whole request.
+            NotReadyError: Nothing can serve.
+            ConflictError: The version of the pin is gone; pick again for the whole request.
         """
-        return _Request(self._engine, subject, pin)
+        return Request(self._desk, subject, pin)
 
     def call(
         self, work: Callable[[Any], _T], subject: str | bytes | None = None, *, within_seconds: float | None = None
@@ -213,17 +220,16 @@ class System:
         """
         pin = self._pin.get()
         if pin is None:
-            with self.request(subject):
+            with Request(self._desk, subject):
                 return self.call(work, within_seconds=within_seconds)
         touched, pin.touched = pin.touched, True
-        failed = pin.slot
         try:
-            return work(failed.value)
+            return work(pin.slot.value)
         except Exception as error:
             standby = None if touched else self._standby(pin, error, within_seconds)
             if standby is None:
                 raise
-            with _second(pin, failed, error):
+            with _second(pin, error):
                 return work(standby.value)
 
     async def acall(
@@ -236,18 +242,37 @@ class System:
         """Do as ``call`` with work that is awaited."""
         pin = self._pin.get()
         if pin is None:
-            with self.request(subject):
+            with Request(self._desk, subject):
                 return await self.acall(work, within_seconds=within_seconds)
         touched, pin.touched = pin.touched, True
-        failed = pin.slot
         try:
-            return await work(failed.value)
+            return await work(pin.slot.value)
         except Exception as error:
             standby = None if touched else self._standby(pin, error, within_seconds)
             if standby is None:
                 raise
-            with _second(pin, failed, error):
+            with _second(pin, error):
                 return await work(standby.value)
+
+    def count(
+        self, slot: Slot, began: int, *, subject: str | bytes | None = None, error: BaseException | None = None
+    ) -> None:
+        """
+        Count a request that was served from ``pick``, for programs that keep the slot in their own hands.
+
+        Args:
+            slot: What served it.
+            began: When it began, of ``time.perf_counter_ns``.
+            subject: Who was served.
+            error: What it raised, if it failed.
+        """
+        now = time.perf_counter_ns()
+        worker = self._engine.worker
+        if worker is not None:
+            kind = Kind.OK if error is None else self._engine.kind_of(error)
+            worker.counting.add((slot.version, kind, now, now - began, subject))
+            if kind == Kind.ERROR or now - began > worker.slow_ns:
+                worker.alarm.set()
 
     def observe(self, value: _T, *, request: Any = None) -> _T:
         """
@@ -317,7 +342,7 @@ class System:
             load=self._loader, fallback=self._fallback, answer=self._answer, score=self._score, limits=self.limits
         )
 
-    def _standby(self, pin: Pin, error: Exception, within_seconds: float | None) -> Slot | None:
+    def _standby(self, pin: Request, error: Exception, within_seconds: float | None) -> Slot | None:
         """Return the slot that may answer instead, with the request pinned to it; None when there is none."""
         if pin.failed is not None or self._engine.is_client_error(error):
             return None
@@ -329,7 +354,7 @@ class System:
         standby = worker.router.table.behind.get(pin.slot.version)
         if standby is None or not worker.budget.take():
             return None
-        pin.failed, pin.slot = pin.slot, standby
+        pin.lend(standby)
         return standby
 
     def _sensible(self, value: Any) -> float | None:
@@ -356,38 +381,10 @@ class System:
 
 
 @contextlib.contextmanager
-def _second(pin: Pin, failed: Slot, first: Exception) -> Iterator[None]:
+def _second(pin: Request, first: Exception) -> Iterator[None]:
     """Make a second attempt; when it fails too, the failure is shared, and the first one is told."""
     try:
         yield
     except Exception:  # noqa: BLE001 - whatever it was, the first error is the one to tell
-        pin.take_back(failed)
+        pin.take_back()
         raise first from None
-
-
-class _Request:
-    """A request outside of any middleware; the context manager of ``System.request``."""
-
-    __slots__ = ("_asked", "_engine", "_pin", "_subject", "_token", "_worker")
-
-    def __init__(self, engine: Engine, subject: str | bytes | None, asked: str | None) -> None:
-        self._engine = engine
-        self._subject = subject
-        self._asked = asked
-
-    def __enter__(self) -> Any:
-        engine = self._engine
-        self._worker = worker = engine.serving()
-        self._pin = pin = worker.admit(self._subject, self._asked)
-        self._token = engine.pin.set(pin)
-        return pin.slot.value
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        engine = self._engine
-        engine.pin.reset(self._token)
-        ended = Kind.OK
-        if error is not None:
-            ended = Kind.CLIENT_ERROR if engine.is_client_error(error) else Kind.ERROR
-        self._worker.finish(self._pin, ended)

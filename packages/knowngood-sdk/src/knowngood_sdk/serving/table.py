@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from xxhash import xxh3_64_intdigest
 
+from knowngood_sdk.errors import NotReadyError
 from knowngood_sdk.model.route import FULL, ReplicaState
 from knowngood_sdk.serving.slot import Slot
 
 __all__ = ["NO_WORD", "Table"]
 
+_HASHES = 2**64
 NO_WORD = -1
 """No word is negative: a table that carries this is worked out again by the next request."""
 
@@ -26,18 +28,20 @@ class Table:
 
     Attributes:
         word: The shared word that this table was built for; a request compares it with the present one.
+        only: What serves everybody; None while a candidate is tried, or when nothing can serve.
         slot: What serves, and while a candidate is tried, what serves the others. None when nothing can.
         candidate: What serves the candidate's share; None while nothing is split.
-        split: Share of the candidate in basis points.
+        below: Hashes below it are the candidate's: its share of 2**64.
         salt: Prefix of a subject's bytes when its share is drawn.
         route: ``generation.step.split``, as the response header carries it.
         behind: Version -> the slot that answers when a call on that version failed.
     """
 
     word: int
+    only: Slot | None
     slot: Slot | None
     candidate: Slot | None
-    split: int
+    below: int
     salt: bytes
     route: bytes
     behind: Mapping[str, Slot]
@@ -58,34 +62,39 @@ class Table:
         behind = {version: _ready(chain[place + 1 :], slots, bad) for place, version in enumerate(chain)}
         return cls(
             word=word,
+            only=None if split else live[-1],
             slot=live[-1],
             candidate=live[0] if split else None,
-            split=split,
+            below=split * _HASHES // FULL,
             salt=f"{system}\0{chain[0] if chain else ''}\0".encode(),
             route=f"{state.fleet.generation}.{state.latched}.{state.fleet.split}".encode(),
             behind={version: slot for version, slot in behind.items() if slot is not None},
         )
 
-    def choose(self, subject: str | bytes | None) -> Slot | None:
+    def choose(self, subject: str | bytes | None) -> Slot:
         """
-        Return the slot that serves a subject.
+        Return the slot that serves a subject; asked of a table in force, where there is one.
 
-        The share is drawn by xxh3 (64 bits) of salt and the subject's UTF-8 bytes, modulo 10,000. The salt names system
-        and candidate, so that a subject stays where it is while the share of one candidate grows, and the next
-        candidate is tried on others. Without a subject each request is drawn by itself.
+        It is drawn by xxh3 (64 bits) of salt and the subject's UTF-8 bytes: below the share of the whole range, the
+        candidate serves. The salt names system and candidate, so that a subject stays where it is while the share of
+        one candidate grows, and the next candidate is tried on others. Without a subject each request is drawn by
+        itself.
         """
-        if self.candidate is None:
-            return self.slot
-        if isinstance(subject, bytes):
-            key = subject
+        candidate = self.candidate
+        if candidate is None:
+            return self._served()
+        if isinstance(subject, str):
+            key = subject.encode("utf-8", "surrogatepass")
         elif subject is None:
             key = random.randbytes(8)  # noqa: S311 - a draw, not a secret
         else:
-            try:
-                key = subject.encode()
-            except UnicodeEncodeError:
-                key = subject.encode("utf-8", "surrogatepass")
-        return self.candidate if xxh3_64_intdigest(self.salt + key) % FULL < self.split else self.slot
+            key = subject
+        return candidate if xxh3_64_intdigest(self.salt + key) < self.below else self._served()
+
+    def _served(self) -> Slot:
+        if self.slot is None:
+            raise NotReadyError("nothing can serve")
+        return self.slot
 
 
 def _ready(chain: tuple[str, ...], slots: Mapping[str, Slot], bad: Set[str]) -> Slot | None:

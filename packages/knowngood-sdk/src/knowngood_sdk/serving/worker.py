@@ -16,17 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from knowngood_sdk.errors import ConflictError, KnownGoodError
+from knowngood_sdk.errors import KnownGoodError
 from knowngood_sdk.model.route import live_positions
 from knowngood_sdk.model.wire import CountsReport, RouteDocument, WorkerReport
 from knowngood_sdk.serving.counting import Counting
-from knowngood_sdk.serving.event import Kind
 from knowngood_sdk.serving.folder import ReplicaFolder, hold
 from knowngood_sdk.serving.golden import Answer
 from knowngood_sdk.serving.limits import LocalLimits
 from knowngood_sdk.serving.loader import Loader
 from knowngood_sdk.serving.local_trip import LocalTrips
-from knowngood_sdk.serving.pin import Pin
 from knowngood_sdk.serving.rescue import RescueBudget
 from knowngood_sdk.serving.router import Router
 from knowngood_sdk.serving.shadow import Score, Shadow
@@ -78,6 +76,7 @@ class Worker:
         troubles: What went wrong beside the requests.
         shadow: Scores samples of requests.
         budget: How many calls may be answered again by the standby.
+        slow_ns: A request that took longer is judged at once.
         alarm: Set by a request that failed, took too long or answered nonsense, so that it is judged at once.
     """
 
@@ -97,7 +96,7 @@ class Worker:
         self._loader.take_over(loaded or {})
         self._trips = LocalTrips(folder, self.name, self.router, self.counting, self.troubles)
         self._trips.answer = handlers.answer
-        self._slow_ns = self._trips.limits.slow_ns
+        self.slow_ns = self._trips.limits.slow_ns
         self._stop = threading.Event()
         self._folder_made = False
         self._lock_descriptor: int | None = None
@@ -107,58 +106,6 @@ class Worker:
         self._sequence = 0
         self._flushed = (0, 0.0)
         self._thread = threading.Thread(target=self._run, name="kg-upkeep", daemon=True)
-
-    # What a request does.
-
-    def admit(self, subject: str | bytes | None, asked: str | None = None) -> Pin:
-        """
-        Pin a request to what serves its subject now.
-
-        Args:
-            subject: Who is served.
-            asked: Version that a caller inside has pinned the request to; one that nobody here ever heard of belongs to
-                another system.
-
-        Raises:
-            NotReadyError: Nothing can serve.
-            ConflictError: The version that was asked for is gone.
-        """
-        table = self.router.current()
-        # A current table has a slot.
-        pin = Pin(table.choose(subject), table, subject, time.perf_counter_ns())  # type: ignore[arg-type]
-        if asked is not None:
-            slot = self._loader.slots.get(asked)
-            if slot is not None:
-                pin.slot = slot
-            elif self.knows(asked):
-                raise ConflictError(f"stale pin: version {asked} is gone here", hint="Pick again for the whole request")
-        return pin
-
-    def knows(self, version: str) -> bool:
-        """Tell whether a version is, or was, one of this system's here."""
-        generations = self.router.state.generations.values()
-        return version in self._loader.slots or any(version in generation.chain for generation in generations)
-
-    def finish(self, pin: Pin, kind: int, *, latency_ns: float | None = None, timed: bool = True) -> None:
-        """
-        Count a request that has ended.
-
-        Args:
-            pin: The request.
-            kind: How it ended: ``Kind.OK``, ``ERROR`` or ``CLIENT_ERROR``.
-            latency_ns: Its latency, or None for the time since it was admitted.
-            timed: Whether its latency says anything; a connection that stays open has none.
-        """
-        now = time.perf_counter_ns()
-        elapsed = now - pin.began if latency_ns is None else latency_ns
-        version = pin.slot.version
-        if pin.failed is not None and kind == Kind.OK:
-            kind, version = Kind.RESCUED, pin.failed.version
-        elif pin.shared and kind == Kind.ERROR:
-            kind = Kind.SHARED
-        self.counting.add((version, kind, now, elapsed if timed else None, pin.subject))
-        if (kind and kind != Kind.CLIENT_ERROR) or elapsed > self._slow_ns:
-            self.alarm.set()
 
     # Life.
 
@@ -193,6 +140,11 @@ class Worker:
             os.close(self._lock_descriptor)
             self._lock_descriptor = None
 
+    def knows(self, version: str) -> bool:
+        """Tell whether a version is, or was, one of this system's here."""
+        generations = self.router.state.generations.values()
+        return version in self._loader.slots or any(version in generation.chain for generation in generations)
+
     @property
     def slots(self) -> Mapping[str, Slot]:
         """The ready slots by version."""
@@ -220,6 +172,10 @@ class Worker:
 
     def _announce(self) -> None:
         """Have a folder, and hold the lock there by which the agent sees that this worker lives."""
+        if self._lock_descriptor is not None and not _is_at(self._lock_descriptor, self._folder.worker_lock(self.name)):
+            # Somebody removed it, or the whole folder.
+            self.disown()
+            self._folder_made, self._report = False, None
         if not self._folder_made:
             self._folder_made = self._guarded("folder", self._folder.make)
         if self._lock_descriptor is None:
@@ -276,7 +232,7 @@ class Worker:
 
     def _read_settings(self) -> None:
         self._trips.limits = self._handlers.limits.declared(self._folder.settings())
-        self._slow_ns = self._trips.limits.slow_ns
+        self.slow_ns = self._trips.limits.slow_ns
 
     def _wanted(self) -> tuple[str, ...]:
         """Return what to keep loaded: what serves, what stands behind it, then what the control plane asks for."""
@@ -364,3 +320,11 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a stranger's code; without it the honest error answers
             self.troubles.note("fallback", f"the static fallback raised {type(error).__name__}: {error}")
             return None
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Tell whether an open file is the one under a path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False

@@ -1,0 +1,137 @@
+"""
+Request: one request, pinned to one slot from its first line to its last, and counted as what it ends as.
+
+The pin is drawn once, when the request comes in, and carried in a context variable; threads of a pool and tasks inherit
+it. What is flipped meanwhile is for the next request.
+"""
+
+from contextvars import ContextVar, Token
+from time import perf_counter_ns
+from types import TracebackType
+from typing import Any
+
+from knowngood_sdk.errors import ConflictError
+from knowngood_sdk.serving.engine import Engine
+from knowngood_sdk.serving.event import Kind
+from knowngood_sdk.serving.slot import Slot
+
+__all__ = ["Desk", "Request"]
+
+
+class Desk:
+    """
+    Where the requests of one system come in.
+
+    Args:
+        engine: The system in this process.
+
+    Attributes:
+        engine: The system in this process.
+        pin: The request that the present context serves.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.pin: ContextVar[Request | None] = ContextVar(f"knowngood-{engine.system}", default=None)
+
+
+class Request:
+    """
+    One request. Entered, it is what its context serves, and gives the value of its slot; left, it is counted.
+
+    What few requests need stands in the class until it is set, so that the others do not pay for it.
+
+    Args:
+        desk: Where it comes in.
+        subject: Who is served.
+        asked: Version that a caller inside has pinned the request to; one that nobody here ever heard of belongs to
+            another system.
+
+    Attributes:
+        slot: What serves it.
+        table: The route that it was admitted on.
+        began: When it was admitted, of ``perf_counter_ns``.
+        kind: How it ends when it raises nothing.
+        latency_ns: Its latency when that is not the time until it is left.
+        timed: Whether its latency says anything; a connection that stays open has none.
+        client_gone: Whether the caller left; then what is raised is not the version's fault.
+        baggage: What other services put into its baggage.
+        touched: Whether its handler has used the slot: then another version would make a mixture.
+        failed: The slot whose call the standby answered instead.
+        shared: Whether the standby failed on the same call.
+
+    Raises:
+        NotReadyError: Nothing can serve.
+        ConflictError: The version that was asked for is gone.
+    """
+
+    kind: int = Kind.OK
+    latency_ns: float | None = None
+    timed = True
+    client_gone = False
+    baggage = ""
+    touched = False
+    failed: Slot | None = None
+    shared = False
+    _token: "Token[Request | None]"
+
+    def __init__(self, desk: Desk, subject: str | bytes | None = None, asked: str | None = None) -> None:
+        self._desk = desk
+        self._worker = worker = desk.engine.worker or desk.engine.start()
+        # As Router.pick, written out: a call costs as much as all that it does.
+        router = worker.router
+        table = router.table
+        if router.cell[0] != table.word:
+            table = router.current()
+        self.table = table
+        self.slot = table.only or table.choose(subject)
+        self._subject = subject
+        if asked is not None:
+            self._honour(asked)
+        self.began = perf_counter_ns()
+
+    def __enter__(self) -> Any:
+        self._token = self._desk.pin.set(self)
+        return self.slot.value
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._desk.pin.reset(self._token)
+        now = perf_counter_ns()
+        worker = self._worker
+        elapsed = self.latency_ns or now - self.began
+        if error is None and not self.kind and self.failed is None and self.timed:
+            worker.counting.add((self.slot.version, 0, now, elapsed, self._subject))
+            if elapsed > worker.slow_ns:
+                worker.alarm.set()
+        else:
+            self._end(error, now, elapsed)
+
+    def lend(self, standby: Slot) -> None:
+        """Let the standby answer instead of the slot whose call failed."""
+        self.failed, self.slot = self.slot, standby
+
+    def take_back(self) -> None:
+        """Return to the slot whose call the standby could not make good: the failure is shared."""
+        self.slot, self.failed, self.shared = self.failed or self.slot, None, True
+
+    def _end(self, error: BaseException | None, now: int, elapsed: float) -> None:
+        """Count a request that did not go its common way."""
+        worker, version, kind = self._worker, self.slot.version, self.kind
+        if error is not None:
+            kind = Kind.CLIENT_ERROR if self.client_gone else self._desk.engine.kind_of(error)
+        if self.failed is not None and kind == Kind.OK:
+            version, kind = self.failed.version, Kind.RESCUED
+        elif self.shared and kind == Kind.ERROR:
+            kind = Kind.SHARED
+        worker.counting.add((version, kind, now, elapsed if self.timed else None, self._subject))
+        if kind not in {Kind.OK, Kind.CLIENT_ERROR} or elapsed > worker.slow_ns:
+            worker.alarm.set()
+
+    def _honour(self, asked: str) -> None:
+        slot = self._worker.slots.get(asked)
+        if slot is not None:
+            self.slot = slot
+        elif self._worker.knows(asked):
+            raise ConflictError(f"stale pin: version {asked} is gone here", hint="Pick again for the whole request")
