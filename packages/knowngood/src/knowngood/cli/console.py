@@ -43,7 +43,7 @@ directory_option = click.option(
     envvar="KNOWNGOOD_DIR",
     default=".knowngood",
     show_default=True,
-    type=click.Path(file_okay=False),
+    type=click.Path(file_okay=False, readable=False),  # whether it can be read is told with what to do
     help="Working folder; also KNOWNGOOD_DIR.",
 )
 
