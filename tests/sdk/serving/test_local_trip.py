@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from knowngood_sdk.agent.crew import Crew
 from knowngood_sdk.errors import NotReadyError
 from knowngood_sdk.model.route import LocalTrip
 from knowngood_sdk.model.wire import WorkerReport
@@ -239,3 +240,13 @@ def test_a_probe_that_hangs_is_given_up() -> None:
         probe(slot(1.0), lambda value, _input: hang.wait(30) and value, seconds=0.05)
     assert time.monotonic() - began < 5
     hang.set()
+
+
+def test_what_a_worker_only_reports_is_in_the_report_of_its_agent(staged: Staged) -> None:
+    staged.steward.settle({})
+    crew = Crew(staged.steward.folder)
+    with staged.serving() as kg:
+        staged.broken = {staged.v3}
+        staged.serve_until(
+            kg, lambda: crew.look() and "only reported" in " ".join(crew.warnings), "the agent's warning"
+        )

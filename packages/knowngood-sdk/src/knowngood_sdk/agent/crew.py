@@ -55,9 +55,11 @@ class Crew:
         }
 
     @property
-    def unreadable(self) -> tuple[str, ...]:
-        """What cannot be read of a live worker's report, for people."""
-        return tuple(report.failed[""] for report in self.reports.values() if "" in report.failed)
+    def warnings(self) -> tuple[str, ...]:
+        """What the live workers could not do, and what cannot be read of their reports, for people."""
+        unreadable = [report.failed[""] for report in self.reports.values() if "" in report.failed]
+        told = [f"worker {name}: {warning}" for name, report in self.reports.items() for warning in report.warnings]
+        return (*unreadable, *told)
 
     @property
     def load_seconds(self) -> dict[str, float]:

@@ -205,7 +205,7 @@ class Keeper:
             at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             anchor=self._anchor.kept,
             stopped=stopped,
-            warnings=(*self._warnings.values(), *self._crew.unreadable),
+            warnings=(*self._warnings.values(), *self._crew.warnings),
         )
 
     def write_report(self, *, stopped: bool = False) -> None:
