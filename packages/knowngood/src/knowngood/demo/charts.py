@@ -48,7 +48,8 @@ class Axis:
         low, high = min(values), max(values)
         span = high - low or max(abs(high), 1.0)
         step = _round_step(span / _TICKS)
-        first, last = math.floor(low / step), math.ceil(high / step)
+        first = math.floor(low / step)
+        last = max(first + 1, math.ceil(high / step))
         ticks = [step * number for number in range(first, last + 1)]
         return cls(low=ticks[0], high=ticks[-1], ticks=ticks, label=label, title=title)
 

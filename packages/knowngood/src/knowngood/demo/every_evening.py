@@ -77,8 +77,8 @@ def document_of(results: Sequence[EveningResult], rule: Tolerance, *, seed: int)
 def lines_of(results: Sequence[EveningResult], rule: Tolerance) -> Iterator[str]:
     """Return the verdicts as a table for a person."""
     yield (
-        "Level 1 on every held-out Thursday evening, in fast mode (no servers). Allowed if the old model on"
-        f" the new features stays within {rule.divergence:.0%} of the known version, on {rule.requests} or more requests."
+        "Level 1 on every held-out Thursday evening, in fast mode (no servers). Allowed if the old model on the new"
+        f" features stays within {rule.divergence:.0%} of the known version on at least {rule.requests} requests."
     )
     yield (
         "The truth, looked at afterwards: acceptable where its error on the real rides is at most"

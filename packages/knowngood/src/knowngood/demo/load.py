@@ -28,6 +28,8 @@ from knowngood_sdk.model.wire import ReleaseDocument
 __all__ = ["Order", "Request", "read_log", "run"]
 
 _TIMEOUT_SECONDS = 5.0
+_IDLE_SECONDS = 2.0
+"""An idle connection is let go of before the server does (after 30 s), or else a request may meet its closing."""
 _LATE_SECONDS = 1.0
 """A rider who is later than that, because this process was, is passed over: a burst would be no evening."""
 _STAMPED = ("model", "features", "config")
@@ -210,7 +212,8 @@ async def run(order: Order) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     riders = arrivals(load_hours(), date.fromisoformat(order.evening), seed=order.seed, share=order.share)
-    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=200)) as client:
+    limits = httpx.Limits(max_connections=200, keepalive_expiry=_IDLE_SECONDS)
+    async with httpx.AsyncClient(limits=limits) as client:
         print("ready", flush=True)  # noqa: T201 - the one who started this process waits for the line
         await _Load(order, client).replay(riders, stop)
 

@@ -5,6 +5,7 @@ The story goes to standard output; progress goes to standard error, as a bar on 
 """
 
 import sys
+import time
 from types import TracebackType
 from typing import Self
 
@@ -39,6 +40,7 @@ class Narrator:
             )
         self._task = self._bar.add_task("", total=1.0) if self._bar else None
         self._last = ""
+        self._started = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -76,5 +78,6 @@ class Narrator:
             if done is not None:
                 self._bar.update(self._task, completed=done)
         elif what != self._last:
-            print(f"... {what}", file=sys.stderr, flush=True)  # noqa: T201 - progress
+            seconds = time.monotonic() - self._started
+            print(f"... {seconds:5.1f} s  {what}", file=sys.stderr, flush=True)  # noqa: T201 - progress
         self._last = what

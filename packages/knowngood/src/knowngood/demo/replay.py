@@ -102,7 +102,8 @@ def _play(scene: Scene, started: float) -> Outcome:
 
 def _placebos(scene: Scene) -> Placebos:
     def tell(done: int) -> None:
-        scene.narrator.doing(f"placebos, in fast mode: {done} of {_PLACEBOS}", 0.8 + 0.06 * done / _PLACEBOS)
+        share = 0.8 + 0.06 * done / _PLACEBOS
+        scene.narrator.doing("placebos, in fast mode", share, detail=f"{done} of {_PLACEBOS}")
 
     cast = scene.cast
     return run_placebos(cast.hours, cast.known, rules(), seed=scene.options.seed, count=_PLACEBOS, tell=tell)

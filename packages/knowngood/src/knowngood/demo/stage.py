@@ -207,7 +207,7 @@ class Stage:
             name,
             [
                 "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers),
-                "--no-access-log", "--log-level", "info",
+                "--no-access-log", "--log-level", "info", "--timeout-keep-alive", "30",
             ],
             env=env,
         )  # fmt: skip
