@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from xxhash import xxh3_64_intdigest
 
 from knowngood_sdk.errors import NotReadyError
+from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import FULL, ReplicaState
 from knowngood_sdk.serving.slot import Slot
 
@@ -66,7 +67,7 @@ class Table:
             slot=live[-1],
             candidate=live[0] if split else None,
             below=split * _HASHES // FULL,
-            salt=f"{system}\0{chain[0] if chain else ''}\0".encode(),
+            salt=f"{system}\0{short(chain[0]) if chain else ''}\0".encode(),
             route=f"{state.fleet.generation}.{state.latched}.{state.fleet.split}".encode(),
             behind={version: slot for version, slot in behind.items() if slot is not None},
         )
@@ -80,21 +81,21 @@ class Table:
         one candidate grows, and the next candidate is tried on others. Without a subject each request is drawn by
         itself.
         """
-        candidate = self.candidate
+        slot, candidate = self.slot, self.candidate
+        if slot is None:
+            raise NotReadyError("nothing can serve")
         if candidate is None:
-            return self._served()
+            return slot
         if isinstance(subject, str):
-            key = subject.encode("utf-8", "surrogatepass")
+            try:
+                key = subject.encode()
+            except UnicodeEncodeError:
+                key = subject.encode("utf-8", "surrogatepass")
         elif subject is None:
             key = random.randbytes(8)  # noqa: S311 - a draw, not a secret
         else:
             key = subject
-        return candidate if xxh3_64_intdigest(self.salt + key) < self.below else self._served()
-
-    def _served(self) -> Slot:
-        if self.slot is None:
-            raise NotReadyError("nothing can serve")
-        return self.slot
+        return candidate if xxh3_64_intdigest(self.salt + key) < self.below else slot
 
 
 def _ready(chain: tuple[str, ...], slots: Mapping[str, Slot], bad: Set[str]) -> Slot | None:
