@@ -151,7 +151,13 @@ class Watcher:
 
     def _act(self, state: FleetState, deployment: Deployment, decision: Decision, plan: Plan) -> list[str]:
         """Leave the version if the decision says so and the owner granted it; put every decision on record once."""
-        document = {**decision.to_json(), "version": deployment.version, "plan": plan.to_json()}
+        measured_at = self.recent.snapshots[-1].at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        document = {
+            **decision.to_json(),
+            "version": deployment.version,
+            "measured_at": measured_at,
+            "plan": plan.to_json(),
+        }
         if not decision.acts:
             return self._record_once(decision, document)
         trip = Trip(
