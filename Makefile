@@ -39,7 +39,7 @@ lint: $(VENV)/.dev  ## Check style, format, types and the import contracts
 	@echo "ruff check"; $(BIN)/ruff check
 	echo "ruff format"; $(BIN)/ruff format --check
 	echo "mypy"; $(BIN)/mypy
-	echo "import contracts"; $(BIN)/lint-imports
+	echo "import contracts"; $(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.dev  ## Format the code and mend what a linter can mend
 	@$(BIN)/ruff check --fix --exit-zero
