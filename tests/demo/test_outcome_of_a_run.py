@@ -47,8 +47,8 @@ PROMISED = {
 def test_json_has_every_promised_figure(play: Play) -> None:
     document = json.loads(json.dumps(Outcome(play()).to_json(), allow_nan=False))
     assert document.keys() >= PROMISED
-    assert document["detected_after_seconds"] == pytest.approx(2.0)
-    assert document["detected_after_replay_seconds"] == pytest.approx(480.0)
+    assert document["detected_after_seconds"] == pytest.approx(1.9)
+    assert document["detected_after_replay_seconds"] == pytest.approx(456.0)
     assert document["decision_to_last_bad_response_seconds"] == pytest.approx(0.05, abs=1e-3)
     assert document["decision_to_verified_seconds"] == pytest.approx(8.0)
     assert (document["decision"], document["level"], document["first_trigger"]) == ("roll-back", 2, "prediction_mean")

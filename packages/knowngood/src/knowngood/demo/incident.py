@@ -140,10 +140,11 @@ def _wait_for_the_kill(scene: Scene, deployed_at: float) -> Incident:
         f"  {', '.join(left_before) or 'no replica'} had left, nothing was on record."
         f" Started again, as a service manager would: process {scene.watch.pid}",
     )
+    _wait_until_said(scene, f"{scene.versions['bad']}:1 is over", "the rollback, until its metrics are back")
     scene.wait(
         lambda: _done(scene.record(), scene.versions["bad"], 1),
         _PATIENCE_SECONDS,
-        "the rollback, until its metrics are back",
+        "the rollback on record",
         every=_HISTORY_EVERY,
     )
     return Incident(
@@ -210,14 +211,15 @@ def _attempt(scene: Scene, how: str, *options: str) -> Attempt:
 
 
 def _wait_until_verified(scene: Scene, name: str, what: str) -> None:
-    """Wait until a version is verified: first until the watch says so, for reading the record costs a second."""
+    """Wait until a version is verified."""
     version = scene.versions[name]
-
-    def told() -> bool:
-        return scene.watch is not None and f"{_short(version)} verified" in scene.watch.output()
-
-    scene.wait(told, _PATIENCE_SECONDS, what)
+    _wait_until_said(scene, f"{_short(version)} verified", what)
     scene.wait(lambda: scene.record().is_verified(version), _PATIENCE_SECONDS, what, every=_HISTORY_EVERY)
+
+
+def _wait_until_said(scene: Scene, words: str, what: str) -> None:
+    """Wait until the watch says something; the record is read afterwards, for reading it takes a second."""
+    scene.wait(lambda: scene.watch is not None and words in scene.watch.output(), _PATIENCE_SECONDS, what)
 
 
 def _left(status: Mapping[str, Any], version: str) -> list[str]:

@@ -34,7 +34,8 @@ class Moments:
     Attributes:
         deployed_at: Version 2 had all traffic.
         breach_at: The first rider was answered with a bad price.
-        decided_at: A trigger was breached, and the decision to leave was taken; both in one look of the watch.
+        detected_at: The counts were read that showed the breach of a trigger.
+        decided_at: The decision to leave was taken on them.
         killed_at: The control process was seen dead, after the first replica had acknowledged.
         last_bad_at: The last rider was answered by version 2.
         acknowledged_at: Every replica was seen to have left, durably.
@@ -43,6 +44,7 @@ class Moments:
 
     deployed_at: float
     breach_at: float
+    detected_at: float
     decided_at: float
     killed_at: float
     last_bad_at: float
@@ -115,13 +117,15 @@ def moments_of(seen: Seen) -> Moments:
     fan_out, verified = (record.step(bad, 1, name) for name in ("fan-out", "verify"))
     breach_at = first_bad_answer(incident_log, bad, seen.known_prices)
     last_bad_at = last_bad_answer(incident_log, bad)
-    if not trips or fan_out is None or verified is None or breach_at is None or last_bad_at is None:
+    decisions = record.decisions(bad)
+    if not trips or not decisions or fan_out is None or verified is None or breach_at is None or last_bad_at is None:
         raise PermanentError("the incident left no trace on record or in the riders' log", hint="Look: kg demo --keep")
     if verified["outcome"] != "done" or fan_out["outcome"] != "done":
         raise PermanentError(f"the rollback was not verified: {verified['details'].get('reason', verified['outcome'])}")
     return Moments(
         deployed_at=seen.incident.deployed_at,
         breach_at=breach_at,
+        detected_at=epoch_of(decisions[0]["measured_at"]),
         decided_at=epoch_of(trips[0]["at"]),
         killed_at=seen.incident.killed_at,
         last_bad_at=last_bad_at,
@@ -148,8 +152,6 @@ class Outcome:
         self.moments = moments_of(seen)
         bad = seen.versions["bad"]
         decisions = seen.record.decisions(bad)
-        if not decisions:
-            raise PermanentError("no decision is on record", hint="Look: kg demo --keep")
         self.decision: Mapping[str, Any] = decisions[0]
         self._canary_decision: Mapping[str, Any] | None = decisions[1] if len(decisions) > 1 else None
         self.served: Served = served_of(seen.log)
@@ -179,6 +181,11 @@ class Outcome:
         if item["level"] != 1 or item["tolerance"] is None or not same:
             return item
         return {**same[0], "at_the_decision": {"verdict": item["verdict"], "reason": item["reason"], "n": item["n"]}}
+
+    @property
+    def last_bad_after_seconds(self) -> float:
+        """Seconds from the decision to the last bad response; 0 where that came before the decision."""
+        return max(0.0, self.moments.last_bad_at - self.moments.decided_at)
 
     @property
     def bad_admissions_after_acknowledgement(self) -> int:
@@ -241,7 +248,7 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form: seconds are of the wall unless the name says replay."""
         seen, at = self.seen, self.moments
-        detected_after = at.decided_at - at.deployed_at
+        detected_after = at.detected_at - at.deployed_at
         return {
             "change": seen.change,
             "seed": seen.seed,
@@ -255,7 +262,8 @@ class Outcome:
             "level": self.decision["level"],
             "alternatives": self.alternatives,
             "level_1_over_the_whole_evening": self._whole_evening(),
-            "decision_to_last_bad_response_seconds": at.last_bad_at - at.decided_at,
+            "detection_to_decision_seconds": at.decided_at - at.detected_at,
+            "decision_to_last_bad_response_seconds": self.last_bad_after_seconds,
             "decision_to_acknowledged_seconds": at.acknowledged_at - at.decided_at,
             "decision_to_verified_seconds": at.verified_at - at.decided_at,
             "requests": self.served.requests,

@@ -63,7 +63,7 @@ def _play(scene: Scene, started: float) -> Outcome:
     assert scene.riders is not None  # noqa: S101 - the first act started them
     scene.riders.stop()
     stage, versions = scene.stage, scene.versions
-    record = scene.record()
+    record = scene.last_record
     ledger = stage.kg("ledger", "verify", SYSTEM, accept=(0, 1))
     diff = stage.kg("diff", SYSTEM, versions["known"], versions["bad"])
     known_prices = _known_prices(scene)

@@ -94,7 +94,8 @@ def _moments(outcome: Outcome) -> list[_Moment]:
     first = [
         (at.deployed_at, "Version 2 has all traffic"),
         (at.breach_at, "Breach: the first rider gets a bad price"),
-        (at.decided_at, f"Detection and decision: {outcome.decision['trigger']} is breached; leave version 2"),
+        (at.detected_at, f"Detection: {outcome.decision['trigger']} is breached"),
+        (at.decided_at, "Decision: leave version 2, by its plan"),
         (at.killed_at, "The control process is dead, killed by SIGKILL in the middle of the flip"),
         (at.last_bad_at, "Last bad response"),
         (at.acknowledged_at, f"{outcome.acknowledged} of {len(seen.urls)} replicas seen to have left"),
@@ -129,8 +130,8 @@ def _evening_axis(bins: Sequence[Bin]) -> Axis:
 
 
 def _marks(moments: Sequence[_Moment], outcome: Outcome, x: Axis) -> list[Mark]:
-    """Return the moments that lie on the evening; of the first two, and of those at the flip, one stands for all."""
-    shown = [moment for moment in moments if "Breach" not in moment.what and "dead" not in moment.what]
+    """Return the moments that lie on the evening; of those that fall together there, one stands for all."""
+    shown = [moment for moment in moments if not moment.what.startswith(("Breach", "Detection", "The control"))]
     marks = [Mark(x=outcome.seen.clock.offset(m.at), number=m.number, title=m.what) for m in shown]
     return [mark for mark in marks if x.low <= mark.x <= x.high]
 

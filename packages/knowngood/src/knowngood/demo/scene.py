@@ -92,6 +92,7 @@ class Scene:
         riders: The riders that come now.
         logs: Where riders write down what they got: those of the evening, and those of every repetition.
         clock: The two clocks of the evening.
+        last_record: What was on record when it was last read.
     """
 
     stage: Stage
@@ -105,6 +106,7 @@ class Scene:
     riders: Child | None = None
     logs: list[Path] = field(default_factory=list)
     clock: ReplayClock = field(default_factory=lambda: ReplayClock(starts_at=0.0, start_offset_seconds=0.0, speed=1.0))
+    last_record: Record = field(default_factory=lambda: Record((), (), ()))
 
     @property
     def evening_log(self) -> Path:
@@ -145,8 +147,9 @@ class Scene:
         }
 
     def record(self) -> Record:
-        """Return what is on record now."""
-        return Record.of(self.stage.kg("history", SYSTEM, "--limit", "500"))
+        """Read what is on record now, and keep it as ``last_record``."""
+        self.last_record = Record.of(self.stage.kg("history", SYSTEM, "--limit", "500"))
+        return self.last_record
 
     def wait(self, condition: Callable[[], bool], seconds: float, what: str, *, every: float = 0.05) -> None:
         """Wait for something, showing the time of the evening; raises TransientError when it takes too long."""

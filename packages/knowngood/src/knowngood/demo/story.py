@@ -76,7 +76,8 @@ def timeline_rows(outcome: Outcome) -> list[tuple[str, str, str, str]]:
     rows = [
         (at.deployed_at, "version 2 has all traffic"),
         (at.breach_at, "breach: the first rider gets a bad price"),
-        (at.decided_at, f"detection and decision: {outcome.decision['trigger']} is breached, leave version 2"),
+        (at.detected_at, f"detection: {outcome.decision['trigger']} is breached"),
+        (at.decided_at, "decision: leave version 2, by its plan"),
         (at.killed_at, "the control process is seen dead, the flip half done"),
         (at.last_bad_at, "last bad response"),
         (at.acknowledged_at, f"{outcome.acknowledged}/{len(outcome.seen.urls)} replicas seen to have left"),
@@ -142,9 +143,8 @@ def tell_without_and_placebos(outcome: Outcome) -> Iterator[str]:
         f"  {plain.seconds:.1f} s from the decision to the first good price, {plain.failed_requests} failed requests,"
         f" {plain.bad_prices} more bad prices"
     )
-    at = outcome.moments
     yield (
-        f"  with it: {at.last_bad_at - at.decided_at:.2f} s from the decision to the last bad response,"
+        f"  with it: {outcome.last_bad_after_seconds:.2f} s from the decision to the last bad response,"
         f" {outcome.served.failed} failed requests"
     )
 
