@@ -98,7 +98,7 @@ def test_what_was_recorded_as_one_is_proven() -> None:
 @pytest.mark.requirement("A2")
 def test_a_model_on_features_that_it_was_not_trained_on_is_unproven() -> None:
     proof = proof_of(MIXED, [NEW, OLD])
-    assert not proof.proven
+    assert proof.proven is False
     assert proof.reasons == ("model 41 was trained on features 16, live is 17",)
 
 
@@ -132,6 +132,7 @@ def test_only_a_model_is_trained() -> None:
         pytest.param("0123456789abcdef0123456789abcdef01234567", "0123456789ab", id="a git sha"),
         pytest.param("0123456789abcdef0123", "0123456789ab", id="twenty digits"),
         pytest.param("0123456789abcdef012", "0123456789abcdef012", id="nineteen digits"),
+        pytest.param("X123456789abcdef0123", "X123456789abcdef0123", id="what only looks like a sha"),
         pytest.param("release-2026-11-23-evening", "release-2026-11-23-evening", id="a long name"),
     ],
 )
@@ -179,6 +180,9 @@ def test_a_contract_cannot_be_edited() -> None:
         pytest.param(math.inf, 500, 0, False, "its outputs on 500 real requests cannot be compared", id="infinite"),
         pytest.param(math.nan, 0, 7, False, "it gave no answer to 7 of 7 real requests", id="it never answered"),
         pytest.param(0.01, 198, 2, True, "diverge by 1.0%", id="one in a hundred failed"),
+        pytest.param(
+            0.01, 100, 100, False, "it gave no answer to 100 of 200 real requests", id="every other one failed"
+        ),
         pytest.param(
             0.01, 197, 3, False, "it gave no answer to 3 of 200 real requests", id="three in two hundred failed"
         ),

@@ -56,6 +56,7 @@ def test_grades_are_ordered_from_least_to_most() -> None:
         pytest.param([fact(Grade.VERIFIED, 71.9)], Grade.VERIFIED, id="just before the end of the cool-down"),
         pytest.param([fact(Grade.VERIFIED, 72)], Grade.KNOWN_GOOD, id="at the end of the cool-down"),
         pytest.param([fact(Grade.VERIFIED, 1), fact(Grade.VERIFIED, 80)], Grade.KNOWN_GOOD, id="the first time counts"),
+        pytest.param([fact(Grade.VERIFIED, 80), fact(Grade.VERIFIED, 1)], Grade.KNOWN_GOOD, id="and stays the first"),
         pytest.param([fact(Grade.VERIFIED, -1)], Grade.RECORDED, id="what has not happened yet"),
         pytest.param([fact(Grade.VERIFIED, 0)], Grade.VERIFIED, id="at this instant"),
         pytest.param([fact(Grade.VERIFIED, 1, "v2")], Grade.RECORDED, id="of another version"),

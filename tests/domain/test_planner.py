@@ -179,6 +179,15 @@ def test_level_two_that_must_restore_in_place_before_the_flip_is_not_as_fast(est
     assert verdicts(made) == [("model", 1, "preferred"), ("system", 2, "allowed")]
 
 
+@pytest.mark.requirement("B1", "B3")
+def test_a_deep_level_that_is_armed_does_not_go_before_a_level_one_that_has_to_be_loaded() -> None:
+    live = manifest(model=model("2"), features=features("2", shared_by=("eta",)))
+    before = manifest(model=model("1"), features=features("1", shared_by=("eta",)))
+    mixed = live.with_component("model", before.components["model"])
+    made = plan(Situation(live=live, history=(recorded(before),), ready=ready(before), shadow=shadow(CLOSE, mixed)))
+    assert verdicts(made) == [("model", 1, "preferred"), ("system", 3, "allowed")]
+
+
 @pytest.mark.requirement("B1")
 def test_level_two_that_is_armed_goes_before_a_level_one_that_is_not() -> None:
     made = plan(Situation(live=V2, history=HISTORY, ready=ready(V1), shadow=shadow(CLOSE), estimates=MEASURED))
@@ -543,6 +552,24 @@ def test_what_stops_the_harm_first_may_be_level_two_where_that_is_faster(stop: s
     assert made.stop_first.level == (Level.SYSTEM if stop == "2" else Level.MODEL)
 
 
+@pytest.mark.parametrize("model_seconds", [{"a": 100.0}, {}])
+def test_of_what_has_to_be_loaded_the_one_known_to_be_fastest_stops_the_harm(model_seconds: dict[str, float]) -> None:
+    live = manifest(a=model("2"), c=config("2"), f=features("17", shared_by=("eta",)))
+    slow = live.with_component("a", model("1"))
+    fast = live.with_component("c", config("1"))
+    deep_one = manifest(a=model("2"), c=config("2"), f=features("16", shared_by=("eta",)))
+    made = plan(
+        Situation(
+            live=live,
+            history=(recorded(slow), recorded(fast), recorded(deep_one)),
+            suspected="f",
+            estimates=Estimates(restore={"c": 1.0, "f": 1.0, **model_seconds}, load=20.0, flip=0.05),
+        )
+    )
+    assert made.stop_first is not None
+    assert made.stop_first.target.content_digest == fast.content_digest
+
+
 @pytest.mark.requirement("B2")
 def test_the_risk_of_a_system_version_is_stated() -> None:
     made = plan(Situation(live=V2, history=HISTORY, ready=ready(V1)))
@@ -624,6 +651,7 @@ def test_a_combination_that_was_recorded_but_not_verified_keeps_its_issues_and_i
     made = plan(Situation(live=V2, history=(recorded(V1), entry), shadow=shadow(CLOSE)))
     found = find(made, OLD_MODEL)
     assert found.known_issues == ("slow",)
+    assert found.grade == Grade.ARMED
     assert found.reason.startswith("its outputs diverge by 3.0% on 240 real requests, within the tolerance")
 
 
