@@ -112,8 +112,14 @@ def test_a_strangers_features_that_are_not_row_by_row_are_refused_by_the_gate(pl
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("phase", ["applying the system file", "waiting for the servers", "version 1 in service"])
+@pytest.mark.parametrize(
+    ("phase", "number"),
+    [
+        ("applying the system file", signal.SIGINT),
+        ("waiting for the servers", signal.SIGTERM),
+        ("version 1 in service", signal.SIGINT),
+    ],
+)
 def test_stopping_it_leaves_no_process_and_no_folder(place: Path, phase: str, number: signal.Signals) -> None:
     progress = place / "progress"
     with progress.open("wb") as errors:

@@ -83,7 +83,7 @@ def broken(play: Play, **changes: Any) -> list[str]:
 
 def test_a_promise_that_was_not_kept_is_never_hidden(play: Play, visit: Visit) -> None:
     log = [*play().log, visit(20, status=0, version="", price=None), visit(21, mixed=True)]
-    assert broken(play, log=log) == ["1 riders got no price", "1 answers were a mixture of versions"]
+    assert broken(play, log=log) == ["riders who got no price: 1", "answers that were a mixture of versions: 1"]
     deployed = [Attempt(how="as it is", exit_code=0, reason="it was deployed")]
     assert broken(play, attempts=deployed) == ["version 2 could be deployed again"]
     assert broken(play, attempts=[]) == ["version 2 could be deployed again"]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from knowngood.cli.console import answer, output_option
+from knowngood.cli.console import answer, output_option, say
 from knowngood.cli.exit_code import ExitCode
 from knowngood_sdk.errors import NotFoundError
 
@@ -60,8 +60,12 @@ def _replay(options: "Options", output: str) -> int:
     from knowngood.demo.narrator import Narrator
     from knowngood.demo.replay import replay_incident
 
-    with Narrator(story=output == "text") as narrator:
-        outcome = replay_incident(options, narrator)
+    try:
+        with Narrator(story=output == "text") as narrator:
+            outcome = replay_incident(options, narrator)
+    except KeyboardInterrupt:
+        say("stopped: every process was ended" + ("" if options.keep else ", and the folder removed"))
+        return ExitCode.STOPPED
     answer(outcome.to_json(), output, list)
     return ExitCode.ERROR if outcome.broken else ExitCode.DONE
 

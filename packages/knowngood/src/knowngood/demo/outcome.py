@@ -227,12 +227,12 @@ class Outcome:
     def broken(self) -> list[str]:
         """What the product promises and this run did not show, in sentences; empty when all held."""
         kept = {
-            f"{self.served.failed} riders got no price": self.served.failed == 0,
-            f"{self.served.mixed} answers were a mixture of versions": self.served.mixed == 0,
-            f"{self.bad_admissions_after_acknowledgement} requests were admitted to version 2 after it was left": (
+            f"riders who got no price: {self.served.failed}": self.served.failed == 0,
+            f"answers that were a mixture of versions: {self.served.mixed}": self.served.mixed == 0,
+            f"requests admitted to version 2 after it was left: {self.bad_admissions_after_acknowledgement}": (
                 self.bad_admissions_after_acknowledgement == 0
             ),
-            f"{self.acknowledged} of {len(self.seen.urls)} replicas acknowledged": (
+            f"replicas that acknowledged: {self.acknowledged} of {len(self.seen.urls)}": (
                 self.acknowledged == len(self.seen.urls)
             ),
             "version 2 could be deployed again": self.redeploy_refused,
