@@ -146,11 +146,19 @@ class Pricing:
         environment = {"KNOWNGOOD_REPLICA": name, "PYTHONPATH": str(ROOT)}
         return self.stage.start(command, name=f"server-{name}", env=environment)
 
-    def restart_agent(self, name: str) -> Replica:
-        """Start the agent of a replica anew, after it was killed."""
+    def restart(self, name: str, *, agent: bool = True, server: bool = True) -> Replica:
+        """Kill the agent or the server of a replica, or both, and start them anew as a service manager would."""
         old = self.replicas[name]
-        agent = self.start_agent(name)
-        self.replicas[name] = Replica(name=name, port=old.port, agent=agent, server=old.server)
+        if agent:
+            old.agent.end()
+        if server:
+            old.server.end()
+        self.replicas[name] = Replica(
+            name=name,
+            port=old.port,
+            agent=self.start_agent(name) if agent else old.agent,
+            server=self.start_server(name, old.port) if server else old.server,
+        )
         return self.replicas[name]
 
     def joined(self, workers: int = 1) -> None:

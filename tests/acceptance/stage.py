@@ -71,6 +71,12 @@ class Started:
         return self.process.poll() is None
 
     @property
+    def stopped(self) -> bool:
+        """Whether it stands still, as after SIGSTOP."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        return "\nState:\tT" in status
+
+    @property
     def text(self) -> str:
         """What it wrote so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")

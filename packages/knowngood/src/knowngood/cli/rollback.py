@@ -114,7 +114,14 @@ def _leave(plane: "Plane", system: str, wish: "Wish") -> "tuple[Saga, dict[str, 
         serves = short(going.target) if going.target else "the static fallback"
         say(f"{mark('waiting')} going on with the rollback that left {short(going.version)}")
         say(f"  to leave {serves} too, say where to: --to VERSION")
-        return going, {"resumed": True, "plan": None, "flip_seconds": None, "acknowledged": [], "unreachable": {}}
+        return going, {
+            "resumed": True,
+            "plan": None,
+            "flip_seconds": None,
+            "acknowledged": [],
+            "unreachable": {},
+            "gone": [],
+        }
     done = roll_back(plane, system, wish, tell=lambda line: say(f"{mark('waiting')} {line}"))
     say(f"{mark('good')} {done.flip.summary}")
     return done.saga, {
@@ -123,6 +130,7 @@ def _leave(plane: "Plane", system: str, wish: "Wish") -> "tuple[Saga, dict[str, 
         "flip_seconds": done.flip.seconds,
         "acknowledged": sorted(done.flip.acknowledged),
         "unreachable": dict(done.flip.unreachable),
+        "gone": list(done.flip.gone),
     }
 
 

@@ -21,7 +21,7 @@ from knowngood.control.gate import (
     wait_until_armed,
 )
 from knowngood.control.plane import Plane
-from knowngood.control.publish import publish, spread
+from knowngood.control.publish import publish, publish_anchor, spread
 from knowngood.control.release import stage
 from knowngood.control.telemetry import merged_counts
 from knowngood.domain import fleet
@@ -42,6 +42,7 @@ _SHADOW_PER_SECOND = 15.0
 _PATIENCE = timedelta(seconds=10)
 """How long replicas that are ready may take to accept a generation."""
 _POLL = timedelta(milliseconds=20)
+_AGAIN = "Deploy again: what replicas left is put on record first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,16 +185,23 @@ def _take(plane: Plane, system: str, deployment: Deployment, tell: Callable[[str
     document = publish(plane, system, plane.store.read(system))
     spread(plane, document)
     last = plane.clock.monotonic() + _PATIENCE.total_seconds()
+    told = ""
     while True:
         live = live_replicas(plane, system)
         waiting = {n: r for n, r in live.items() if r.report.state.fleet.generation < deployment.generation}
         if not waiting:
             return
-        refusing = {n: r.report.refusal.reason for n, r in waiting.items() if r.report.refusal}
+        refusals = {n: r.report.refusal for n, r in waiting.items() if r.report.refusal}
+        who = "; ".join(f"{name}: {refusals[name].reason if name in refusals else 'no answer'}" for name in waiting)
+        if any(refusal.unseen_quarantine or refusal.unseen_local for refusal in refusals.values()):
+            raise ConflictError(f"a replica left a version that this deployment has not seen: {who}", hint=_AGAIN)
         if plane.clock.monotonic() > last:
-            who = "; ".join(f"{name}: {refusing.get(name, 'no answer')}" for name in sorted(waiting))
-            raise NotReadyError(f"generation {deployment.generation} was not taken by every replica: {who}")
-        tell(f"waiting for {', '.join(sorted(waiting))} to take generation {deployment.generation}")
+            message = f"generation {deployment.generation} was not taken by every replica: {who}"
+            raise NotReadyError(message, hint="Look at their logs, and at kg status")
+        now = f"waiting for {', '.join(sorted(waiting))} to take generation {deployment.generation}"
+        if now != told:
+            tell(now)
+            told = now
         plane.clock.pause(_POLL)
 
 
@@ -269,6 +277,7 @@ def _give_up(plane: Plane, order: Order, minting: list[Deployment], error: BaseE
         publish(plane, system, state, prepare=(), shadow=(None,))
         with plane.store.change(system) as change:
             change.append("deployment-blocked", order.actor, plane.now(), {"version": version, "why": why})
+        publish_anchor(plane, system)
 
 
 def _same(one: Deployment, other: Deployment) -> bool:

@@ -6,14 +6,14 @@ into the published document that replicas poll, and then on record. Wherever thi
 that know the fact report it, and the store merges it (rule 12).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.plane import Plane
-from knowngood.control.publish import PUSH_DEADLINE, published
+from knowngood.control.publish import PUSH_DEADLINE, publish_anchor, published
 from knowngood.domain import fleet
 from knowngood.domain.fleet import Episode
 from knowngood.domain.saga import Saga
@@ -22,7 +22,7 @@ from knowngood.ports.traffic import Unreachable
 from knowngood_sdk.model.route import Facts, LocalTrip, Trip
 from knowngood_sdk.model.wire import ReplicaReport, trip_to_json
 
-__all__ = ["Flip", "flip", "record", "record_trip"]
+__all__ = ["Flip", "flip", "reach_without_agent", "record", "record_trip"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,22 +33,24 @@ class Flip:
     Attributes:
         trip: The fact that was spread.
         acknowledged: Replica -> what it durably acknowledged.
-        unreachable: Replica -> why it did not answer in time.
+        unreachable: Replica with living workers -> why it did not answer in time.
         seconds: From the decision until the last acknowledgement, or until the deadline.
+        gone: Replicas that do not run; they find the trip when they do.
     """
 
     trip: Trip
     acknowledged: Mapping[str, ReplicaReport]
     unreachable: Mapping[str, str]
     seconds: float
+    gone: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
         """What a person wants to read: how many left, how long the slowest took, who could not be reached."""
         total = len(self.acknowledged) + len(self.unreachable)
         missing = ", ".join(sorted(self.unreachable)) or "none"
-        left = f"{len(self.acknowledged)}/{total} left"
-        return f"{left}, slowest {self.seconds * 1000:.1f} ms; unreachable: {missing}"
+        left = f"{len(self.acknowledged)}/{total} left, slowest {self.seconds * 1000:.1f} ms; unreachable: {missing}"
+        return f"{left}; not running: {', '.join(self.gone)}" if self.gone else left
 
 
 def flip(plane: Plane, system: str, trip: Trip, deadline: timedelta = PUSH_DEADLINE) -> Flip:
@@ -63,7 +65,15 @@ def flip(plane: Plane, system: str, trip: Trip, deadline: timedelta = PUSH_DEADL
         last[0] = plane.clock.monotonic()
         reach(FaultPoint.FLIP_FIRST_ACKNOWLEDGED)
 
-    answers = plane.traffic.push(document, deadline, on_acknowledged=acknowledged)
+    answers = dict(plane.traffic.push(document, deadline, on_acknowledged=acknowledged))
+    silent = [name for name, answer in answers.items() if isinstance(answer, Unreachable)]
+    gone = _not_running(plane, system, silent)
+    for name in gone:
+        del answers[name]
+    for name, answer in reach_without_agent(plane, system, trip, silent).items():
+        answers[name] = answer
+        if isinstance(answer, ReplicaReport):
+            acknowledged(name)
     plane.traffic.publish(document)
     reach(FaultPoint.FLIP_PUSHED)
     return Flip(
@@ -71,7 +81,39 @@ def flip(plane: Plane, system: str, trip: Trip, deadline: timedelta = PUSH_DEADL
         acknowledged={name: answer for name, answer in answers.items() if isinstance(answer, ReplicaReport)},
         unreachable={name: answer.reason for name, answer in answers.items() if isinstance(answer, Unreachable)},
         seconds=last[0] - started,
+        gone=gone,
     )
+
+
+def reach_without_agent(
+    plane: Plane, system: str, trip: Trip, names: Collection[str]
+) -> Mapping[str, ReplicaReport | Unreachable]:
+    """
+    Take a trip to the workers of replicas whose agent does not run, as one who breaks the glass does.
+
+    Args:
+        plane: The ports.
+        system: Name of the system.
+        trip: The fact.
+        names: Replicas; those that have an agent, or no worker, are passed over.
+
+    Returns:
+        Replica -> what it made durable, or why it could not.
+    """
+    if not names:
+        return {}
+    seen = plane.traffic.replicas(system)
+    lost = [name for name in names if name in seen and seen[name].workers_alive and not seen[name].agent_alive]
+    answers: dict[str, ReplicaReport | Unreachable] = {}
+    for name in lost:
+        answers.update(plane.traffic.leave(system, trip, PUSH_DEADLINE, replica=name))
+    return answers
+
+
+def _not_running(plane: Plane, system: str, names: Collection[str]) -> tuple[str, ...]:
+    """Return which of some replicas do not run at all."""
+    seen = plane.traffic.replicas(system) if names else {}
+    return tuple(name for name in names if name in seen and not seen[name].workers_alive)
 
 
 def record_trip(plane: Plane, system: str, trip: Trip, actor: str) -> tuple[Saga, ...]:
@@ -115,6 +157,7 @@ def record(
     reach(FaultPoint.FLIP_RECORDED)
     for uid in decisions:
         plane.outbox.drop(system, uid)
+    publish_anchor(plane, system)
     return sagas
 
 

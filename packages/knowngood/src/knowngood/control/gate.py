@@ -185,6 +185,10 @@ def _try_routing(plane: Plane, document: RouteDocument) -> float:
     answers = plane.traffic.push(document, PUSH_DEADLINE)
     silent = {name: answer.reason for name, answer in answers.items() if isinstance(answer, Unreachable)}
     if silent:
+        # A replica that was taken out of service leaves its folder behind: it holds nobody up.
+        seen = plane.traffic.replicas(document.system)
+        silent = {name: reason for name, reason in silent.items() if name not in seen or seen[name].workers_alive}
+    if silent:
         who = "; ".join(f"{name}: {reason}" for name, reason in sorted(silent.items()))
         raise NotReadyError(
             f"the routing of these replicas cannot be switched: {who}", hint="Start their agents: kg agent"

@@ -10,7 +10,7 @@ from knowngood.ports.traffic import Replica
 from knowngood_sdk.model.route import Generation
 from knowngood_sdk.model.wire import RouteDocument, ShadowOrder
 
-__all__ = ["PUSH_DEADLINE", "behind", "publish", "published", "spread"]
+__all__ = ["PUSH_DEADLINE", "behind", "publish", "publish_anchor", "published", "spread"]
 
 PUSH_DEADLINE = timedelta(seconds=2)
 """How long a push waits for a replica that does not answer; what it missed it finds in the published document."""
@@ -51,6 +51,14 @@ def publish(
     )
     plane.traffic.publish(document)
     return document
+
+
+def publish_anchor(plane: Plane, system: str) -> None:
+    """Let replicas keep how far the ledger goes, so that nobody can cut its end off unseen; the route stays."""
+    head = plane.store.head(system)
+    document = published(plane, system)
+    if document.anchor != tuple(head):
+        plane.traffic.publish(replace(document, anchor=head))
 
 
 def spread(plane: Plane, document: RouteDocument, deadline: timedelta = PUSH_DEADLINE) -> None:

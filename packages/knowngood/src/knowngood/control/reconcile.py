@@ -12,7 +12,7 @@ from uuid import uuid4
 from knowngood.control.flip import flip, record, record_trip
 from knowngood.control.gate import live_replicas
 from knowngood.control.plane import Plane
-from knowngood.control.publish import behind, publish, published, spread
+from knowngood.control.publish import behind, publish, publish_anchor, published, spread
 from knowngood.domain.fleet import FleetState, widened
 from knowngood.domain.saga import Saga
 from knowngood_sdk.model.route import Facts, LocalTrip, Trip
@@ -46,6 +46,7 @@ def reconcile(plane: Plane, system: str) -> Reconciled:
     document = published(plane, system)
     if _stale(document.facts, state) or document.route != state.row:
         document = publish(plane, system, state)
+    publish_anchor(plane, system)
     replicas = plane.traffic.replicas(system)
     late = tuple(sorted(name for name, r in replicas.items() if r.agent_alive and behind(r, document)))
     if late:

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from knowngood.control.flip import Flip, flip, record_trip
 from knowngood.control.plane import Plane
+from knowngood.control.publish import publish_anchor
 from knowngood.control.saga_steps import STEPS, Waiting
 from knowngood.domain.saga import Saga, SagaState, StepName, StepOutcome
 from knowngood.domain.window import Verdict
@@ -124,6 +125,7 @@ def _save(plane: Plane, saga: Saga, kind: str, body: dict[str, Any]) -> Saga:
     with plane.store.change(saga.system) as change:
         change.save_saga(saga)
         change.append(kind, "saga", plane.now(), body)
+    publish_anchor(plane, saga.system)
     return saga
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from knowngood.control.fault_point import FaultPoint, reach
+from knowngood.control.flip import reach_without_agent
 from knowngood.control.gate import live_replicas
 from knowngood.control.plane import Plane
 from knowngood.control.publish import behind, publish, published, spread
@@ -59,21 +60,21 @@ def _record(plane: Plane, saga: Saga) -> Result:
 
 
 def _fan_out(plane: Plane, saga: Saga) -> Result:
-    """See to it that every living replica has left the version."""
+    """See to it that every replica with living workers has left the version, whether its agent runs or not."""
     document = published(plane, saga.system)
-    live = live_replicas(plane, saga.system)
-    if any(behind(replica, document) for replica in live.values()):
+    if any(behind(replica, document) for replica in live_replicas(plane, saga.system).values()):
         spread(plane, document)
-        live = live_replicas(plane, saga.system)
-    replicas = plane.traffic.replicas(saga.system)
-    staying = sorted(name for name, replica in live.items() if _serves(replica, saga.version))
-    out_of_reach = sorted(name for name, r in replicas.items() if r.workers_alive and name not in live)
-    details = {"left": sorted(set(live) - set(staying)), "staying": staying, "unreachable": out_of_reach}
+    trip = next((t for t in document.facts.trips.values() if t.version == saga.version), None)
+    if trip is not None:
+        reach_without_agent(plane, saga.system, trip, _staying(plane, saga))
+    running = {name for name, replica in plane.traffic.replicas(saga.system).items() if replica.workers_alive}
+    staying = _staying(plane, saga)
+    details = {"left": sorted(running - set(staying)), "staying": staying}
     reach(FaultPoint.SAGA_FAN_OUT)
-    if not staying and not out_of_reach:
+    if not staying:
         return Step(name=StepName.FAN_OUT, at=plane.now(), details=details)
     if _age(plane, saga.started_at) < _FAN_OUT_DEADLINE:
-        return Waiting(f"{', '.join(staying + out_of_reach)} to leave")
+        return Waiting(f"{', '.join(staying)} to leave")
     return Step(name=StepName.FAN_OUT, at=plane.now(), outcome=StepOutcome.FAILED, details=details)
 
 
@@ -183,6 +184,12 @@ STEPS: Mapping[StepName, Callable[[Plane, Saga], Result]] = {
     StepName.CLOSE: _close,
 }
 """How each step is ensured."""
+
+
+def _staying(plane: Plane, saga: Saga) -> list[str]:
+    """Return the running replicas that still serve the version that is to be left."""
+    replicas = plane.traffic.replicas(saga.system)
+    return sorted(name for name, r in replicas.items() if r.workers_alive and _serves(r, saga.version))
 
 
 def _serves(replica: Replica, version: str) -> bool:

@@ -15,7 +15,7 @@ from knowngood.control.decide import decide_on
 from knowngood.control.deploy import advance
 from knowngood.control.measure import Measured, Recent, Snapshot, measure
 from knowngood.control.plane import Plane
-from knowngood.control.publish import publish
+from knowngood.control.publish import publish, publish_anchor
 from knowngood.control.reconcile import reconcile
 from knowngood.control.rollback import leave, run_open
 from knowngood.control.telemetry import merged_counts
@@ -179,6 +179,7 @@ class Watcher:
         self.told[key] = Verdict.BREACHED
         with self.plane.store.change(self.system) as change:
             change.append("decided", "automation", self.plane.now(), document)
+        publish_anchor(self.plane, self.system)
         return [f"{decision.outcome}: {'; '.join(decision.reasons)}"]
 
     def _settle(
