@@ -16,7 +16,6 @@ from knowngood.control.rollback import trip_of
 from knowngood.control.situation import situation_of
 from knowngood.domain.authority import ON_CALL, Request, authorize
 from knowngood.domain.compatibility import Override
-from knowngood.domain.fleet import FleetState
 from knowngood.domain.level import Level
 from knowngood.domain.plan import Plan
 from knowngood.domain.planner import plan
@@ -87,11 +86,11 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
     leaving = situation.live.content_digest
     target: Manifest | None = None
     if wish.target == STATIC_FALLBACK:
-        _check_static(plane, system, state)
+        _check_static(plane, system, state.behind(leaving))
     else:
         target = version_named(plane, system, wish.target) if wish.target else _target(made)
     _authorize(made, wish, target)
-    if target is not None and state.way_back != target.content_digest:
+    if target is not None and state.behind(leaving) != target.content_digest:
         tell(f"{target.label} does not stand behind {short(leaving)}: it is deployed first")
         override = made.chosen.override if made.chosen else None
         deploy(plane, Order(manifest=target, actor=wish.actor, override=override), tell=tell)
@@ -116,13 +115,13 @@ def _on_record(plane: Plane, system: str, flipped: Flip, actor: str) -> tuple[Sa
         ) from error
 
 
-def _check_static(plane: Plane, system: str, state: FleetState) -> None:
+def _check_static(plane: Plane, system: str, behind: str | None) -> None:
     """Check that leaving what is served leads to the static fallback."""
     if plane.system_file(system).fallback is None:
         raise NotReadyError(f"system {system} declares no static fallback", hint="Declare fallback: and kg apply")
-    if state.way_back is not None:
+    if behind is not None:
         raise ConflictError(
-            f"version {short(state.way_back)} stands behind what is served, and would serve before the static fallback",
+            f"version {short(behind)} stands behind what is served, and would serve before the static fallback",
             hint="Go back to it: kg rollback",
         )
 

@@ -83,9 +83,12 @@ class FleetState:
     @property
     def way_back(self) -> str | None:
         """The version that a trip of the served one would lead to; None means the static fallback."""
-        if self.served is None:
-            return None
-        position = step_of(self.chain, self.row, self.facts.quarantined | {self.served})
+        return self.behind(self.served) if self.served is not None else None
+
+    def behind(self, version: str) -> str | None:
+        """Return the version that a trip of another would lead to; None means the static fallback."""
+        step = step_of(self.chain, self.row, self.facts.quarantined | {version})
+        position = served_position(step, self.row.split)
         return self.chain[position] if position < len(self.chain) else None
 
 
