@@ -13,7 +13,7 @@ from knowngood_sdk.model.word import pack
 from knowngood_sdk.serving.folder import ReplicaFolder
 from knowngood_sdk.serving.router import Router, join_states
 from knowngood_sdk.serving.slot import Slot, static_slot
-from knowngood_sdk.serving.table import Table
+from knowngood_sdk.serving.table import Pick, Table
 from knowngood_sdk.serving.trouble import Troubles
 from tests.sdk.serving.steward import Steward
 
@@ -35,7 +35,8 @@ class Staged:
     def __init__(self, directory: Path) -> None:
         self.steward = Steward(directory)
         self.troubles = Troubles()
-        self.router = Router(self.steward.folder, self.troubles)
+        self.picks: list[Pick] = []
+        self.router = Router(self.steward.folder, self.troubles, self.picks.append)
         self.router.install(slots(V1, V2, V3), FALLBACK)
         self.router.attach()
 
@@ -77,6 +78,16 @@ def test_a_flip_is_in_force_at_the_next_pick(staged: Staged) -> None:
     assert router.pick().version == V2
     staged.steward.word.join(1, 1, FULL)
     assert router.pick().version == V1
+
+
+def test_each_table_puts_a_pick_in_force_and_an_old_one_still_finds_what_serves_now(staged: Staged) -> None:
+    staged.steward.accept(V2, V1)
+    router = staged.open()
+    old = router.pick
+    assert staged.picks[-1] is old
+    staged.steward.word.join(1, 1, FULL)
+    assert old().version == V1
+    assert staged.picks[-1] is router.pick is not old
 
 
 def test_a_generation_that_this_process_has_not_seen_is_read_from_the_file(staged: Staged) -> None:
@@ -285,7 +296,7 @@ def test_joining_again_changes_nothing_and_nothing_known_is_lost(one: ReplicaSta
 
 def test_a_folder_that_cannot_be_read_leaves_requests_as_they_are(tmp_path: Path) -> None:
     troubles = Troubles()
-    router = Router(ReplicaFolder(tmp_path / "nowhere" / "replicas" / "r1"), troubles)
+    router = Router(ReplicaFolder(tmp_path / "nowhere" / "replicas" / "r1"), troubles, lambda _pick: None)
     router.install(slots(V1), FALLBACK)
     router.attach()
     router.open()

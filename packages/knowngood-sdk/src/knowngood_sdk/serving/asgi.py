@@ -72,6 +72,7 @@ class Asgi:
         except KnownGoodError as error:
             await _refuse(scope, send, 503, error)
             return
+        request.odd = True
         request.timed = scope["type"] == "http"
         request.kind = Kind.ERROR  # unless an answer begins
         with request:
@@ -88,7 +89,7 @@ class Asgi:
                 pinned = True
         if not pinned:
             return Request(self._desk, subject), scope
-        request = Request(self._desk, subject, pinned_version(scope["headers"]) if self._inside else None)
+        request = Request(self._desk, subject, pin=pinned_version(scope["headers"]) if self._inside else None)
         headers, request.baggage = strip_pins(scope["headers"])
         return request, {**scope, "headers": headers}
 

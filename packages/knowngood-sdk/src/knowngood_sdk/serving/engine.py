@@ -17,6 +17,7 @@ from knowngood_sdk.model.manifest import check_name
 from knowngood_sdk.serving.event import Kind
 from knowngood_sdk.serving.folder import ReplicaFolder
 from knowngood_sdk.serving.slot import Slot
+from knowngood_sdk.serving.table import Pick
 from knowngood_sdk.serving.worker import Handlers, Worker
 
 __all__ = ["Engine"]
@@ -36,6 +37,7 @@ class Engine:
         replica: Name of the replica; KNOWNGOOD_REPLICA, else ``r1``, when it is None.
         handlers: Returns what the user declared, when the worker starts.
         client_errors: Exceptions that are the caller's fault.
+        in_force: Told each new ``pick(subject=None)``: at first one that starts the worker, then one after each flip.
 
     Attributes:
         worker: The worker of this process, once it was started.
@@ -48,6 +50,7 @@ class Engine:
         replica: str | None,
         handlers: Callable[[], Handlers],
         client_errors: tuple[type[Exception], ...],
+        in_force: Callable[[Pick], None],
     ) -> None:
         self.system = check_name(system, "system")
         self.worker: Worker | None = None
@@ -55,8 +58,10 @@ class Engine:
         self._replica = replica
         self._handlers = handlers
         self._client_errors = client_errors
+        self._in_force = in_force
         self._lock = threading.Lock()
         self._inherited: Mapping[str, Slot] = {}
+        in_force(self._first_pick)
         myself = weakref.ref(self)
         os.register_at_fork(after_in_child=functools.partial(_after_fork, myself))
         atexit.register(_at_exit, myself)
@@ -79,7 +84,7 @@ class Engine:
                     self.system,
                     self._replica or os.environ.get("KNOWNGOOD_REPLICA") or _REPLICA,
                 )
-                worker = Worker(folder, self._handlers(), self._inherited)
+                worker = Worker(folder, self._handlers(), self._in_force, self._inherited)
                 worker.start()
                 self.worker, self._inherited = worker, {}
             return self.worker
@@ -90,6 +95,7 @@ class Engine:
             worker, self.worker = self.worker, None
         if worker is not None:
             worker.close()
+            self._in_force(self._first_pick)
 
     def is_client_error(self, error: BaseException) -> bool:
         """Tell whether an exception is the caller's fault: declared as such, a status of 4xx, or a cancellation."""
@@ -101,6 +107,9 @@ class Engine:
         """Return whose fault an exception is, as a kind of event."""
         return Kind.CLIENT_ERROR if self.is_client_error(error) else Kind.ERROR
 
+    def _first_pick(self, subject: str | bytes | None = None) -> Slot:
+        return self.serving().router.pick(subject)
+
     def _let_go(self) -> None:
         """Be what a child process starts from: no threads, no locks that others held, the slots that are there."""
         self._lock = threading.Lock()
@@ -108,6 +117,7 @@ class Engine:
         if worker is not None:
             self._inherited = worker.slots
             worker.disown()
+            self._in_force(self._first_pick)
 
 
 def _after_fork(engine: "weakref.ref[Engine]") -> None:

@@ -5,14 +5,13 @@ The figures are those of immediate triggers alone. Whether a worker may act on o
 that is not granted ``rollback`` in the system file is only reported.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from knowngood_sdk.errors import InvalidError
-from knowngood_sdk.serving.recent import Recent
+from knowngood_sdk.serving.recent import NEVER_NS, Recent
 
 __all__ = ["SHORT_NS", "WINDOW_NS", "Breach", "LocalLimits"]
 
@@ -63,9 +62,9 @@ class LocalLimits:
     granted: frozenset[str] = frozenset()
 
     @property
-    def slow_ns(self) -> float:
-        """A request that takes longer is slow; infinite while nothing was promised."""
-        return math.inf if self.slow_seconds is None else self.slow_seconds * 1e9
+    def slow_ns(self) -> int:
+        """A request that takes longer is slow; longer than any while nothing was promised."""
+        return NEVER_NS if self.slow_seconds is None else int(self.slow_seconds * 1e9)
 
     def judge(self, recent: Recent, now: int) -> Breach | None:
         """

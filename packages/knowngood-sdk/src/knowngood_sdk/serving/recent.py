@@ -1,12 +1,14 @@
 """Recent: what one version did in the last seconds, in buckets of 50 ms."""
 
-import math
 from collections import deque
 from dataclasses import dataclass
 
 from knowngood_sdk.serving.event import Kind
 
-__all__ = ["Recent", "Span"]
+__all__ = ["NEVER_NS", "Recent", "Span"]
+
+NEVER_NS = 2**62
+"""Longer than any request takes, a century and a half; an integer, for integers are compared with it."""
 
 _BUCKET_NS = 50_000_000
 _KEPT = 40
@@ -40,14 +42,14 @@ class Recent:
 
     Attributes:
         failures: Failed requests in a row, up to the newest.
-        slow_ns: A request that took longer is slow; infinite while nothing was promised.
+        slow_ns: A request that took longer is slow.
     """
 
     __slots__ = ("_buckets", "_newest", "failures", "slow_ns")
 
     def __init__(self) -> None:
         self._buckets: deque[list[int]] = deque(maxlen=_KEPT)
-        self.slow_ns = math.inf
+        self.slow_ns = NEVER_NS
         self.clear()
 
     def request(self, instant: int, kind: int, elapsed: float | None) -> None:

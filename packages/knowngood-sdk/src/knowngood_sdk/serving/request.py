@@ -43,26 +43,27 @@ class Request:
 
     Args:
         desk: Where it comes in.
-        subject: Who is served.
-        asked: Version that a caller inside has pinned the request to; one that nobody here ever heard of belongs to
-            another system.
+        subject: Who is served; the same subject stays on the same side of a split.
+        pin: System version that the request is pinned to, only ever one that was told from inside; one that nobody
+            here ever heard of belongs to another system.
 
     Attributes:
         slot: What serves it.
         table: The route that it was admitted on.
         began: When it was admitted, of ``perf_counter_ns``.
+        touched: Whether its handler has used the slot: then another version would make a mixture.
+        odd: Whether anything below was set.
         kind: How it ends when it raises nothing.
         latency_ns: Its latency when that is not the time until it is left.
         timed: Whether its latency says anything; a connection that stays open has none.
         client_gone: Whether the caller left; then what is raised is not the version's fault.
         baggage: What other services put into its baggage.
-        touched: Whether its handler has used the slot: then another version would make a mixture.
         failed: The slot whose call the standby answered instead.
         shared: Whether the standby failed on the same call.
 
     Raises:
         NotReadyError: Nothing can serve.
-        ConflictError: The version that was asked for is gone.
+        ConflictError: The version of the pin is gone; pick again for the whole request.
     """
 
     kind: int = Kind.OK
@@ -70,15 +71,14 @@ class Request:
     timed = True
     client_gone = False
     baggage = ""
-    touched = False
     failed: Slot | None = None
     shared = False
     _token: "Token[Request | None]"
 
-    def __init__(self, desk: Desk, subject: str | bytes | None = None, asked: str | None = None) -> None:
+    def __init__(self, desk: Desk, subject: str | bytes | None = None, *, pin: str | None = None) -> None:
         self._desk = desk
         self._worker = worker = desk.engine.worker or desk.engine.start()
-        # As Router.pick, written out: a call costs as much as all that it does.
+        # As ``pick``, written out, for the table is wanted too.
         router = worker.router
         table = router.table
         if router.cell[0] != table.word:
@@ -86,8 +86,9 @@ class Request:
         self.table = table
         self.slot = table.only or table.choose(subject)
         self._subject = subject
-        if asked is not None:
-            self._honour(asked)
+        self.touched = self.odd = False
+        if pin is not None:
+            self._honour(pin)
         self.began = perf_counter_ns()
 
     def __enter__(self) -> Any:
@@ -100,24 +101,25 @@ class Request:
         self._desk.pin.reset(self._token)
         now = perf_counter_ns()
         worker = self._worker
-        elapsed = self.latency_ns or now - self.began
-        if error is None and not self.kind and self.failed is None and self.timed:
-            worker.counting.add((self.slot.version, 0, now, elapsed, self._subject))
-            if elapsed > worker.slow_ns:
-                worker.alarm.set()
-        else:
-            self._end(error, now, elapsed)
+        if error is not None or self.odd:
+            self._end(error, now)
+            return
+        elapsed = now - self.began
+        worker.count((self.slot.version, 0, now, elapsed, self._subject))
+        if elapsed > worker.slow_ns:
+            worker.alarm.set()
 
     def lend(self, standby: Slot) -> None:
         """Let the standby answer instead of the slot whose call failed."""
-        self.failed, self.slot = self.slot, standby
+        self.failed, self.slot, self.odd = self.slot, standby, True
 
     def take_back(self) -> None:
         """Return to the slot whose call the standby could not make good: the failure is shared."""
         self.slot, self.failed, self.shared = self.failed or self.slot, None, True
 
-    def _end(self, error: BaseException | None, now: int, elapsed: float) -> None:
+    def _end(self, error: BaseException | None, now: int) -> None:
         """Count a request that did not go its common way."""
+        elapsed = self.latency_ns or now - self.began
         worker, version, kind = self._worker, self.slot.version, self.kind
         if error is not None:
             kind = Kind.CLIENT_ERROR if self.client_gone else self._desk.engine.kind_of(error)
@@ -125,13 +127,13 @@ class Request:
             version, kind = self.failed.version, Kind.RESCUED
         elif self.shared and kind == Kind.ERROR:
             kind = Kind.SHARED
-        worker.counting.add((version, kind, now, elapsed if self.timed else None, self._subject))
+        worker.count((version, kind, now, elapsed if self.timed else None, self._subject))
         if kind not in {Kind.OK, Kind.CLIENT_ERROR} or elapsed > worker.slow_ns:
             worker.alarm.set()
 
-    def _honour(self, asked: str) -> None:
-        slot = self._worker.slots.get(asked)
+    def _honour(self, pin: str) -> None:
+        slot = self._worker.slots.get(pin)
         if slot is not None:
             self.slot = slot
-        elif self._worker.knows(asked):
-            raise ConflictError(f"stale pin: version {asked} is gone here", hint="Pick again for the whole request")
+        elif self._worker.knows(pin):
+            raise ConflictError(f"stale pin: version {pin} is gone here", hint="Pick again for the whole request")

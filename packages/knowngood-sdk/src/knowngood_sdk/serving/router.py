@@ -6,7 +6,7 @@ moved is anything worked out, and only when it names a generation that this proc
 """
 
 import threading
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 
 from knowngood_sdk.errors import NotReadyError
@@ -15,7 +15,7 @@ from knowngood_sdk.model.word import unpack
 from knowngood_sdk.serving.folder import ReplicaFolder
 from knowngood_sdk.serving.shared_word import Position, SharedWord
 from knowngood_sdk.serving.slot import Slot
-from knowngood_sdk.serving.table import NO_WORD, Table
+from knowngood_sdk.serving.table import NO_WORD, Pick, Table
 from knowngood_sdk.serving.trouble import Troubles
 
 __all__ = ["Router", "join_states"]
@@ -30,44 +30,40 @@ class Router:
     Args:
         folder: The replica folder.
         troubles: Where it tells what it could not do.
+        in_force: Told each new ``pick``.
 
     Attributes:
         table: Where requests go, as far as this process has looked; ``current`` looks again.
         cell: The shared word: ``cell[0]`` is compared with the table's.
+        pick: ``pick(subject=None)``, the slot that serves a subject now; raises NotReadyError as ``current`` does. It
+            is another function after each flip: ask for it each time.
     """
 
-    def __init__(self, folder: ReplicaFolder, troubles: Troubles) -> None:
+    pick: Pick
+
+    def __init__(self, folder: ReplicaFolder, troubles: Troubles, in_force: Callable[[Pick], None]) -> None:
         self._folder = folder
         self._troubles = troubles
+        self._in_force = in_force
         self._lock = threading.Lock()
         self._state = ReplicaState()
         self._slots: Mapping[str, Slot] = {}
         self._fallback: Slot | None = None
         self._open = False
         self._word: SharedWord | None = None
-        self.cell: memoryview[int] | tuple[int] = (0,)
-        self.table = self._table(NO_WORD)
+        self.cell: memoryview[int] | tuple[int, ...] = (0,)
+        self._enforce(self._table(NO_WORD))
 
     # What a request asks.
 
-    def pick(self, subject: str | bytes | None = None) -> Slot:
+    def current(self) -> Table:
         """
-        Return the slot that serves a subject.
-
-        Args:
-            subject: Who is served; the same subject stays on the same side of a split.
+        Return the table in force.
 
         Raises:
             NotReadyError: The worker has not loaded what it must serve, or nothing is ready and no static fallback is
                 declared.
         """
-        table = self.table
-        if self.cell[0] != table.word:
-            table = self.current()
-        return table.only or table.choose(subject)
-
-    def current(self) -> Table:
-        """Return the table in force; raises NotReadyError as ``pick`` does."""
         table = self.table
         if self.cell[0] == table.word:
             return table
@@ -76,7 +72,7 @@ class Router:
             table = self.table
         if not self._open:
             raise NotReadyError("this worker has not loaded the version that it must serve", hint="Ask again soon")
-        if table.slot is None:
+        if not table.serves:
             raise NotReadyError(
                 "no version is ready, and no static fallback is declared", hint="Declare @kg.fallback def fallback()"
             )
@@ -165,7 +161,12 @@ class Router:
 
     def _enforce(self, table: Table) -> None:
         # Where nothing can serve, or nothing may yet, each request asks again and gets the reason.
-        self.table = table if self._open and table.slot is not None else replace(table, word=NO_WORD)
+        self.table = table if self._open and table.serves else replace(table, word=NO_WORD)
+        self.pick = self.table.picking(self.cell, self._pick_again)
+        self._in_force(self.pick)
+
+    def _pick_again(self, subject: str | bytes | None = None) -> Slot:
+        return self.current().choose(subject)
 
     def _join_word(self) -> int:
         """Return the word that agrees with the state, after joining either with the other."""

@@ -37,7 +37,8 @@ from knowngood_sdk.serving.pin import baggage_with
 from knowngood_sdk.serving.request import Desk, Request
 from knowngood_sdk.serving.shadow import Score
 from knowngood_sdk.serving.slot import STATIC_FALLBACK, Part, Slot, Version
-from knowngood_sdk.serving.worker import Handlers, Worker
+from knowngood_sdk.serving.table import Pick
+from knowngood_sdk.serving.worker import Handlers
 
 __all__ = ["LocalLimits", "Part", "Slot", "System", "Version"]
 
@@ -61,12 +62,17 @@ class System:
 
     Attributes:
         Asgi: The ASGI middleware: ``app.add_middleware(kg.Asgi, subject="x-rider-id")``.
+        pick: ``pick(subject=None) -> Slot``: what serves a subject now, neither pinned nor counted; raises
+            NotReadyError as ``slot``. It is another function after each flip: ask for it each time.
+        request: ``with kg.request(subject) as value: …``: one request, pinned and counted; see ``Request``.
         limits: When a worker leaves a version by itself; what the applied system file declares is added. To be set
             before the start.
 
     Raises:
         InvalidError: The name is none, or the range is empty.
     """
+
+    pick: Pick
 
     def __init__(
         self,
@@ -87,10 +93,11 @@ class System:
         self._fallback: Callable[[], Any] | None = None
         self._answer: Answer | None = None
         self._score: Score | None = None
-        self._engine = Engine(name, directory, replica, self._handlers, client_errors)
-        self._desk = Desk(self._engine)
-        self._pin = self._desk.pin
-        self.Asgi = functools.partial(Asgi, desk=self._desk)
+        self._engine = Engine(name, directory, replica, self._handlers, client_errors, self._put_in_force)
+        desk = Desk(self._engine)
+        self._pin = desk.pin
+        self.request = functools.partial(Request, desk)
+        self.Asgi = functools.partial(Asgi, desk=desk)
 
     # What the program declares.
 
@@ -176,30 +183,6 @@ class System:
         pin.touched = True
         return pin.slot.value
 
-    def pick(self, subject: str | bytes | None = None) -> Slot:
-        """Return the slot that serves a subject now, without pinning or counting; raises NotReadyError as ``slot``."""
-        # As Router.pick, written out: a call costs as much as all that it does.
-        worker = self._engine.worker or self._engine.start()
-        router = worker.router
-        table = router.table
-        if router.cell[0] != table.word:
-            table = router.current()
-        return table.only or table.choose(subject)
-
-    def request(self, subject: str | bytes | None = None, *, pin: str | None = None) -> Request:
-        """
-        Serve one request: ``with kg.request(rider) as pricing: …`` pins it and counts how it ends.
-
-        Args:
-            subject: Who is served; the same subject stays on the same side of a split.
-            pin: System version that the request is pinned to; only ever one that was told from inside.
-
-        Raises:
-            NotReadyError: Nothing can serve.
-            ConflictError: The version of the pin is gone; pick again for the whole request.
-        """
-        return Request(self._desk, subject, pin)
-
     def call(
         self, work: Callable[[Any], _T], subject: str | bytes | None = None, *, within_seconds: float | None = None
     ) -> _T:
@@ -220,7 +203,7 @@ class System:
         """
         pin = self._pin.get()
         if pin is None:
-            with Request(self._desk, subject):
+            with self.request(subject):
                 return self.call(work, within_seconds=within_seconds)
         touched, pin.touched = pin.touched, True
         try:
@@ -242,7 +225,7 @@ class System:
         """Do as ``call`` with work that is awaited."""
         pin = self._pin.get()
         if pin is None:
-            with Request(self._desk, subject):
+            with self.request(subject):
                 return await self.acall(work, within_seconds=within_seconds)
         touched, pin.touched = pin.touched, True
         try:
@@ -270,7 +253,7 @@ class System:
         worker = self._engine.worker
         if worker is not None:
             kind = Kind.OK if error is None else self._engine.kind_of(error)
-            worker.counting.add((slot.version, kind, now, now - began, subject))
+            worker.count((slot.version, kind, now, now - began, subject))
             if kind == Kind.ERROR or now - began > worker.slow_ns:
                 worker.alarm.set()
 
@@ -286,7 +269,7 @@ class System:
             worker = self._engine.serving()
             number = self._sensible(value)
             kind = Kind.NONSENSE if number is None else Kind.OUTPUT
-            worker.counting.add((self._version(worker), kind, 0, number, None))
+            worker.count((self._version(), kind, 0, number, None))
             if number is None:
                 worker.alarm.set()
             if request is not None:
@@ -307,12 +290,12 @@ class System:
         try:
             worker = self._engine.serving()
             number = float(amount)
-            served = self._version(worker) if version is None else version
+            served = self._version() if version is None else version
             if served in _STATIC_NAMES:
                 served = STATIC_FALLBACK
             # What comes from outside must not make the counts grow: neither a name that is no version, nor a NaN.
             if math.isfinite(number) and (served == STATIC_FALLBACK or worker.knows(served)):
-                worker.counting.add((served, Kind.OUTCOME, 0, number, name))
+                worker.count((served, Kind.OUTCOME, 0, number, name))
             else:
                 worker.troubles.note("outcome", f"an outcome {name} of {number} for {served!r:.80} was not counted")
         except Exception as error:  # noqa: BLE001 - to count is no reason to fail a request
@@ -332,6 +315,9 @@ class System:
         return {"baggage": baggage} if baggage else {}
 
     # Inside.
+
+    def _put_in_force(self, pick: Pick) -> None:
+        self.pick = pick
 
     def _handlers(self) -> Handlers:
         if self._loader is None:
@@ -368,9 +354,9 @@ class System:
                 return None
         return value if self._low <= value <= self._high else None
 
-    def _version(self, worker: Worker) -> str:
+    def _version(self) -> str:
         pin = self._pin.get()
-        return worker.router.pick().version if pin is None else pin.slot.version
+        return self.pick().version if pin is None else pin.slot.version
 
     def _tell(self, topic: str, error: Exception) -> None:
         worker = self._engine.worker

@@ -29,6 +29,7 @@ from knowngood_sdk.serving.rescue import RescueBudget
 from knowngood_sdk.serving.router import Router
 from knowngood_sdk.serving.shadow import Score, Shadow
 from knowngood_sdk.serving.slot import Slot, Version, resident_bytes, static_slot
+from knowngood_sdk.serving.table import Pick
 from knowngood_sdk.serving.trouble import Troubles
 
 __all__ = ["Handlers", "Worker"]
@@ -68,11 +69,13 @@ class Worker:
     Args:
         folder: The replica folder.
         handlers: What the user declared.
+        in_force: Told each new ``pick`` of the router.
         loaded: Slots that were loaded before this process was forked.
 
     Attributes:
         router: Which slot serves.
         counting: What is counted.
+        count: Takes one event.
         troubles: What went wrong beside the requests.
         shadow: Scores samples of requests.
         budget: How many calls may be answered again by the standby.
@@ -80,11 +83,14 @@ class Worker:
         alarm: Set by a request that failed, took too long or answered nonsense, so that it is judged at once.
     """
 
-    def __init__(self, folder: ReplicaFolder, handlers: Handlers, loaded: Mapping[str, Slot] | None = None) -> None:
+    def __init__(
+        self, folder: ReplicaFolder, handlers: Handlers, in_force: Callable[[Pick], None], loaded: Mapping[str, Slot]
+    ) -> None:
         self.name = f"{os.getpid()}-{os.urandom(4).hex()}"
         self.troubles = Troubles()
-        self.router = Router(folder, self.troubles)
+        self.router = Router(folder, self.troubles, in_force)
         self.counting = Counting(folder.system_folder.name)
+        self.count = self.counting.add
         self.shadow = Shadow(self.counting, lambda: self._loader.slots, self.troubles)
         self.budget = RescueBudget(lambda: self.counting.requests)
         self.alarm = threading.Event()
@@ -93,7 +99,7 @@ class Worker:
         self._handlers = handlers
         self._fallback = self._static_fallback()
         self._loader = Loader(folder, handlers.load, handlers.answer, self._on_slots)
-        self._loader.take_over(loaded or {})
+        self._loader.take_over(loaded)
         self._trips = LocalTrips(folder, self.name, self.router, self.counting, self.troubles)
         self._trips.answer = handlers.answer
         self.slow_ns = self._trips.limits.slow_ns
