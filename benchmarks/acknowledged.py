@@ -1,7 +1,6 @@
 """Acknowledged: from the decision until every replica has said that it stands there, durably."""
 
-from benchmarks.caller import Order
-from benchmarks.callers import start_callers
+from benchmarks.callers import new_order, start_callers
 from benchmarks.context import Context
 from benchmarks.deployer import Deployer, Flip
 from benchmarks.figure import Figure, Row, Target, quantiles
@@ -51,9 +50,7 @@ def _flip(host: Host, replicas: tuple[str, ...], times: int) -> list[Flip]:
     good, bad = host.release(["good", "bad"])
     deployer = Deployer(host)
     deployer.prepare([good, bad])
-    order = Order(
-        name="idle", mode="request", threads=0, versions=[good, bad], parts={}, left=str(host.folder / "left"), log=""
-    )
+    order = new_order(host, "request", 0, [good, bad])
     for replica in replicas:
         host.start_agent(replica)
     for replica in replicas:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.service import kg, wait_served
 
-__all__ = ["Calls", "Cell", "Order", "Seen"]
+__all__ = ["Calls", "Cell", "Order"]
 
 _CELL_BYTES = 8
 _NUMBER_BITS = 8
@@ -27,10 +27,10 @@ _ROUNDS_OF_WORK = 20
 
 class Cell:
     """
-    What processes of a benchmark share: which version nobody may serve now, if any.
+    One number that processes of a benchmark share, in a mapped file; 0 until it is set.
 
     Attributes:
-        view: ``view[0]`` is 0, or a number whose lowest eight bits count the versions from 1.
+        view: ``view[0]`` is the number.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,8 +40,12 @@ class Cell:
             self.view = memoryview(mmap.mmap(file.fileno(), _CELL_BYTES)).cast("Q")
         self._said = 0
 
+    def set(self, number: int) -> None:
+        """Set it."""
+        self.view[0] = number
+
     def leave(self, number: int) -> None:
-        """Say that nobody may serve version ``number`` any more; each saying differs from those before."""
+        """Say that nobody may serve the version of this number any more; each saying differs from those before."""
         self._said += 1
         self.view[0] = self._said << _NUMBER_BITS | number
 
@@ -57,15 +61,15 @@ class Order:
 
     Attributes:
         name: Unique for each caller of a benchmark.
-        mode: ``pick`` asks for the slot alone; ``request`` serves whole requests, pinned and counted; ``bare``
-            reads a mapped word and nothing else, and ``watched`` an attribute that a watcher thread sets from a file:
-            neither uses the product.
+        mode: ``pick`` asks for the slot alone; ``request`` serves whole requests, pinned and counted; ``watched``
+            does not use the product: it reads an attribute that a watcher thread sets from a file.
         threads: Threads that call.
         pause_seconds: What a thread waits after each call; 0 keeps it busy.
         versions: The versions, as the cell counts them from 1.
         parts: Version -> part -> the stamp that belongs to it.
-        left: File of the cell.
-        watched: File of the mapped word, or the one that the watcher thread looks at.
+        left: File of the cell that says which version nobody may serve.
+        mark: File of the cell that is set with each flip; every call looks at it first.
+        watched: File that the watcher thread looks at.
         poll_seconds: How often it looks.
         log: File to write the result to.
     """
@@ -76,14 +80,11 @@ class Order:
     versions: list[str]
     parts: Mapping[str, Mapping[str, str]]
     left: str
+    mark: str
     log: str
     pause_seconds: float = 0.0
     watched: str = ""
     poll_seconds: float = 0.001
-
-
-Seen = tuple[str, int, int]
-"""(version, when the last call on the version before began, when the first call on this one had it), in ns."""
 
 
 @dataclass(slots=True)
@@ -97,7 +98,8 @@ class Calls:
         mixed: Calls whose parts were not those of one version.
         after: Calls that began and ended while one version was to be left.
         wrong: Those of them that this version served.
-        seen: Every change of version.
+        seen: Every change of version: the version, and when the first call on it had it, in ns.
+        marks: Every change of the mark: its value, and when the first call after it saw it, in ns.
         errors: The first few errors.
     """
 
@@ -106,7 +108,8 @@ class Calls:
     mixed: int = 0
     after: int = 0
     wrong: int = 0
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[tuple[str, int]] = field(default_factory=list)
+    marks: list[tuple[int, int]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
 
@@ -144,19 +147,21 @@ class _Thread(threading.Thread):
         self._order = order
         self._subject = f"rider-{order.name}-{number}"
         self._stop_event = stop
-        self._cell = Cell(Path(order.left)).view
+        self._left = Cell(Path(order.left)).view
+        self._mark = Cell(Path(order.mark)).view
         self._number = {version: place for place, version in enumerate(order.versions, start=1)}
         self._serve = serve or {"pick": self._pick, "request": self._request}[order.mode]
 
     def run(self) -> None:
-        cell, number, calls, pause = self._cell, self._number, self.calls, self._order.pause_seconds
-        serve = self._serve
+        cell, mark, number, calls = self._left, self._mark, self._number, self.calls
+        serve, pause = self._serve, self._order.pause_seconds
         stop, now = self._stop_event, time.monotonic_ns
-        served = ""
-        before = 0
+        served, marked = "", 0
         while not stop.is_set():
             left = cell[0]
-            began = now()
+            if mark[0] != marked:
+                marked = mark[0]
+                calls.marks.append((marked, now()))
             try:
                 version = serve()
             except Exception as error:  # noqa: BLE001 - every failure counts, whatever it is
@@ -165,9 +170,8 @@ class _Thread(threading.Thread):
                 calls.errors.append(f"{type(error).__name__}: {error}")
                 continue
             if version != served:
-                calls.seen.append((version, before, now()))
+                calls.seen.append((version, now()))
                 served = version
-            before = began
             calls.calls += 1
             if left and cell[0] == left:
                 calls.after += 1
@@ -195,9 +199,6 @@ def _without_the_product(order: Order, stop: threading.Event) -> Callable[[], st
     if order.mode == "watched":
         watched = _Watched(Path(order.watched), order.poll_seconds, stop)
         return lambda: watched.version
-    if order.mode == "bare":
-        word = Cell(Path(order.watched)).view
-        return lambda: order.versions[word[0] & _NUMBER]
     return None
 
 

@@ -8,7 +8,22 @@ from pathlib import Path
 from benchmarks.caller import Calls, Cell, Order
 from benchmarks.host import FIRST_REPLICA, Child, Host
 
-__all__ = ["read_calls", "start_callers", "stop_callers"]
+__all__ = ["new_order", "read_calls", "start_callers", "stop_callers"]
+
+
+def new_order(host: Host, mode: str, threads: int, versions: Sequence[str]) -> Order:
+    """Return an order for callers of a host, whose cells are in its folder."""
+    left, mark = host.folder / "left", host.folder / "mark"
+    return Order(
+        name="",
+        mode=mode,
+        threads=threads,
+        versions=list(versions),
+        parts=host.parts,
+        left=str(left),
+        mark=str(mark),
+        log="",
+    )
 
 
 def start_callers(host: Host, order: Order, count: int, *, replica: str = FIRST_REPLICA) -> list[Child]:
@@ -22,6 +37,7 @@ def start_callers(host: Host, order: Order, count: int, *, replica: str = FIRST_
         replica: The replica that they are workers of.
     """
     Cell(Path(order.left))
+    Cell(Path(order.mark))
     children = []
     for number in range(count):
         name = f"worker-{replica}-{number}"

@@ -1,10 +1,11 @@
 """Failures: requests that fail or mix versions over many flips, while the agent is killed and started again."""
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from benchmarks.caller import Calls, Cell, Order
-from benchmarks.callers import read_calls, start_callers, stop_callers
+from benchmarks.caller import Calls, Cell
+from benchmarks.callers import new_order, read_calls, start_callers, stop_callers
 from benchmarks.context import Context
 from benchmarks.deployer import Deployer
 from benchmarks.figure import Figure, Row, Target, quantiles
@@ -83,20 +84,11 @@ def _in_process(context: Context, flips: int) -> list[Row]:
     with context.host("failures") as host:
         deployer, killer = _begin(host, _KILL_SHARE)
         good, bad = host.parts
-        order = Order(
-            name="serving",
-            mode="request",
-            threads=_THREADS,
-            versions=[good, bad],
-            parts=host.parts,
-            left=str(host.folder / "left"),
-            log="",
-            pause_seconds=_PAUSE_SECONDS,
-        )
+        order = replace(new_order(host, "request", _THREADS, [good, bad]), pause_seconds=_PAUSE_SECONDS)
         children = start_callers(host, order, _WORKERS)
         host.wait_ready([good, bad], _WORKERS)
         deployer.deploy(good, behind=bad)
-        left = Cell(host.folder / "left")
+        left = Cell(Path(order.left))
         deployer.on_push = killer.consider
         for number in range(flips):
             threading.Event().wait(host.random.random() * 2 * _SETTLE_SECONDS)

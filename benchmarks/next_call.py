@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
+from pathlib import Path
 from threading import Event
 
 from benchmarks.caller import Calls, Cell, Order
-from benchmarks.callers import read_calls, start_callers, stop_callers
+from benchmarks.callers import new_order, read_calls, start_callers, stop_callers
 from benchmarks.context import Context
 from benchmarks.deployer import Deployer
 from benchmarks.figure import Figure, Row, Target, quantiles
@@ -19,11 +19,11 @@ from knowngood_sdk.serving.disk import write_whole
 __all__ = ["run"]
 
 _FLIPS = 100
-_BESIDE_FLIPS = 60
+_PEER_FLIPS = 60
 _WORKERS = 2
 _BUSY = (1, 4)
 _SETTLE_SECONDS = 0.05
-_WATCHED_SETTLE_SECONDS = 0.15
+_PEER_SETTLE_SECONDS = 0.15
 _JITTER_SECONDS = 0.02
 _TARGET_MS = 1.0
 _BAD = 2
@@ -31,17 +31,21 @@ _NEVER_NS = 2**63
 _HOW = (
     "One host, one agent, {workers} worker processes whose threads call without a pause (calls of some microseconds in "
     "the interpreter). From before the flip to the first call in a worker that has the new table; each worker is one "
-    "sample. 'word': the shared word is written by the benchmark. 'push': the control plane sends the flip to the "
-    "agent's socket; 'bare' reads a mapped word in the same loop without the product: what this machine allows. "
-    "The peer is a thread in each worker that looks at a file every millisecond and sets an attribute."
+    "sample. 'word': the shared word is written by the benchmark. 'pushed': the control plane sends the flip to the "
+    "agent's socket. 'bare' is a mapped number that is set with each flip and read by the same calls: nothing can be "
+    "sooner, and what is over it is the product's. The peer is a thread in each worker that looks at a file every "
+    "millisecond and sets an attribute."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
+    """A flip: what it was, to which version, when it began, and the mark that was set with it."""
+
     kind: str
     to: str
     began_ns: int
+    mark: int
 
 
 def run(context: Context) -> Figure:
@@ -49,9 +53,8 @@ def run(context: Context) -> Figure:
     rows: list[Row] = []
     for threads in _BUSY:
         context.tell(f"flip to next call: {_WORKERS} workers, {threads} busy thread(s) in each")
-        rows += _flipped(context, threads)
-        rows.append(_beside(context, threads, "bare", "bare loop over a mapped word"))
-        rows.append(_beside(context, threads, "watched", "peer: file and watcher thread"))
+        rows += _ours(context, threads)
+        rows += _peer(context, threads)
     return Figure(
         key="next_call",
         title="Flip to the next call, workers busy",
@@ -60,58 +63,55 @@ def run(context: Context) -> Figure:
     )
 
 
-@contextmanager
-def _calling(host: Host, versions: Sequence[str], order: Order) -> Iterator[list[Child]]:
-    """Have callers call for the life of the context; those that use the product have some versions ready first."""
-    children = start_callers(host, order, _WORKERS)
-    if versions:
-        host.wait_ready(versions, _WORKERS)
-    yield children
-    stop_callers(children)
-
-
-def _flipped(context: Context, threads: int) -> list[Row]:
+def _ours(context: Context, threads: int) -> list[Row]:
     with context.host(f"next-call-{threads}") as host:
         good, bad = host.release(["good", "bad"])
         deployer = Deployer(host)
         deployer.prepare([good, bad])
         host.start_agent()
-        order = _order(host, "pick", threads, [good, bad])
-        with _calling(host, [good, bad], order):
-            deployer.deploy(good, behind=bad)
-            changes = _flip(host, deployer, good, bad, context.times(_FLIPS))
+        order = new_order(host, "pick", threads, [good, bad])
+        children = start_callers(host, order, _WORKERS)
+        host.wait_ready([good, bad], _WORKERS)
+        deployer.deploy(good, behind=bad)
+        changes = _flip(host, deployer, order, context.times(_FLIPS))
+        stop_callers(children)
         seen = read_calls(host, _WORKERS)
-    rows = []
-    for kind, name in (("word", "word written"), ("push", "way back pushed"), ("deployment", "deployment pushed")):
-        target = Target(column="p99", limit=_TARGET_MS) if kind == "word" else None
-        found = _milliseconds(changes, seen, kind)
-        rows.append(Row(name=f"{name}, {threads} busy", unit="ms", values=quantiles(found), target=target))
+    busy = f"{threads} busy"
+    rows = _rows(changes, seen, "word", f"word written, {busy}", Target(column="p99", limit=_TARGET_MS))
+    rows += _rows(changes, seen, "push", f"way back pushed, {busy}", None)
+    rows += _rows(changes, seen, "deployment", f"deployment pushed, {busy}", None)[:1]
     everybody = [calls for worker in seen for calls in worker]
     values = {"max": sum(calls.wrong for calls in everybody), "n": sum(calls.after for calls in everybody)}
-    name = f"calls begun after the flip, on the version left, {threads} busy"
-    rows.append(Row(name=name, unit="count", values=values, target=Target(column="max", limit=0)))
-    return rows
+    name = f"calls begun after the flip, on the version left, {busy}"
+    return [*rows, Row(name=name, unit="count", values=values, target=Target(column="max", limit=0))]
 
 
-def _flip(host: Host, deployer: Deployer, good: str, bad: str, times: int) -> list[_Change]:
+def _flip(host: Host, deployer: Deployer, order: Order, times: int) -> list[_Change]:
     """Deploy and go back, so many times by the word and so many times by a push."""
     word = host.replica(FIRST_REPLICA).word()
-    left = Cell(host.folder / "left")
-    changes = []
+    left, mark = Cell(Path(order.left)), Cell(Path(order.mark))
+    good, bad = order.versions
+    changes: list[_Change] = []
+
+    def begin(kind: str, to: str) -> None:
+        changes.append(_Change(kind, to, time.monotonic_ns(), len(changes) + 1))
+        mark.set(len(changes))
+
     for number in range(2 * times):
         _settle(host)
         left.clear()
+        begin("deployment", bad)
         flip = deployer.deploy(bad, behind=good)
-        changes.append(_Change("deployment", bad, flip.pushed_ns))
+        changes[-1] = replace(changes[-1], began_ns=flip.pushed_ns)
         _settle(host)
         if number % 2:
-            changes.append(_Change("push", good, deployer.back().began_ns))
+            begin("push", good)
+            deployer.back()
             left.leave(_BAD)
             continue
-        began = time.monotonic_ns()
+        begin("word", good)
         word.join(deployer.generation, 1, FULL)
         left.leave(_BAD)
-        changes.append(_Change("word", good, began))
         _settle(host)
         # What the word says by now, the control plane says too.
         deployer.back()
@@ -119,57 +119,70 @@ def _flip(host: Host, deployer: Deployer, good: str, bad: str, times: int) -> li
     return changes
 
 
-def _beside(context: Context, threads: int, mode: str, name: str) -> Row:
-    """Measure a way that does not use the product."""
-    with context.host(f"{mode}-{threads}") as host:
+def _peer(context: Context, threads: int) -> list[Row]:
+    """Measure a watcher thread, which does not use the product."""
+    with context.host(f"watched-{threads}") as host:
         file = host.folder / "flipped"
-        word = Cell(file)
-        if mode == "watched":
-            write_whole(file, b"good")
-        order = replace(_order(host, mode, threads, ["good", "bad"]), watched=str(file))
-        changes = []
-        with _calling(host, [], order) as children:
-            until(lambda: all(_started(child) for child in children), "the workers call")
-            for number in range(context.times(_BESIDE_FLIPS)):
-                _settle(host, _WATCHED_SETTLE_SECONDS if mode == "watched" else _SETTLE_SECONDS)
-                place = (number + 1) % 2
-                began = time.monotonic_ns()
-                if mode == "watched":
-                    write_whole(file, order.versions[place].encode(), durable=False)
-                else:
-                    word.leave(place)
-                changes.append(_Change(mode, order.versions[place], began))
-            _settle(host, _WATCHED_SETTLE_SECONDS)
-        found = _milliseconds(changes, read_calls(host, _WORKERS), mode)
-    return Row(name=f"{name}, {threads} busy", unit="ms", values=quantiles(found))
-
-
-def _order(host: Host, mode: str, threads: int, versions: list[str]) -> Order:
-    return Order(
-        name="busy", mode=mode, threads=threads, versions=versions, parts={}, left=str(host.folder / "left"), log=""
-    )
+        write_whole(file, b"good")
+        order = replace(new_order(host, "watched", threads, ["good", "bad"]), watched=str(file))
+        children = start_callers(host, order, _WORKERS)
+        until(lambda: all(_started(child) for child in children), "the workers call")
+        mark = Cell(Path(order.mark))
+        changes: list[_Change] = []
+        for number in range(context.times(_PEER_FLIPS)):
+            _settle(host, _PEER_SETTLE_SECONDS)
+            to = order.versions[(number + 1) % 2]
+            changes.append(_Change("watched", to, time.monotonic_ns(), number + 1))
+            mark.set(number + 1)
+            write_whole(file, to.encode(), durable=False)
+        _settle(host, _PEER_SETTLE_SECONDS)
+        stop_callers(children)
+        seen = read_calls(host, _WORKERS)
+    return _rows(changes, seen, "watched", f"peer: file and watcher thread, {threads} busy", None)
 
 
 def _settle(host: Host, seconds: float = _SETTLE_SECONDS) -> None:
     Event().wait(seconds + host.random.random() * _JITTER_SECONDS)
 
 
-def _milliseconds(changes: Sequence[_Change], seen: Sequence[Sequence[Calls]], kind: str) -> list[float]:
-    """
-    Return for each change of a kind and each worker the time to its first call on the new version.
-
-    A worker that the machine gave no turn between two changes made no call, and gives no value.
-    """
-    found = []
-    for worker in seen:
-        firsts = sorted((at, version) for calls in worker for version, _, at in calls.seen)
-        for change, following in pairwise([*changes, _Change("", "", _NEVER_NS)]):
-            if change.kind == kind:
-                window = (at for at, to in firsts if to == change.to and change.began_ns <= at < following.began_ns)
-                found += [(at - change.began_ns) / 1e6 for at in islice(window, 1)]
-    return found
-
-
 def _started(child: Child) -> bool:
     child.check()
     return child.log.read_bytes() != b""
+
+
+def _rows(
+    changes: Sequence[_Change], seen: Sequence[Sequence[Calls]], kind: str, name: str, target: Target | None
+) -> list[Row]:
+    """Return the time to the next call for one kind of flip, what is bare, and what is over it."""
+    whole: list[float] = []
+    bare: list[float] = []
+    over: list[float] = []
+    for worker in seen:
+        for change, at, marked in _first_calls(changes, worker):
+            if change.kind == kind:
+                whole.append((at - change.began_ns) / 1e6)
+                bare.append((marked - change.began_ns) / 1e6)
+                over.append((at - marked) / 1e6)
+    return [
+        Row(name=name, unit="ms", values=quantiles(whole), target=target),
+        Row(name="  bare", unit="ms", values=quantiles(bare)),
+        Row(name="  over bare", unit="ms", values=quantiles(over)),
+    ]
+
+
+def _first_calls(changes: Sequence[_Change], worker: Sequence[Calls]) -> Iterator[tuple[_Change, int, int]]:
+    """
+    Give for each change when a worker's first call had the new version, and when its first call saw the mark.
+
+    A worker that the machine gave no turn between two changes made no call, and gives nothing.
+    """
+    versions = sorted((at, version) for calls in worker for version, at in calls.seen)
+    marks: dict[int, int] = {}
+    for calls in worker:
+        for number, at in calls.marks:
+            marks[number] = min(at, marks.get(number, at))
+    for change, following in pairwise([*changes, _Change("", "", _NEVER_NS, 0)]):
+        window = (at for at, to in versions if to == change.to and change.began_ns <= at < following.began_ns)
+        for at in islice(window, 1):
+            if change.mark in marks:
+                yield change, at, marks[change.mark]
