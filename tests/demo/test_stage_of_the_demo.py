@@ -12,8 +12,7 @@ import pytest
 from knowngood.demo.interrupts import Interrupts
 from knowngood.demo.narrator import Narrator
 from knowngood.demo.replay_clock import ReplayClock, clock_text
-from knowngood.demo.stage import Stage, poll, set_up
-from knowngood.demo.without import _lasting_port
+from knowngood.demo.stage import Stage, lasting_port, poll, set_up
 from knowngood_sdk.errors import PermanentError, TransientError
 
 WAIT = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
@@ -140,13 +139,42 @@ def test_a_signal_ends_what_is_not_held_and_handlers_come_back(number: signal.Si
 
 
 def test_a_port_that_is_taken_is_passed_over() -> None:
-    free = _lasting_port()
+    free = lasting_port()
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", free))
         taken.listen()
-        assert _lasting_port() > free
-    assert free < 32_768
+        assert lasting_port() != free
+    assert 18_000 <= free < 32_768
+
+
+MINI = """\
+import json
+
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps({"pid": 1}).encode()})
+"""
+
+
+def test_a_server_whose_port_was_taken_is_started_on_another(tmp_path: Path) -> None:
+    (tmp_path / "mini.py").write_text(MINI, encoding="utf-8")
+    stage = Stage(folder=tmp_path, interrupts=Interrupts())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        child = stage.start_server("mini", "mini:app", workers=1, env={}, port=port)
+        again = stage.wait_served(
+            child, again=lambda: stage.start_server("mini", "mini:app", workers=1, env={}, port=lasting_port())
+        )
+        with pytest.raises(PermanentError, match="address already in use"):
+            stage.wait_served(child)
+    assert again.child is not child
+    assert not again.url.endswith(f":{port}")
+    stage.close()
 
 
 def test_two_clocks_stand_side_by_side() -> None:

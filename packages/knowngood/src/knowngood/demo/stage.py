@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -27,7 +28,7 @@ import httpx
 from knowngood.demo.interrupts import Interrupts
 from knowngood_sdk.errors import PermanentError, TransientError
 
-__all__ = ["FAULT", "SYSTEM", "Child", "Replica", "Server", "Stage", "poll", "set_up", "workers_of"]
+__all__ = ["FAULT", "SYSTEM", "Child", "Replica", "Server", "Stage", "lasting_port", "poll", "set_up", "workers_of"]
 
 SYSTEM = "pricing"
 FAULT = "flip.first-acknowledged"
@@ -37,6 +38,10 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 _STARTED = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
 _ASKED_FOR_PIDS = 40
+_FIRST_PORT = 18_000
+_FIRST_CLIENT_PORT = 32_768
+_PORTS_TRIED = 5
+_PORT_TAKEN = "address already in use"
 _NUMERICS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _WATCH_EVERY_SECONDS = 0.25
 _NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE", "GIT_", "KNOWNGOOD_")
@@ -212,14 +217,28 @@ class Stage:
             env=env,
         )  # fmt: skip
 
-    def wait_served(self, child: Child) -> Server:
+    def wait_served(self, child: Child, *, again: Callable[[], Child] | None = None) -> Server:
         """
         Wait until a server answers; return where.
+
+        Args:
+            child: Its process.
+            again: Starts it on another port, where somebody took the one that it was given.
 
         Raises:
             PermanentError: It ended instead; the message has the end of its log.
             TransientError: It did not answer within a minute.
         """
+        for _ in range(_PORTS_TRIED - 1):
+            try:
+                return self._wait_served(child)
+            except PermanentError:
+                if again is None or _PORT_TAKEN not in child.output():
+                    raise
+                child = again()
+        return self._wait_served(child)
+
+    def _wait_served(self, child: Child) -> Server:
         found: dict[str, str] = {}
 
         def answers() -> bool:
@@ -287,6 +306,29 @@ def workers_of(server: Server, count: int) -> tuple[int, ...]:
         if len(pids) < count:
             pids.add(int(httpx.get(f"{server.url}/healthz", timeout=5.0).json()["pid"]))
     return tuple(sorted(pids))
+
+
+def lasting_port() -> int:
+    """
+    Return a port that is free, and that no client is given while a server is away from it.
+
+    Clients are given ports from 32768 on; one that tried again and again could even be connected to itself. Where the
+    search begins differs from process to process, for two demos may run at once.
+
+    Raises:
+        PermanentError: None is free.
+    """
+    ports = list(range(_FIRST_PORT, _FIRST_CLIENT_PORT))
+    begin = os.getpid() * 101 % len(ports)
+    for port in ports[begin:] + ports[:begin]:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise PermanentError(f"no port from {_FIRST_PORT} to {_FIRST_CLIENT_PORT} is free", hint="End what listens there")
 
 
 def _remove(folder: Path) -> None:

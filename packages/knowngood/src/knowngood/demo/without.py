@@ -5,7 +5,6 @@ As a team does it that is quick: the previous files are at hand, and somebody re
 where the product's figures begin, at the decision.
 """
 
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,17 +14,14 @@ from knowngood.demo.figures import good_answers
 from knowngood.demo.load import read_log
 from knowngood.demo.replay_clock import ReplayClock
 from knowngood.demo.scene import BAD_NEWS_AT_OFFSET, SPEED, Scene
-from knowngood.demo.stage import Child, poll
+from knowngood.demo.stage import Child, lasting_port, poll
 from knowngood.demo.world.artifacts import golden_requests, write_version
 from knowngood.demo.world.pricing import Pricing
-from knowngood_sdk.errors import PermanentError
 
 __all__ = ["Plain", "play_without", "start_without"]
 
 _LEAST_ANSWERS: Final = 60
 _BACK_SECONDS: Final = 60.0
-_FIRST_PORT: Final = 18_000
-_FIRST_CLIENT_PORT: Final = 32_768
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +54,7 @@ class Plain:
 def start_without(scene: Scene) -> Child:
     """Start the server on version 2; it imports and loads while something else is done."""
     _put(scene, scene.cast.bad)
-    return _start(scene, _lasting_port())
+    return _start(scene, lasting_port())
 
 
 def play_without(scene: Scene, child: Child, known_prices: dict[int, float]) -> Plain:
@@ -68,7 +64,7 @@ def play_without(scene: Scene, child: Child, known_prices: dict[int, float]) -> 
     Raises:
         TransientError: The server did not come back in the time stated.
     """
-    server = scene.stage.wait_served(child)
+    server = scene.stage.wait_served(child, again=lambda: start_without(scene))
     port = int(server.url.rpartition(":")[2])
     log = scene.stage.folder / "logs" / "plain.jsonl"
     clock = ReplayClock(starts_at=time.time() + 1.5, start_offset_seconds=BAD_NEWS_AT_OFFSET, speed=SPEED)
@@ -86,7 +82,7 @@ def play_without(scene: Scene, child: Child, known_prices: dict[int, float]) -> 
     decided_at = time.time()
     scene.narrator.doing("without the product: previous files in place, server restarted", 0.9)
     _put(scene, scene.cast.known)
-    child.stop()
+    server.child.stop()
     restarted = [_start(scene, port)]
 
     def back() -> bool:
@@ -105,23 +101,6 @@ def play_without(scene: Scene, child: Child, known_prices: dict[int, float]) -> 
         bad_prices=sum(not request.failed for request in meanwhile),
         requests=len(requests),
     )
-
-
-def _lasting_port() -> int:
-    """
-    Return a port that is free, and that no client is given while the server is away.
-
-    Clients are given ports from 32768 on; one that tried again and again could even be connected to itself.
-    """
-    for port in range(_FIRST_PORT, _FIRST_CLIENT_PORT):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise PermanentError(f"no port from {_FIRST_PORT} to {_FIRST_CLIENT_PORT} is free", hint="End what listens there")
 
 
 def _put(scene: Scene, pricing: Pricing) -> None:
