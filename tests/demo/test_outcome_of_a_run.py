@@ -69,6 +69,17 @@ def test_level_one_is_reported_with_the_evidence_that_came_later_and_says_so(pla
     assert level_one["at_the_decision"]["n"] == 35
 
 
+@pytest.mark.requirement("A2")
+def test_level_one_with_enough_evidence_stands_as_it_was_judged(play: Play) -> None:
+    seen = play()
+    body = seen.record.entries[0]["body"]
+    level_two, level_one = body["plan"]["alternatives"]
+    plan = {**body["plan"], "alternatives": [level_two, {**level_one, "n": 100}]}
+    entries = [{"kind": "decided", "body": {**body, "plan": plan}}, *seen.record.entries[1:]]
+    judged = Outcome(replace(seen, record=replace(seen.record, entries=entries))).alternatives[1]
+    assert (judged["n"], judged["judged"]) == (100, "at the decision")
+
+
 def test_without_a_later_decision_level_one_stands_as_it_was_judged(play: Play) -> None:
     seen = play()
     entries = [*seen.record.entries[:2], seen.record.entries[3]]

@@ -19,6 +19,7 @@ from knowngood.demo.placebos import Placebos
 from knowngood.demo.record import Record, epoch_of
 from knowngood.demo.replay_clock import ReplayClock
 from knowngood.demo.without import Plain
+from knowngood.demo.workplace import rules
 from knowngood.demo.world.evenings import EveningResult
 from knowngood.demo.world.training import Score
 from knowngood_sdk.errors import PermanentError
@@ -166,7 +167,7 @@ class Outcome:
         """
         The plan's alternatives, each with its verdict.
 
-        As they stood at the decision; where level 1 had too little evidence by then, as they stood at the canary's
+        As they stood at the decision; a combination that had too little evidence by then, as it stood at the canary's
         decision, on the evidence that had come until then.
         """
         chosen = [_alternative(item, "at the decision") for item in self.decision["plan"]["alternatives"]]
@@ -178,7 +179,8 @@ class Outcome:
 
     def _with_evidence(self, item: dict[str, Any], later: Sequence[dict[str, Any]]) -> dict[str, Any]:
         same = [other for other in later if other["target"] == item["target"] and other["n"] > item["n"]]
-        if item["level"] != 1 or item["tolerance"] is None or not same:
+        proven = item["tolerance"] is None
+        if proven or item["n"] >= rules().unproven.requests or not same:
             return item
         return {**same[0], "at_the_decision": {"verdict": item["verdict"], "reason": item["reason"], "n": item["n"]}}
 
