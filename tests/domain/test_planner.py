@@ -9,7 +9,7 @@ from knowngood.domain.plan import Choice, Estimates, Verb
 from knowngood.domain.planner import Recorded, Shadowed, Situation, plan
 from knowngood.domain.system import Tolerance
 from knowngood_sdk.model.manifest import Manifest, Role
-from tests.domain.pricing import (
+from tests.domain.priced_versions import (
     CLOSE,
     FAR,
     HISTORY,

@@ -12,7 +12,7 @@ from knowngood.domain.plan import Choice, Estimates
 from knowngood.domain.planner import Shadowed, Situation, plan
 from knowngood_sdk.model.canonical import digest_of
 from knowngood_sdk.model.manifest import Manifest, Role, Switching
-from tests.domain.pricing import MEASURED, config, features, manifest, model, part, recorded
+from tests.domain.priced_versions import MEASURED, config, features, manifest, model, part, recorded
 
 # ------------------------------------------------------------------------------------------------------ properties
 

@@ -9,7 +9,7 @@ from knowngood.domain.plan import Choice, Estimates, Plan
 from knowngood.domain.planner import SLOW_MINUTES, Shadowed, Situation, plan
 from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.manifest import Manifest, Role
-from tests.domain.pricing import (
+from tests.domain.priced_versions import (
     CLOSE,
     HISTORY,
     IN_PLACE,
