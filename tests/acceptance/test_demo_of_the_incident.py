@@ -111,6 +111,25 @@ def test_a_strangers_features_that_are_not_row_by_row_are_refused_by_the_gate(pl
 
 
 @pytest.mark.slow
+@pytest.mark.requirement("A2")
+def test_every_evening_is_judged_with_false_allows_and_false_refusals_apart(place: Path) -> None:
+    own = place / "warmer.py"
+    own.write_text(NOT_ROW_BY_ROW, encoding="utf-8")
+    asked = [*KG, "--evenings", "all", "--output", "json", "--change"]
+    runs = [
+        subprocess.run(
+            [*asked, change], cwd=place, env=environment(place / "tmp"), capture_output=True, text=True, check=False
+        )
+        for change in ("celsius", "warmer.py")
+    ]
+    assert [done.returncode for done in runs] == [0, 5], runs[0].stderr
+    found = json.loads(runs[0].stdout)
+    assert set(found["verdicts"]["celsius"]) == {"right allow", "right refusal", "false allow", "false refusal"}
+    assert sum(found["verdicts"]["celsius"].values()) == len(found["evenings"]) == 13
+    assert "is not row by row" in json.loads(runs[1].stdout)["error"]["message"]
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS)
 @pytest.mark.parametrize(
     ("phase", "number"),
