@@ -47,6 +47,12 @@ def run(context: Context) -> Figure:
         context.tell("routing: a candidate at 10 %")
         split = _measured(host, "split", waiting)
     overheads = {**_overheads(static), **_overheads(split)}
+    direct = static["times"]["direct"]
+    base = Row(
+        name="a direct call, for scale",
+        unit="ns",
+        values={"median": percentile(direct, 50), "p10": percentile(direct, 10), "p90": percentile(direct, 90)},
+    )
     folding = Row(
         name="folding of one counted request, beside the requests",
         unit="ns",
@@ -57,7 +63,7 @@ def run(context: Context) -> Figure:
         key="routing",
         title="Routing overhead of one request, over a direct call",
         how=_HOW.format(rounds=rounds),
-        rows=[*_rows(overheads), folding],
+        rows=[base, *_rows(overheads), folding],
     )
 
 
