@@ -13,6 +13,7 @@ A comment on the line before a block says otherwise:
 - ``<!-- file: app.py -->`` the block, whatever its language, is written to that file in the folder.
 - ``<!-- not run: why -->`` the block is left out; the reason is for people and must not be empty.
 - ``<!-- in: checkout -->`` anywhere on the page: the folder is a copy of the repository instead of an empty one.
+- ``<!-- after: tutorial.md -->`` anywhere on the page: it goes on where that page, named relative to this one, ended.
 """
 
 import re
@@ -22,12 +23,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Block", "Command", "PageError", "commands", "mismatch", "read_page", "shell_script", "wants_checkout"]
+__all__ = [
+    "Block",
+    "Command",
+    "PageError",
+    "commands",
+    "goes_on_after",
+    "mismatch",
+    "read_page",
+    "shell_script",
+    "wants_checkout",
+]
 
 _FENCE = re.compile(
     r"^(?:<!-- (?P<marker>file|not run): (?P<value>.*?) -->\n)?```(?P<language>\w+)\n(?P<body>.*?)^```$",
     flags=re.MULTILINE | re.DOTALL,
 )
+_AFTER = re.compile(r"^<!-- after: (?P<page>\S+) -->$", flags=re.MULTILINE)
 _EXIT = re.compile(r"\s+# exit (?P<code>\d+)$")
 _RUN = {"console", "python"}
 
@@ -75,6 +87,12 @@ class Command:
 def wants_checkout(page: str) -> bool:
     """Say whether the page runs in a copy of the repository."""
     return "<!-- in: checkout -->" in page
+
+
+def goes_on_after(page: str) -> str | None:
+    """Return the page that this one goes on after, as it names it, or None where it begins by itself."""
+    found = _AFTER.search(page)
+    return found["page"] if found else None
 
 
 def read_page(page: str) -> list[Block]:

@@ -1,4 +1,8 @@
-"""Every command and every listing of the documentation is run, page by page, as a reader would type it."""
+"""
+Every command and every listing of the documentation is run, page by page, as a reader would type it.
+
+Pages that go on after one another are run as one, in their order.
+"""
 
 import os
 import shutil
@@ -9,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.doc_blocks import commands, mismatch, read_page, shell_script, wants_checkout
+from tools.doc_blocks import Command, commands, goes_on_after, mismatch, read_page, shell_script, wants_checkout
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -23,6 +27,16 @@ PAGES = sorted(
     if page.exists() and read_page(page.read_text(encoding="utf-8"))
 )
 SECONDS = 600
+
+
+def walk_to(page: Path) -> list[Path]:
+    """Return the pages that a reader goes through to the end of one, in their order."""
+    before = goes_on_after(page.read_text(encoding="utf-8"))
+    return [*(walk_to((page.parent / before).resolve()) if before else []), page]
+
+
+WALKS = [walk_to(page) for page in PAGES]
+LONGEST = [walk for walk in WALKS if not any(walk != other and walk == other[: len(walk)] for other in WALKS)]
 
 
 def checkout(folder: Path) -> None:
@@ -68,19 +82,21 @@ def _group_lives(group: int) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 60)
-@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
-def test_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    page_commands = list(commands(read_page(text)))
+@pytest.mark.parametrize("walk", [pytest.param(walk, id=str(walk[-1].relative_to(ROOT))) for walk in LONGEST])
+def test_page_does_what_it_says(walk: list[Path], tmp_path: Path) -> None:
+    texts = {page: page.read_text(encoding="utf-8") for page in walk}
+    steps: list[tuple[Path, Command]] = [
+        (page, command) for page, text in texts.items() for command in commands(read_page(text))
+    ]
     folder, home, results = tmp_path / "work", tmp_path / "home", tmp_path / "results"
     for path in (folder, home, results):
         path.mkdir()
-    if wants_checkout(text):
+    if wants_checkout(texts[walk[0]]):
         checkout(folder)
 
-    run(shell_script(page_commands, results=results), folder=folder, home=home)
+    run(shell_script([command for _, command in steps], results=results), folder=folder, home=home)
 
-    for number, command in enumerate(page_commands):
+    for number, (page, command) in enumerate(steps):
         printed = (results / str(number)).read_text(encoding="utf-8") if (results / str(number)).exists() else ""
         exit_file = results / f"{number}.exit"
         code = exit_file.read_text(encoding="utf-8").strip() if exit_file.exists() else "none: it did not end"

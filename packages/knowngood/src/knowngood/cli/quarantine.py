@@ -16,13 +16,14 @@ def command() -> None:
 @directory_option
 @output_option
 def list_(system: str, directory: str, output: str) -> None:
-    """List SYSTEM's versions in quarantine, with every act that put them there."""
+    """List SYSTEM's versions in quarantine with every act that put them there, newest last."""
     from knowngood.app import open_plane
     from knowngood_sdk.model.canonical import short
     from knowngood_sdk.model.wire import trip_to_json
 
     facts = open_plane(directory).store.read(system).facts
-    trips = [trip for uid, trip in sorted(facts.trips.items()) if uid not in facts.released]
+    held = [trip for uid, trip in facts.trips.items() if uid not in facts.released]
+    trips = sorted(held, key=lambda trip: (trip.at, trip.uid))
     rows = [(short(trip.version), trip.at, trip.source, trip.uid, trip.why) for trip in trips]
     answer(
         {"system": system, "trips": [trip_to_json(trip) for trip in trips]},
