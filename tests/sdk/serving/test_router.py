@@ -80,6 +80,32 @@ def test_a_flip_is_in_force_at_the_next_pick(staged: Staged) -> None:
     assert router.pick().version == V1
 
 
+@pytest.mark.requirement("G1", "G3")
+def test_a_flip_is_in_force_at_the_next_pick_though_a_thread_that_waits_for_its_turn_has_the_lock(
+    staged: Staged,
+) -> None:
+    staged.steward.accept(V2, V1)
+    router = staged.open()
+    with router._lock:
+        staged.steward.word.join(1, 1, FULL)
+        assert router.pick().version == V1
+        assert router.table.only is not None
+        assert router.table.only.version == V2, "what is in force for everybody is for the lock's holder to say"
+    assert router.pick().version == V1
+    assert router.table.only.version == V1
+
+
+def test_a_new_generation_is_waited_for_while_another_thread_reads_it(staged: Staged) -> None:
+    router = staged.open()
+    served: list[str] = []
+    with router._lock:
+        staged.steward.accept(V2, V1)
+        picker = threading.Thread(target=lambda: served.append(router.pick().version))
+        picker.start()
+    picker.join(20)
+    assert served == [V2]
+
+
 def test_each_table_puts_a_pick_in_force_and_an_old_one_still_finds_what_serves_now(staged: Staged) -> None:
     staged.steward.accept(V2, V1)
     router = staged.open()

@@ -52,7 +52,7 @@ class Router:
         self._open = False
         self._word: SharedWord | None = None
         self.cell: memoryview[int] | tuple[int, ...] = (0,)
-        self._enforce(self._table(NO_WORD))
+        self._enforce(self._table(self._state, NO_WORD))
 
     # What a request asks.
 
@@ -65,11 +65,10 @@ class Router:
                 declared.
         """
         table = self.table
-        if self.cell[0] == table.word:
+        word = self.cell[0]
+        if word == table.word:
             return table
-        with self._lock:
-            self._settle()
-            table = self.table
+        table = self._settled() if self._lock.acquire(blocking=False) else self._meanwhile(word)
         if not self._open:
             raise NotReadyError("this worker has not loaded the version that it must serve", hint="Ask again soon")
         if not table.serves:
@@ -142,9 +141,35 @@ class Router:
                 return None
             trip = LocalTrip(self._folder.replica, self._state.fleet.generation, version)
             self._state = self._state.leave_here(trip.replica, version, ready)
-            self._enforce(self._table(self.cell[0]))
+            self._enforce(self._table(self._state, self.cell[0]))
             self._settle()
         return trip
+
+    # Inside.
+
+    def _settled(self) -> Table:
+        """Settle, and let go of the lock, which this thread has just taken."""
+        try:
+            self._settle()
+            return self.table
+        finally:
+            self._lock.release()
+
+    def _meanwhile(self, word: int) -> Table:
+        """
+        Return what a word means while another thread has the lock.
+
+        Among busy threads that one may wait for the interpreter for many milliseconds, and whoever waits for the lock
+        then waits with it. A move within the known generation needs no more than what is known; only for a new one is
+        the lock waited for, as a file has to be read.
+        """
+        state, position = self._state, unpack(word)
+        if position is not None and position[0] == state.fleet.generation:
+            return self._table(_moved(state, position), word)
+        with self._lock:
+            if self.cell[0] != self.table.word:
+                self._settle()
+            return self.table
 
     # Inside, under the lock.
 
@@ -157,7 +182,7 @@ class Router:
             self._troubles.note("route", f"the route stays as it is: {error}")
         else:
             self._troubles.note("route", "")
-        self._enforce(self._table(word))
+        self._enforce(self._table(self._state, word))
 
     def _enforce(self, table: Table) -> None:
         # Where nothing can serve, or nothing may yet, each request asks again and gets the reason.
@@ -178,9 +203,7 @@ class Router:
             if (word and position is None) or (position is not None and position[0] > generation):
                 # A newer generation is in the file before it is in the word (rule 10).
                 self._state = join_states(self._state, self._folder.recover().state)
-            chain = frozenset(self._state.chain)
-            # Whether a slot is ready here moves this worker alone; the latch is the replica's.
-            self._state = self._state.rejoin(word=position, trips=Facts(), local=frozenset(), ready=chain)
+            self._state = _moved(self._state, position)
             mine = self._position()
             if self._word is None or mine is None or position == mine:
                 break
@@ -196,8 +219,14 @@ class Router:
             return None
         return (state.fleet.generation, state.latched, state.fleet.split)
 
-    def _table(self, word: int) -> Table:
-        return Table.of(self._state, self._slots, self._fallback, word=word, system=self._folder.system_folder.name)
+    def _table(self, state: ReplicaState, word: int) -> Table:
+        return Table.of(state, self._slots, self._fallback, word=word, system=self._folder.system_folder.name)
+
+
+def _moved(state: ReplicaState, position: Position | None) -> ReplicaState:
+    """Return a state joined with the position of the shared word."""
+    # Whether a slot is ready here moves this worker alone; the latch is the replica's.
+    return state.rejoin(word=position, trips=Facts(), local=frozenset(), ready=frozenset(state.chain))
 
 
 def join_states(one: ReplicaState, other: ReplicaState) -> ReplicaState:
