@@ -1,11 +1,17 @@
-"""What every test folder shares: a requirement mark must name ids that exist."""
+"""What all tests share: a requirement mark names ids that exist, and Ctrl-C means what it means to people."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
 REQUIREMENTS = Path(__file__).parents[1] / "docs" / "requirements.md"
+
+# A shell without job control starts what it puts into the background with Ctrl-C ignored, and every process that the
+# suite starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def known_requirements() -> set[str]:

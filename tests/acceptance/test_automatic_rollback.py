@@ -1,42 +1,60 @@
 """Without a person: a version that fails is left by every replica at once, and by the fleet for good."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
 
-from tests.acceptance.pricing import Pricing
+from tests.acceptance.pricing import Load, Pricing
 from tests.acceptance.stage import until
 
 pytestmark = [pytest.mark.requirement("C1", "D1", "G1", "J5"), pytest.mark.slow]
 
 
-def test_what_every_replica_left_on_its_own_evidence_the_fleet_leaves_too(pricing: Pricing) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """Version 2 failed and was left: what was served before it, and what there was to see once that was over."""
+
+    good: str | None
+    broken: str
+    load: Load
+    status: dict[str, Any]
+    tripped: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def incident(pricing: Pricing) -> Incident:
     good = pricing.served()
     watch = pricing.stage.start_kg("watch", "pricing", "--every", "0.2")
     with pricing.load() as load:
         broken = pricing.deploy(2, broken=True)
         until(lambda: (pricing.rollback_of(broken) or {}).get("state") == "done", "the rollback to be over")
     watch.end()
+    tripped = pricing.ledger("tripped")[-1]["body"]
+    return Incident(good=good, broken=broken, load=load, status=pricing.status(), tripped=tripped)
+
+
+def test_what_every_replica_left_on_its_own_evidence_the_fleet_leaves_too(incident: Incident) -> None:
+    load, tripped = incident.load, incident.tripped
     assert load.mixed == []
     assert {one.status for one in load.failed} <= {500}
     # Each replica needs ten failures in a row or twenty requests; the riders send some two hundred a second.
     assert len(load.failed) <= 60
-    tripped = pricing.ledger("tripped")[-1]["body"]
-    assert tripped["version"] == broken
+    assert tripped["version"] == incident.broken
     assert (tripped["source"], tripped["why"]) in [
         ("widening", "r1, r2 of 2 live replica(s) left it on their own evidence"),
         ("trigger", tripped["why"]),
     ]
-    status = pricing.status()
-    assert status["serving"] == [good]
-    assert status["quarantined"] == [broken]
+    assert incident.status["serving"] == [incident.good]
+    assert incident.status["quarantined"] == [incident.broken]
 
 
-def test_a_version_that_was_left_is_no_way_back_of_the_next(pricing: Pricing) -> None:
-    good = pricing.served()
+def test_a_version_that_was_left_is_no_way_back_of_the_next(pricing: Pricing, incident: Incident) -> None:
     fixed = pricing.deploy(3)
-    status = pricing.status()
-    assert status["chain"] == [fixed, good]
+    assert pricing.status()["chain"] == [fixed, incident.good]
 
 
+@pytest.mark.usefixtures("incident")
 def test_the_bad_version_is_refused_whatever_its_intent_is_called(pricing: Pricing) -> None:
     before = pricing.stage.files()
     pricing.write(2, broken=True)

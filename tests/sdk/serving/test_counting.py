@@ -92,7 +92,8 @@ def test_outputs_fall_into_the_shared_bins_and_their_moments_are_right(outputs: 
     counts = counting.counts()["v1"]
     assert dict(counts.prediction_bins) == Counter(map(log_bin, outputs))
     assert counts.predictions.n == len(outputs)
-    assert counts.predictions.total == pytest.approx(math.fsum(outputs), abs=1e-3)
+    rounding = 1e-12 * math.fsum(map(abs, outputs))
+    assert counts.predictions.total == pytest.approx(math.fsum(outputs), abs=1e-9 + rounding)
     assert (counts.nonsense, counts.requests) == (1, 0)
 
 
