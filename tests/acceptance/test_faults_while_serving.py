@@ -51,13 +51,14 @@ class TestTwoAtOnce:
     def test_of_two_deployments_the_second_is_refused_at_once_and_changes_nothing(self, pricing: Pricing) -> None:
         pricing.write(next(NUMBERS))
         first = stopped_at(pricing, "deploy.armed", "deploy", "pricing")
-        before = pricing.stage.files()
+        before = (pricing.status()["serving"], pricing.status()["generation"], pricing.ledger())
         second = pricing.stage.kg("deploy", "pricing")
+        after = (pricing.status()["serving"], pricing.status()["generation"], pricing.ledger())
+        assert go_on(first) == 0, first.text
         assert second.code == 1
         assert f"another deployment of pricing is under way on this host (process {first.pid})" in second.err
         assert "kg status" in second.err
-        assert pricing.stage.files() == before
-        assert go_on(first) == 0, first.text
+        assert after == before
         pricing.verify()
 
     def test_a_deployment_that_has_not_seen_a_persons_rollback_is_given_up(self, pricing: Pricing) -> None:

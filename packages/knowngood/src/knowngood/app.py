@@ -27,6 +27,7 @@ from knowngood.ports.store import Store
 from knowngood_sdk.errors import ConflictError, InvalidError, NotFoundError, PermanentError
 from knowngood_sdk.model.manifest import Role, check_name
 from knowngood_sdk.model.wire import FORMAT
+from knowngood_sdk.serving.disk import OWNER_FILE
 from knowngood_sdk.serving.folder import check_format, hold
 
 __all__ = ["actor", "deploying", "installed_kinds", "open_plane"]
@@ -177,7 +178,7 @@ def _contract(path: Path) -> Contract:
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (folder / "format").open("x", encoding="ascii") as file:
+        with os.fdopen(os.open(folder / "format", os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_FILE), "w") as file:
             file.write(f"{FORMAT}\n")
     except FileExistsError:
         # The format was checked already; or what stands there is no folder, as reading it will say.

@@ -311,15 +311,25 @@ class ReplicaState:
             local: Local trips in the journal; those that the accepted generation had seen are over.
             ready: Versions that are ready; none yet at a start.
         """
-        state = replace(self, facts=self.facts.merge(trips))
-        generation = state.generations.get(state.fleet.generation)
-        if generation is not None:
-            state = replace(state, local=state.local | (local - generation.saw_local))
-        if word is not None and word[0] == state.fleet.generation:
-            split = max(state.fleet.split, word[2])
-            fleet = FleetRoute(state.fleet.generation, state.fleet.step, split)
-            state = replace(state, latched=max(state.latched, word[1]), fleet=fleet)
-        return state.relatch(ready)
+        generation = self.generations.get(self.fleet.generation)
+        known = self.local if generation is None else self.local | (local - generation.saw_local)
+        facts = self.facts.merge(trips)
+        state = self if facts is self.facts and known == self.local else replace(self, facts=facts, local=known)
+        return state.raised(word).relatch(ready)
+
+    def raised(self, word: tuple[int, int, int] | None) -> "ReplicaState":
+        """
+        Return this state at the position of the shared word, or where it is if that is as far.
+
+        Args:
+            word: ``(generation, latched, split)``; one of another generation, or None, says nothing.
+        """
+        if word is None or word[0] != self.fleet.generation:
+            return self
+        latched, split = max(self.latched, word[1]), max(self.fleet.split, word[2])
+        if (latched, split) == (self.latched, self.fleet.split):
+            return self
+        return replace(self, latched=latched, fleet=FleetRoute(self.fleet.generation, self.fleet.step, split))
 
 
 def _kept(known: Mapping[int, Generation], accepted: int) -> Mapping[int, Generation]:
