@@ -1,12 +1,18 @@
 """Without a person: a version that fails is left by every replica at once, and by the fleet for good."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance.pricing import Load, Pricing
 from tests.acceptance.stage import until
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "folder.md"
+# Seen only while something is under way, or by components that no embedded test switches.
+RARE = {"outbox/<uid>.json", "store.db-wal", "store.db-shm", "pointers/<component>.json"}
 
 pytestmark = [pytest.mark.requirement("C1", "D1", "G1", "J5"), pytest.mark.slow]
 
@@ -63,3 +69,16 @@ def test_the_bad_version_is_refused_whatever_its_intent_is_called(pricing: Prici
     assert "is in quarantine" in refused.err
     assert "kg quarantine release" in refused.err
     assert pricing.stage.files() == before
+
+
+@pytest.mark.usefixtures("incident")
+def test_every_file_of_the_working_folder_stands_on_its_page_and_is_its_owners_alone(pricing: Pricing) -> None:
+    documented = re.findall(r"^\| `([^`]+)` \|", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    patterns = {path: re.compile(re.sub(r"<\w+>", "[^/]+", path.replace(".", r"\."))) for path in documented}
+    found = [path for path in pricing.stage.home.rglob("*") if not path.is_dir() and path.name[0] != "."]
+    names = [str(path.relative_to(pricing.stage.home)) for path in found]
+    assert [name for name in names if not any(pattern.fullmatch(name) for pattern in patterns.values())] == []
+    unseen = [path for path, pattern in patterns.items() if not any(pattern.fullmatch(name) for name in names)]
+    assert [path for path in unseen if not path.endswith(tuple(RARE))] == []
+    assert [str(path) for path in found if path.stat().st_mode & 0o077 and not path.is_socket()] == []
+    assert pricing.stage.home.stat().st_mode & 0o077 == 0
