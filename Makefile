@@ -21,7 +21,7 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 MUTANTS ?=
 
-.PHONY: help demo test coverage lint format check bench mutation requirements requirements-lock docs clean
+.PHONY: simulate help demo test coverage lint format check bench mutation requirements requirements-lock docs clean
 
 help:  ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ format: $(VENV)/.dev  ## Format the code and mend what a linter can mend
 	$(BIN)/ruff format
 
 check: lint test requirements  ## Lint, test, and tests by requirement: what must pass before a change lands
+
+simulate: $(VENV)/.dev  ## Try many more interleavings, and each rule left out (KNOWNGOOD_SIMULATION_RUNS)
+	@KNOWNGOOD_SIMULATION_RUNS=$${KNOWNGOOD_SIMULATION_RUNS:-20000} $(BIN)/python -m pytest tests/simulation -m "soak or not soak" $(PYTEST_ARGS)
 
 requirements: $(VENV)/.dev  ## Print for each requirement how many tests cover it
 	@$(BIN)/python -m tools.requirements

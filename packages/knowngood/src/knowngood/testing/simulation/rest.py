@@ -1,0 +1,93 @@
+"""Rest: what must be so once everything that was under way has arrived and nothing is left to do."""
+
+from knowngood.testing.simulation.promise import Promise, broken
+from knowngood.testing.simulation.replica import Replica
+from knowngood.testing.simulation.world import World
+
+__all__ = ["judge_rest"]
+
+
+def judge_rest(world: World, *, deployed: str | None = None) -> None:
+    """
+    Judge a world that has come to rest.
+
+    Args:
+        world: The world.
+        deployed: The version that a deployment has just brought everybody to, if there was one.
+
+    Raises:
+        BrokenPromiseError: A promise does not hold.
+    """
+    _judge_rollbacks(world)
+    for name, replica in world.replicas.items():
+        _judge_memory(world, name, replica)
+        _judge_place(world, name, replica)
+    if deployed is not None:
+        _judge_deployed(world, deployed)
+
+
+def _judge_rollbacks(world: World) -> None:
+    counted: dict[str, int] = {}
+    for saga in world.sagas.values():
+        counted[saga.version] = counted.get(saga.version, 0) + 1
+    if counted != dict(world.store.episodes):
+        raise broken(Promise.EPISODE, f"rollbacks by version: {counted}, episodes: {dict(world.store.episodes)}")
+    tripped = {trip.version for trip in world.store.facts.trips.values() if trip.source == "verification"}
+    for name, saga in world.sagas.items():
+        if saga.state == "failed" and saga.target not in tripped:
+            raise broken(Promise.FAILED, f"{name} failed on {saga.target}, which nobody left for it")
+
+
+def _judge_memory(world: World, name: str, replica: Replica) -> None:
+    state, known = replica.agent, world.store.facts
+    assert state is not None
+    lost = {trip for trip in world.oracle.local if trip.replica == name} - world.store.local
+    if lost:
+        raise broken(Promise.FORGOTTEN, f"{name} left {lost} on its own evidence, and it is not on record")
+    acknowledged = world.oracle.acknowledged.get(name, replica.durable)
+    forgotten = acknowledged.facts.trips.keys() - known.trips.keys() or acknowledged.local - world.store.local
+    if forgotten:
+        raise broken(Promise.FORGOTTEN, f"{name} acknowledged {forgotten}, and it is not on record")
+    if (state.facts.trips.keys(), state.facts.released) != (known.trips.keys(), known.released):
+        raise broken(
+            Promise.CONVERGE,
+            f"{name} knows {sorted(state.facts.trips)}, released {sorted(state.facts.released)};"
+            f" on record are {sorted(known.trips)}, released {sorted(known.released)}",
+        )
+
+
+def _judge_place(world: World, name: str, replica: Replica) -> None:
+    state, row = replica.agent, world.store.row
+    assert state is not None
+    if state.fleet.generation == row.generation:
+        if state.fleet != row:
+            raise broken(Promise.CONVERGE, f"{name} is at {state.fleet}, the fleet at {row}")
+        # It may stand deeper than the fleet: what it passed over was not ready then, and nobody climbs inside a
+        # generation. The next deployment brings it back.
+        if state.latched < row.step:
+            raise broken(Promise.CONVERGE, f"{name} is at step {state.latched}, the fleet at {row}")
+        return
+    if not state.fleet.generation:
+        raise broken(Promise.CONVERGE, f"{name} has no route at all, the fleet is at {row}: {replica.refusal}")
+    refusal = replica.refusal
+    if refusal is None or refusal.generation != row.generation:
+        raise broken(Promise.CONVERGE, f"{name} is at {state.fleet}, the fleet at {row}, and it refuses nothing")
+    seen = world.oracle.seen[row.generation]
+    honest = refusal.unseen_quarantine - seen[0] or refusal.unseen_local - seen[1]
+    if not honest:
+        raise broken(Promise.CONVERGE, f"{name} is at {state.fleet}, the fleet at {row}: {refusal.reason}")
+
+
+def _judge_deployed(world: World, version: str) -> None:
+    if world.store.served != version:
+        raise broken(Promise.CONVERGE, f"{version} was deployed last, and the fleet is at {world.store.row}")
+    for name, replica in world.replicas.items():
+        state = replica.agent
+        assert state is not None
+        answers = world.rules.answering(state, replica.ready)
+        if answers != (version,) or state.local:
+            raise broken(
+                Promise.CONVERGE,
+                f"{name} answers with {answers} at {state.fleet}, step {state.latched}, local trips {set(state.local)};"
+                f" {version} was deployed last",
+            )

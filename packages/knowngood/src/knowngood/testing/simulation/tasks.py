@@ -1,0 +1,273 @@
+"""
+Tasks: what the processes of the control plane do, one step at a time, so that a crash may fall between any two.
+
+The order is that of ``knowngood.control``: flip first, record after; what is published is read, changed and written
+again, in two steps, so that two processes may overwrite each other.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from knowngood.testing.simulation.world import SYSTEM, Task, World, live
+from knowngood_sdk.errors import KnownGoodError
+from knowngood_sdk.model.canonical import short
+from knowngood_sdk.model.route import Facts, LocalTrip, ReplicaState
+from knowngood_sdk.model.wire import RouteDocument
+
+__all__ = ["begin", "behind", "do", "giving_up", "heard", "may_go_on", "stale"]
+
+_PUBLISH = ("compute", "write", "push")
+_GIVE_UP = ("give-up", *_PUBLISH)
+_START = ("read", "prepare", "write", "push", "armed", "mint", *_PUBLISH, "taken")
+_STEPS: Mapping[str, tuple[str, ...]] = {
+    "flip": ("flip", "push", "write", "record"),
+    "arm": _START,
+    "try": (*_START, "advance:2500", *_PUBLISH),
+    "advance": ("advance:10000", *_PUBLISH),
+    "deploy": (*_START, "advance:10000", *_PUBLISH),
+    "release": ("show", "release", *_PUBLISH),
+    "abandon": ("abandon", *_PUBLISH),
+    "reconcile": ("merge", "refresh", "write", "push-behind"),
+    "verified": ("verified",),
+    "failed": ("failed",),
+}
+
+
+def begin(world: World, kind: str, subject: str) -> Task:
+    """Return a new task on a version, or on a rollback."""
+    task = Task(kind=kind, steps=_STEPS[kind])
+    if kind == "flip":
+        return replace(task, version=subject, trip=world.new_trip(subject, "person"))
+    return replace(task, saga=subject) if kind in {"verified", "failed"} else replace(task, version=subject)
+
+
+def giving_up(task: Task) -> Task | None:
+    """Return what is left to do of a deployment that waits no longer."""
+    return replace(task, steps=_GIVE_UP) if task.generation else None
+
+
+def may_go_on(world: World, task: Task) -> bool:
+    """Tell whether the next step has what it waits for."""
+    reports = [world.reports.get(name) for name in live(world)]
+    if task.steps[0] == "armed":
+        return all(report is not None and task.version in report.ready for report in reports)
+    if task.steps[0] == "taken":
+        return all(r is not None and r.state.fleet.generation >= task.generation for r in reports)
+    return True
+
+
+def do(world: World, task: Task) -> Task | None:
+    """Do the next step of a task; return what is left of it, or None."""
+    name, _, argument = task.steps[0].partition(":")
+    rest = replace(task, steps=task.steps[1:])
+    try:
+        after = _DO[name](world, rest, argument)
+    except KnownGoodError as error:
+        world.note(f"{task.kind} stops: {error.message}")
+        return giving_up(rest)
+    return after if after is not None and after.steps else None
+
+
+def stale(world: World) -> bool:
+    """Tell whether what is published is not what the store holds."""
+    document, state = world.published or RouteDocument(system=SYSTEM), world.store
+    missing = state.facts.trips.keys() - document.facts.trips.keys() or state.facts.released - document.facts.released
+    return bool(missing) or document.route != state.row
+
+
+def behind(world: World) -> list[str]:
+    """Return the names of the replicas that have yet to learn something, as far as their reports tell."""
+    document = world.published
+    if document is None:
+        return []
+    return [
+        name
+        for name, replica in world.replicas.items()
+        if replica.agent is not None
+        and world.rules.behind(world.reports[name].state if name in world.reports else ReplicaState(), document)
+    ]
+
+
+def heard(world: World) -> tuple[Facts, frozenset[LocalTrip]]:
+    """Return the facts that reports and the published document hold."""
+    facts = world.published.facts if world.published else Facts()
+    local: frozenset[LocalTrip] = frozenset()
+    for report in world.reports.values():
+        facts = facts.merge(report.state.facts)
+        local |= report.state.local
+    return facts, local
+
+
+def _compute(world: World, task: Task, _: str) -> Task:
+    return replace(task, document=_document(world, prepare=()))
+
+
+def _document(world: World, prepare: tuple[str, ...]) -> RouteDocument:
+    before, state = world.published or RouteDocument(system=SYSTEM), world.store
+    numbers = {report.state.fleet.generation for report in world.reports.values()} | {state.row.generation}
+    return replace(
+        before,
+        route=state.row,
+        generations={number: state.generations[number] for number in sorted(numbers) if number in state.generations},
+        facts=state.facts.merge(before.facts),
+        prepare=prepare,
+    )
+
+
+def _write(world: World, task: Task, _: str) -> Task:
+    if task.document is not None:
+        world.published = task.document
+    return task
+
+
+def _push(world: World, task: Task, _: str) -> Task:
+    if task.document is not None:
+        for name in world.replicas:
+            world.send(name, task.document)
+    return task
+
+
+def _flip(world: World, task: Task, _: str) -> Task:
+    assert task.trip is not None
+    before = world.published or RouteDocument(system=SYSTEM)
+    return replace(task, document=replace(before, facts=before.facts.with_trip(task.trip)))
+
+
+def _record(world: World, task: Task, _: str) -> Task:
+    assert task.trip is not None
+    after, episodes = world.rules.trip(world.store, task.trip)
+    world.commit("trip", after, episodes, task)
+    return task
+
+
+def _read(world: World, task: Task, _: str) -> Task:
+    state = world.store
+    fallback = world.scenario.static_fallback
+    world.rules.mint(state, task.version, ready=frozenset(state.chain), static_fallback=fallback)
+    return replace(task, read=state)
+
+
+def _prepare(world: World, task: Task, _: str) -> Task:
+    return replace(task, document=_document(world, prepare=(task.version,)))
+
+
+def _wait(_world: World, task: Task, _: str) -> Task:
+    return task
+
+
+def _mint(world: World, task: Task, _: str) -> Task | None:
+    assert task.read is not None
+    if not world.rules.still_as_read(task.read, world.store):
+        world.note("the store moved since it was read")
+        return None
+    reports = [world.reports[name] for name in live(world) if name in world.reports]
+    ready = frozenset.intersection(*(report.ready for report in reports)) if reports else frozenset()
+    after = world.rules.mint(world.store, task.version, ready=ready, static_fallback=world.scenario.static_fallback)
+    world.commit("mint", after, (), task)
+    return replace(task, generation=after.row.generation)
+
+
+def _advance(world: World, task: Task, split: str) -> Task:
+    candidate = world.store.chain[0] if world.store.chain else ""
+    reports = {name: world.reports[name] for name in live(world) if name in world.reports}
+    refusing = {name: report.refusal.reason for name, report in reports.items() if report.refusal}
+    unready = {name: f"{short(candidate)} is not ready" for name, r in reports.items() if candidate not in r.ready}
+    after = world.rules.advance(world.store, int(split), refusing=refusing, unready=unready)
+    world.commit("advance", after, (), task)
+    return task
+
+
+def _give_up(world: World, task: Task, _: str) -> Task | None:
+    if world.store.candidate != task.version or world.store.row.generation != task.generation:
+        return None
+    return _abandon(world, task, "")
+
+
+def _abandon(world: World, task: Task, _: str) -> Task:
+    world.commit("abandon", world.rules.abandon(world.store), (), task)
+    return task
+
+
+def _show(world: World, task: Task, _: str) -> Task | None:
+    facts = world.store.facts
+    shown = {uid for uid, trip in facts.trips.items() if trip.version == task.version and uid not in facts.released}
+    world.oracle.showed(shown)
+    return replace(task, shown=frozenset(shown)) if shown else None
+
+
+def _release(world: World, task: Task, _: str) -> Task:
+    world.commit("release", world.rules.release(world.store, task.shown, task.version), (), task)
+    return task
+
+
+def _merge(world: World, task: Task, _: str) -> Task | None:
+    if not world.rules.reconciles():
+        return None
+    facts, local = heard(world)
+    reports = {name: report.state for name, report in world.reports.items()}
+    after, episodes = world.rules.merge(world.store, facts, local, reports)
+    if after != world.store:
+        world.commit("merge", after, episodes, task)
+    return task
+
+
+def _refresh(world: World, task: Task, _: str) -> Task:
+    if not stale(world):
+        return replace(task, document=None)
+    prepare = world.published.prepare if world.published else ()
+    return replace(task, document=_document(world, prepare=prepare))
+
+
+def _push_behind(world: World, task: Task, _: str) -> Task:
+    for name in behind(world):
+        assert world.published is not None
+        world.send(name, world.published)
+    return task
+
+
+def _verified(world: World, task: Task, _: str) -> Task:
+    world.close(task.saga, "verified")
+    return task
+
+
+def _failed(world: World, task: Task, _: str) -> Task:
+    target = world.sagas[task.saga].target
+    if target is None or world.store.served != target:
+        world.close(task.saga, "overtaken")
+        return task
+    if not world.rules.leaves_what_failed():
+        world.close(task.saga, "failed")
+        return task
+    # The verdict is kept only once the trip is on record: a crash in between judges again.
+    trip = world.new_trip(target, "verification")
+    return replace(task, trip=trip, version=target, steps=(*_STEPS["flip"], "close"))
+
+
+def _close(world: World, task: Task, _: str) -> Task:
+    world.close(task.saga, "failed")
+    return task
+
+
+_DO: Mapping[str, Callable[[World, Task, str], Task | None]] = {
+    "compute": _compute,
+    "write": _write,
+    "push": _push,
+    "flip": _flip,
+    "record": _record,
+    "read": _read,
+    "prepare": _prepare,
+    "armed": _wait,
+    "taken": _wait,
+    "mint": _mint,
+    "advance": _advance,
+    "give-up": _give_up,
+    "abandon": _abandon,
+    "show": _show,
+    "release": _release,
+    "merge": _merge,
+    "refresh": _refresh,
+    "push-behind": _push_behind,
+    "verified": _verified,
+    "failed": _failed,
+    "close": _close,
+}
