@@ -22,7 +22,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return "There is none"
     listed = f"Known: {', '.join(words)}"
     close = get_close_matches(word, words, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]!r}? {listed}" if close else listed
+    return f"Did you mean {str(close[0])!r}? {listed}" if close else listed
 
 
 def described(value: object) -> str:
