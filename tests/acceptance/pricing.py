@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from knowngood.adapters.folder.traffic import FolderTraffic
 from knowngood.adapters.sql import SqlStore
-from tests.acceptance.stage import Ended, Stage, Started, until
+from tests.acceptance.stage import Stage, Started, until
 
 __all__ = ["Answered", "Load", "Pricing", "Replica"]
 
@@ -194,7 +195,7 @@ class Pricing:
             return ask(connection, query)
 
     @contextmanager
-    def load(self, *, threads: int = 2, every: float = 0.01, query: str = "x=1") -> Iterator["Load"]:
+    def load(self, *, threads: int = 2, every: float = 0.02, query: str = "x=1") -> Iterator["Load"]:
         """Let riders ask the replicas, in turn, until the block is over."""
         load = Load([replica.port for replica in self.replicas.values()], every=every, query=query)
         load.start(threads)
@@ -206,11 +207,8 @@ class Pricing:
     def _lives(self, replica: Replica, workers: int) -> bool:
         for process in (replica.agent, replica.server):
             assert process.running, process.text
-        done: Ended = self.stage.kg("status", "pricing", "--output", "json")
-        if done.code != 0:
-            return False
-        found = {one["replica"]: one for one in done.json["systems"][0]["replicas"]}.get(replica.name)
-        if not found or not found["agent"] or found["workers"] < workers:
+        found = FolderTraffic(self.stage.home).replicas("pricing").get(replica.name)
+        if not found or not found.agent_alive or found.workers_alive < workers:
             return False
         try:
             return self.ask(replica.name).status == http.client.OK

@@ -22,7 +22,7 @@ __all__ = ["Ended", "Stage", "Started", "until"]
 PATIENCE_SECONDS = 30.0
 
 
-def until(true: Callable[[], Any], what: str, *, seconds: float = PATIENCE_SECONDS, every: float = 0.02) -> Any:
+def until(true: Callable[[], Any], what: str, *, seconds: float = PATIENCE_SECONDS, every: float = 0.05) -> Any:
     """Return what a look gives as soon as it is true; fail the test, saying what did not come."""
     deadline = time.monotonic() + seconds
     pause = Event()

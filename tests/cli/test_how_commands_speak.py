@@ -157,8 +157,8 @@ def test_who_acts_goes_on_record(shared: Stage) -> None:
         pytest.param("kg quarantine release pricing 3f", ["3f1c9a0b7d2e"], id="a version that was staged"),
     ],
 )
-def test_the_shell_completes(applied: Stage, typed: str, offered: list[str]) -> None:
-    manifests = applied.home / "systems" / "pricing" / "manifests"
+def test_the_shell_completes(shared: Stage, typed: str, offered: list[str]) -> None:
+    manifests = shared.home / "systems" / "pricing" / "manifests"
     manifests.mkdir(exist_ok=True)
     (manifests / f"3f1c9a0b7d2e{'0' * 52}.json").write_text("{}")
     environment = {
@@ -166,10 +166,10 @@ def test_the_shell_completes(applied: Stage, typed: str, offered: list[str]) -> 
         "COMP_WORDS": typed,
         "COMP_CWORD": str(len(typed.split()) - 1),
         "PATH": os.environ["PATH"],
-        "KNOWNGOOD_DIR": str(applied.home),
+        "KNOWNGOOD_DIR": str(shared.home),
     }
     kg = Path(sys.prefix) / "bin" / "kg"
-    done = subprocess.run([kg], cwd=applied.folder, env=environment, capture_output=True, check=True)
+    done = subprocess.run([kg], cwd=shared.folder, env=environment, capture_output=True, check=True)
     assert re.findall(r"^plain,(.*)$", done.stdout.decode(), flags=re.MULTILINE) == offered
 
 
@@ -183,8 +183,8 @@ def test_the_lines_for_completion_on_the_page_are_those_of_the_tool(shell: str) 
     assert b"_KG_COMPLETE" in done.stdout
 
 
-def test_ctrl_c_ends_a_watch_with_its_own_code_and_without_a_traceback(applied: Stage) -> None:
-    watch = applied.start_kg("status", "--watch")
+def test_ctrl_c_ends_a_watch_with_its_own_code_and_without_a_traceback(shared: Stage) -> None:
+    watch = shared.start_kg("status", "--watch")
     while "pricing" not in watch.text:
         assert watch.running, watch.text
     watch.signal(signal.SIGINT)
