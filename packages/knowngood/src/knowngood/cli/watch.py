@@ -27,7 +27,7 @@ def command(*, system: str, every: float, hold: float | None, ticks: int | None,
 
     from knowngood.app import open_plane
     from knowngood.control.watch import Watcher
-    from knowngood_sdk.errors import ConflictError, TransientError
+    from knowngood_sdk.errors import KnownGoodError
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     plane = open_plane(directory)
@@ -37,9 +37,10 @@ def command(*, system: str, every: float, hold: float | None, ticks: int | None,
     for count in itertools.count(1):
         try:
             tick = watcher.tick()
-        except (ConflictError, TransientError) as error:
-            # Somebody else moved first, or a store is locked: the next look starts from what is true then.
-            say(f"{plane.now()} {error}")
+        except KnownGoodError as error:
+            # Somebody else moved first, a store is locked or full, a file is torn: it is told, and the next look starts
+            # from what is true then. A control loop that ends because a look failed watches nothing.
+            say(f"{plane.now()} {error.code}: {error}")
         else:
             for note in tick.notes:
                 click.echo(

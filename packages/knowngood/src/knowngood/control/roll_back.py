@@ -20,7 +20,14 @@ from knowngood.domain.level import Level
 from knowngood.domain.plan import Plan
 from knowngood.domain.planner import plan
 from knowngood.domain.saga import Saga
-from knowngood_sdk.errors import ComponentError, ConflictError, NotAuthorizedError, NotReadyError, OutcomeUnknownError
+from knowngood_sdk.errors import (
+    ComponentError,
+    ConflictError,
+    KnownGoodError,
+    NotAuthorizedError,
+    NotReadyError,
+    OutcomeUnknownError,
+)
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Manifest
 
@@ -95,7 +102,10 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
         override = made.chosen.override if made.chosen else None
         deploy(plane, Order(manifest=target, actor=wish.actor, override=override), tell=tell)
     trip = trip_of(plane, system, leaving, source="person", why=wish.why)
-    plane.outbox.put(system, trip.uid, {"outcome": "roll back", "reasons": [wish.why], "plan": made.to_json()})
+    try:
+        plane.outbox.put(system, trip.uid, {"outcome": "roll back", "reasons": [wish.why], "plan": made.to_json()})
+    except KnownGoodError as error:
+        tell(f"the plan could not be kept beside the trip, which goes on: {error}")
     flipped = flip(plane, system, trip)
     sagas = _on_record(plane, system, flipped, wish.actor)
     ours = [saga for saga in sagas if saga.version == leaving]

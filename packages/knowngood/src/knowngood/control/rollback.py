@@ -16,6 +16,7 @@ from knowngood.control.plane import Plane
 from knowngood.control.publish import publish_anchor
 from knowngood.control.saga_steps import STEPS, Waiting
 from knowngood.domain.saga import Saga, SagaState, StepName, StepOutcome
+from knowngood.domain.system import Grant
 from knowngood.domain.window import Verdict
 from knowngood_sdk.errors import ConflictError, NotFoundError, PermanentError, TransientError
 from knowngood_sdk.model.canonical import short
@@ -105,15 +106,17 @@ def under_way(plane: Plane, system: str) -> Saga | None:
 
 def _leave_what_failed(plane: Plane, saga: Saga, details: Mapping[str, Any]) -> None:
     """
-    Trip the version now served, by name, when it breaks a fixed limit and something stands behind it (rule 21).
+    Trip the version now served, by name, when it breaks a fixed limit whose owner granted that (rule 21).
 
     A metric that is only worse than at an earlier time is no ground to leave a version that was known good: season and
     market move too. That is for a person, who sees a rollback whose verification failed.
     """
+    triggers = plane.system_file(saga.system).triggers
+    granted = {name for name, declared in triggers.items() if declared.grant is Grant.ROLLBACK}
     broken = [
         judgement["trigger"]
         for judgement in details.get("judgements", ())
-        if judgement["verdict"] == Verdict.BREACHED and judgement["against"] is None
+        if judgement["verdict"] == Verdict.BREACHED and judgement["against"] is None and judgement["trigger"] in granted
     ]
     state = plane.store.read(saga.system)
     if broken and saga.target is not None and state.served == saga.target:

@@ -168,7 +168,11 @@ class Watcher:
             at=self.plane.now(),
             why="; ".join(decision.reasons)[:500],
         )
-        self.plane.outbox.put(self.system, trip.uid, document)
+        try:
+            self.plane.outbox.put(self.system, trip.uid, document)
+        except KnownGoodError as error:
+            # A full disk must not keep the fleet on a bad version: the trip itself says why it was left.
+            _log.warning("the decision of trip %s could not be kept: %s", trip.uid, error)
         flipped, sagas = leave(self.plane, self.system, trip, "automation")
         return [str(plan), flipped.summary, *(f"rollback started: {saga.id}" for saga in sagas)]
 
