@@ -4,6 +4,7 @@ import itertools
 import json
 import signal
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -218,6 +219,23 @@ class TestStore:
         assert pricing.kg("rollback", "pricing")["resumed"]
         tripped = pricing.ledger("tripped")[-1]["body"]
         assert (tripped["version"], tripped["why"]) == (bad, "prices are wrong")
+
+    @pytest.mark.usefixtures("load")
+    def test_where_the_store_cannot_even_be_read_the_glass_can_be_broken(self, pricing: Pricing) -> None:
+        good = pricing.served()
+        bad = pricing.deploy(next(NUMBERS))
+        # No file may grow beyond 12 KiB, as on a full disk: documents fit, and what SQLite needs to read does not.
+        command = f"ulimit -f 12 && exec {sys.executable} -m knowngood.cli rollback pricing"
+        done = pricing.stage.start(["bash", "-c", command], name="full")
+        assert done.wait() == 1, done.text
+        assert "cannot grow; nothing was changed" in done.text
+        assert "To leave at once without the store: kg rollback pricing --break-glass" in done.text
+        assert place_of(pricing, "r1") == place_of(pricing, "r2") == [bad]
+        broken = pricing.stage.start(["bash", "-c", f"{command} --break-glass"], name="glass")
+        assert broken.wait() == 0, broken.text
+        assert place_of(pricing, "r1") == place_of(pricing, "r2") == [good]
+        assert pricing.kg("rollback", "pricing")["resumed"]
+        assert pricing.ledger("tripped")[-1]["body"]["version"] == bad
 
     def test_a_ledger_whose_last_entry_was_cut_off_is_found_by_the_anchors(self, pricing: Pricing) -> None:
         entries = pricing.ledger()

@@ -8,6 +8,7 @@ import click
 from knowngood.cli.completion import versions
 from knowngood.cli.console import answer, directory_option, mark, output_option, say, system_argument
 from knowngood.cli.exit_code import ExitCode
+from knowngood_sdk.errors import ComponentError
 
 if TYPE_CHECKING:
     from knowngood.control.plane import Plane
@@ -77,7 +78,6 @@ def command(  # noqa: PLR0913 - one parameter for each option
     from knowngood.control.rollback import follow
     from knowngood.domain.level import Level
 
-    plane = open_plane(directory)
     wish = Wish(
         actor=actor(),
         why=why,
@@ -86,7 +86,13 @@ def command(  # noqa: PLR0913 - one parameter for each option
         suspected=suspect,
         override=override,
     )
-    saga, flipped = _leave(plane, system, wish)
+    try:
+        plane = open_plane(directory)
+        saga, flipped = _leave(plane, system, wish)
+    except ComponentError as error:
+        # Nothing was left yet: what could not be read is the record, and the replicas do not need it.
+        hint = f"{error.hint}. To leave at once without the store: kg rollback {system} --break-glass"
+        raise type(error)(error.message, hint=hint, **error.details) from error
     if not no_wait:
         say(f"{mark('waiting')} verifying; Ctrl-C leaves the rollback in place")
         saga = follow(plane, saga, timedelta(seconds=timeout))
@@ -100,7 +106,7 @@ def _leave(plane: "Plane", system: str, wish: "Wish") -> "tuple[Saga, dict[str, 
     from knowngood.control.reconcile import learn
     from knowngood.control.roll_back import roll_back
     from knowngood.control.rollback import under_way
-    from knowngood_sdk.errors import ComponentError, ConflictError
+    from knowngood_sdk.errors import ConflictError
     from knowngood_sdk.model.canonical import short
 
     going = None
