@@ -18,11 +18,13 @@ from knowngood_sdk.serving.disk import write_whole
 
 __all__ = ["run"]
 
-_FLIPS = 100
-_PEER_FLIPS = 60
+_FLIPS = 80
+_PEER_FLIPS = 50
 _WORKERS = 2
 _BUSY = (1, 4)
 _SETTLE_SECONDS = 0.05
+# A worker reads a file for a new generation, which takes busy threads longer; that is not to be part of the next flip.
+_DEPLOYED_SECONDS = 0.12
 _PEER_SETTLE_SECONDS = 0.15
 _JITTER_SECONDS = 0.02
 _TARGET_MS = 1.0
@@ -103,7 +105,7 @@ def _flip(host: Host, deployer: Deployer, order: Order, times: int) -> list[_Cha
         begin("deployment", bad)
         flip = deployer.deploy(bad, behind=good)
         changes[-1] = replace(changes[-1], began_ns=flip.pushed_ns)
-        _settle(host)
+        _settle(host, _DEPLOYED_SECONDS)
         if number % 2:
             begin("push", good)
             deployer.back()

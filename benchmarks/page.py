@@ -21,6 +21,7 @@ environment of its own (`.venv-bench`), and takes some six minutes on two cores.
 | `--seed 2` | draw kills, pauses and orders from another seed |
 | `--scale 0.1` | repeat a tenth as often, to see that everything works; percentiles of so few values say little |
 | `--strict` | end with exit code 1 when a target was missed |
+| `--save FILE` | write the result as JSON to a file, whatever is printed |
 | `--page FILE` | write this page from the run |
 
 Nothing in it is simulated: agents, workers, servers and riders are processes; words, journals and route documents are

@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run what was asked for; return 1 when a target was missed and ``--strict`` was given, else 0."""
     options = _parser().parse_args(arguments)
     result, figures = measure(options.only or list(BENCHMARKS), seed=options.seed, scale=options.scale)
+    if options.save:
+        options.save.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if options.page:
         options.page.write_text(page(result), encoding="utf-8")
     if options.output == "json":
@@ -110,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scale", type=_share, default=1.0, help="share of the repetitions, in (0, 1] (default: 1)")
     parser.add_argument("--only", nargs="+", choices=list(BENCHMARKS), help="carry out these alone")
     parser.add_argument("--strict", action="store_true", help="end with exit code 1 when a target was missed")
+    parser.add_argument("--save", type=Path, help="write the result as JSON to a file, whatever is printed")
     parser.add_argument("--page", type=Path, help="write the page of the documentation from this run")
     return parser
 
