@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import signal
 import sqlite3
 import sys
@@ -193,6 +194,7 @@ class TestPorts:
         assert (found["agent"], found["workers"]) == (True, 0)
         agent.end()
         assert pricing.deploy(next(NUMBERS)) == pricing.served(), "a replica that is gone holds nobody up"
+        shutil.rmtree(pricing.stage.home / "systems" / "pricing" / "replicas" / "r3")
         pricing.verify()
 
     def test_a_second_agent_for_a_replica_says_that_there_is_one(self, pricing: Pricing) -> None:
