@@ -109,6 +109,9 @@ class Keeper:
         system = self._folder.system_folder.name
         if document.system != system:
             raise InvalidError(f"the document is for system {document.system!r}, this is a replica of {system!r}")
+        # What a worker has just left on its own evidence may be what this deployer has not seen.
+        self._look_at_word()
+        self._look_at_journal()
         try:
             self._offer(document)
             if self._refusal is not None and self._offered is not None and document is not self._offered:
@@ -333,6 +336,9 @@ class Keeper:
         self._owed_at = time.monotonic() + _RETRY_SECONDS
 
     def _demand_durable(self) -> None:
+        # A worker may have gone elsewhere meanwhile, onto what is being left here: that is left too before anybody is
+        # told that it was.
+        self._look_at_word()
         if self._state != self._durable:
             raise TransientError(
                 f"replica {self._folder.replica} has it in force, and not durable: {self._warnings.get('disk', '')}"

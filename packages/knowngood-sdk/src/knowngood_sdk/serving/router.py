@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 
 from knowngood_sdk.errors import NotReadyError
-from knowngood_sdk.model.route import Facts, LocalTrip, ReplicaState
+from knowngood_sdk.model.route import LocalTrip, ReplicaState
 from knowngood_sdk.model.word import unpack
 from knowngood_sdk.serving.folder import ReplicaFolder
 from knowngood_sdk.serving.shared_word import Position, SharedWord
@@ -224,9 +224,13 @@ class Router:
 
 
 def _moved(state: ReplicaState, position: Position | None) -> ReplicaState:
-    """Return a state joined with the position of the shared word."""
-    # Whether a slot is ready here moves this worker alone; the latch is the replica's.
-    return state.rejoin(word=position, trips=Facts(), local=frozenset(), ready=frozenset(state.chain))
+    """
+    Return a state at the position of the shared word.
+
+    Exactly there: what this worker has read may be older than what the agent went by, and by a trip whose release it
+    has not read it would take the whole replica a step too far, even onto what the agent has just left.
+    """
+    return state.raised(position)
 
 
 def join_states(one: ReplicaState, other: ReplicaState) -> ReplicaState:
