@@ -1,0 +1,60 @@
+"""Every error ends in the exit code that says what kind of failure it is; no command asks a question."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import knowngood.cli
+from knowngood.cli.exit_code import ExitCode, exit_code_of
+from knowngood_sdk import errors
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.InvalidError, 1),
+        (errors.NotFoundError, 1),
+        (errors.ConflictError, 1),
+        (errors.TransientError, 1),
+        (errors.PermanentError, 1),
+        (errors.RefusedError, 5),
+        (errors.NotAuthorizedError, 5),
+        (errors.NotReadyError, 9),
+        (errors.OutcomeUnknownError, 7),
+    ],
+)
+def test_an_error_has_its_exit_code_and_the_page_says_so(error: type[errors.KnownGoodError], code: int) -> None:
+    assert exit_code_of(error("")) == code
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| {code} |"))
+    assert f"`{error.code}`" in row
+
+
+def test_the_numbers_never_change() -> None:
+    assert {code.name: code.value for code in ExitCode} == {
+        "DONE": 0,
+        "ERROR": 1,
+        "USAGE": 2,
+        "WAITING": 3,
+        "NOT_AUTHENTICATED": 4,
+        "REFUSED": 5,
+        "NOT_VERIFIED": 6,
+        "PARTIAL": 7,
+        "TIMED_OUT": 8,
+        "NOT_READY": 9,
+        "STOPPED": 130,
+    }
+
+
+def test_no_command_asks_a_question() -> None:
+    asking = {"prompt", "confirm", "confirmation_option", "password_option", "input", "getpass", "edit"}
+    found = [
+        f"{path.name}:{node.lineno}"
+        for path in Path(knowngood.cli.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and (node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")) in asking
+    ]
+    assert found == []

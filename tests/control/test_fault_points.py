@@ -1,0 +1,61 @@
+"""A fault point does what the environment asks for, once, and nothing otherwise."""
+
+import subprocess
+import sys
+
+import pytest
+
+from knowngood.control.fault_point import FaultPoint, reach
+from knowngood_sdk.errors import InvalidError
+
+REACH_TWICE = """
+from knowngood.control.fault_point import FaultPoint, reach
+for _ in range(2):
+    try:
+        reach(FaultPoint.FLIP_PUSHED)
+    except KeyboardInterrupt:
+        print("interrupted")
+print("alive")
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "printed"),
+    [
+        pytest.param("", 0, "alive\n", id="nothing"),
+        pytest.param("flip.decided", 0, "alive\n", id="another point"),
+        pytest.param("flip.pushed", -9, "", id="death"),
+        pytest.param("flip.pushed:SIGINT", 0, "interrupted\nalive\n", id="Ctrl-C, once"),
+        pytest.param("flip.pushed:SIGTERM", -15, "", id="a termination"),
+    ],
+)
+def test_what_the_environment_asks_for(asked: str, code: int, printed: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REACH_TWICE], env={"KNOWNGOOD_FAULT": asked}, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout.decode()) == (code, printed)
+
+
+def test_a_signal_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KNOWNGOOD_FAULT", "flip.pushed:SIGNOTHING")
+    with pytest.raises(InvalidError, match="'SIGNOTHING'"):
+        reach(FaultPoint.FLIP_PUSHED)
+
+
+def test_names_of_points_are_public_and_stay() -> None:
+    assert [point.value for point in FaultPoint] == [
+        "deploy.recorded",
+        "deploy.armed",
+        "deploy.minted",
+        "deploy.advanced",
+        "flip.decided",
+        "flip.first-acknowledged",
+        "flip.pushed",
+        "flip.recorded",
+        "saga.fan-out",
+        "saga.dependents",
+        "saga.quarantine",
+        "saga.verify",
+        "saga.people",
+        "saga.close",
+    ]

@@ -1,0 +1,94 @@
+"""A rollback that is under way is gone on with: nothing is left twice, and one that waits for a person can go on."""
+
+from typing import Any
+
+import pytest
+
+from knowngood.control.flip import flip
+from knowngood.control.reconcile import learn
+from knowngood.control.roll_back import Wish, roll_back
+from knowngood.control.rollback import step_forward, trip_of, under_way
+from knowngood.domain.saga import SagaState, StepName
+from knowngood_sdk.errors import NotReadyError
+
+WITH_A_POINTER = {
+    "system": "pricing",
+    "kind": "realtime",
+    "components": {"model": {"files": "model.joblib"}, "config": {"inline": "surge.yaml", "switching": "pointer"}},
+    "fallback": {"price": 2.0},
+    "verify": {"requests": 100, "within": "60s"},
+    "triggers": {"errors": {"over": "5%", "do": "rollback"}},
+}
+
+
+def two_versions(scenario: Any) -> tuple[str, str]:
+    """Version 1 is verified, version 2 serves; return both."""
+    first = scenario.deploy().deployment.version
+    scenario.serve(first, 200)
+    scenario.tick()
+    scenario.tick()
+    scenario.change(**{name: f"{name} 2" for name in scenario.parts})
+    return first, scenario.deploy().deployment.version
+
+
+@pytest.mark.requirement("A1")
+def test_a_rollback_that_is_not_over_is_the_one_to_go_on_with(pricing: Any) -> None:
+    first, second = two_versions(pricing)
+    assert under_way(pricing.plane, "pricing") is None
+    rolled = roll_back(pricing.plane, "pricing", Wish(actor="ann", why="wrong prices"))
+    going = under_way(pricing.plane, "pricing")
+    assert going == rolled.saga
+    assert (going.version, going.target) == (second, first)
+
+
+def test_one_that_is_over_is_not_gone_on_with(pricing: Any) -> None:
+    first, _ = two_versions(pricing)
+    saga = roll_back(pricing.plane, "pricing", Wish(actor="ann", why="wrong prices")).saga
+    step_forward(pricing.plane, saga)
+    pricing.serve(first, 200)
+    assert step_forward(pricing.plane, pricing.store.sagas("pricing")[-1]).state is SagaState.DONE
+    assert under_way(pricing.plane, "pricing") is None
+
+
+def test_what_replicas_left_before_a_kill_is_learned_as_the_same_act(pricing: Any) -> None:
+    first, second = two_versions(pricing)
+    trip = trip_of(pricing.plane, "pricing", second, source="person", why="wrong prices")
+    pricing.outbox.put("pricing", trip.uid, {"outcome": "roll back", "reasons": ["wrong prices"], "plan": {}})
+    flip(pricing.plane, "pricing", trip)  # and the process dies before it could record it
+    started = learn(pricing.plane, "pricing").started
+    assert [(saga.version, saga.target) for saga in started] == [(second, first)]
+    assert pricing.kinds()[-3:] == ["decided", "tripped", "rollback-started"]
+    assert learn(pricing.plane, "pricing").started == (), "once"
+
+
+def test_one_that_waits_for_a_person_is_tried_again_when_a_person_asks(make_scenario: Any) -> None:
+    scenario = make_scenario(rules=WITH_A_POINTER)
+    scenario.parts["config"].pointer = "sha256:" + "0" * 64
+    first, _ = two_versions(scenario)
+    kept = dict(scenario.parts["config"].versions)
+    saga = roll_back(scenario.plane, "pricing", Wish(actor="ann", why="wrong prices")).saga
+    scenario.parts["config"].versions.clear()
+    stuck = step_forward(scenario.plane, saga)
+    assert (stuck.state, stuck.next_step()) == (SagaState.STUCK, StepName.DEPENDENTS)
+    assert "is gone" in stuck.needs
+    scenario.parts["config"].versions.update(kept)
+    resumed = under_way(scenario.plane, "pricing")
+    assert resumed is not None
+    assert resumed.state is SagaState.RUNNING
+    scenario.serve(first, 200)
+    assert step_forward(scenario.plane, resumed).next_step() in {StepName.VERIFY, None}
+    assert scenario.parts["config"].pointer in kept
+    assert "rollback-resumed" in scenario.kinds()
+
+
+def test_a_deployment_that_is_stopped_for_any_reason_is_given_up(pricing: Any) -> None:
+    first, second = two_versions(pricing)
+    pricing.change(model="model 3")
+    for replica in ("r1", "r2"):
+        pricing.traffic.join("pricing", replica, loads=False)
+    with pytest.raises(NotReadyError):
+        pricing.deploy()
+    assert pricing.kinds()[-1] == "deployment-blocked"
+    assert pricing.traffic.published("pricing").prepare == ()
+    assert pricing.store.read("pricing").served == second
+    assert first in pricing.store.read("pricing").chain
