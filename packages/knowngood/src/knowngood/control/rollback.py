@@ -67,13 +67,14 @@ def step_forward(plane: Plane, saga: Saga) -> Saga:
         if isinstance(result, Waiting):
             return saga
         after = saga.with_step(result)
+        if name is StepName.VERIFY and result.outcome is StepOutcome.FAILED:
+            # Before the verdict is on record: whoever dies in between judges again, and nothing is left to serve on.
+            _leave_what_failed(plane, saga, result.details)
         body = {"saga": saga.id, "step": name.value, "outcome": result.outcome.value}
         try:
             saga = _save(plane, after, "rollback-step", {**body, **_told(result.details)})
         except ConflictError:
             saga = _reread(plane, saga)
-        if name is StepName.VERIFY and result.outcome is StepOutcome.FAILED:
-            _leave_what_failed(plane, saga, result.details)
     return saga
 
 
