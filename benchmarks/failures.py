@@ -3,6 +3,7 @@
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from benchmarks.caller import Calls, Cell
 from benchmarks.callers import new_order, read_calls, start_callers, stop_callers
@@ -37,7 +38,7 @@ _HOW = (
 
 @dataclass(slots=True)
 class _Killer:
-    """Kills the agent at random instants around pushes, and starts it again."""
+    """Kills the agent at random instants around pushes, and starts it again; as a context, never after its end."""
 
     host: Host
     share: float
@@ -58,8 +59,10 @@ class _Killer:
             self.host.start_agent(wait=False)
             self.kills += 1
 
-    def finish(self) -> None:
-        """Return when the last kill is done."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for timer in self.timers:
             timer.join()
 
@@ -90,14 +93,14 @@ def _in_process(context: Context, flips: int) -> list[Row]:
         deployer.deploy(good, behind=bad)
         left = Cell(Path(order.left))
         deployer.on_push = killer.consider
-        for number in range(flips):
-            threading.Event().wait(host.random.random() * 2 * _SETTLE_SECONDS)
-            left.clear()
-            flip = _next(deployer, number, good, bad)
-            left.leave(order.versions.index(flip) + 1)
-            if number % (flips // 4 or 1) == 0:
-                context.tell(f"  {number} of {flips} flips, {killer.kills} kills")
-        killer.finish()
+        with killer:
+            for number in range(flips):
+                threading.Event().wait(host.random.random() * 2 * _SETTLE_SECONDS)
+                left.clear()
+                flip = _next(deployer, number, good, bad)
+                left.leave(order.versions.index(flip) + 1)
+                if number % (flips // 4 or 1) == 0:
+                    context.tell(f"  {number} of {flips} flips, {killer.kills} kills")
         stop_callers(children)
         done = [calls for worker in read_calls(host, _WORKERS) for calls in worker]
         return _rows("in process", deployer, killer, _counted(done))
@@ -112,10 +115,10 @@ def _over_http(context: Context, flips: int) -> list[Row]:
         deployer.deploy(good, behind=bad)
         riders = start_riders(host, server, host.parts, "riders", riders=_RIDERS)
         deployer.on_push = killer.consider
-        for number in range(flips):
-            threading.Event().wait(host.random.random() * 2 * _HTTP_SETTLE_SECONDS)
-            _next(deployer, number, good, bad)
-        killer.finish()
+        with killer:
+            for number in range(flips):
+                threading.Event().wait(host.random.random() * 2 * _HTTP_SETTLE_SECONDS)
+                _next(deployer, number, good, bad)
         log = stop_riders(host, riders)
         after, wrong = admitted_to_left(log, spans(deployer.flips))
         return _rows("over HTTP", deployer, killer, (len(log), len(log.failed), sum(log.mixed), after, wrong))
