@@ -1,6 +1,6 @@
 """The system on real processes: two replicas for the tests of a module, riders while they want them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,24 +10,22 @@ from tests.acceptance.stage import Stage
 
 
 @pytest.fixture(scope="module")
-def pricing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pricing]:
-    """Version 1 serves on two replicas, verified; shared by a module's tests, which go on from version to version."""
-    yield from _on_stage(tmp_path_factory.mktemp("pricing"), replicas=2)
+def pricing(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Pricing]:
+    """
+    Version 1 serves on two replicas, verified; shared by a module's tests, which go on from version to version.
+
+    A module may say how many worker processes each replica has: ``WORKERS = {"r2": 2}``.
+    """
+    yield from _on_stage(tmp_path_factory.mktemp("pricing"), ["r1", "r2"], getattr(request.module, "WORKERS", {}))
 
 
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Pricing]:
-    """Version 1 serves on one replica, verified; for one test."""
-    yield from _on_stage(tmp_path, replicas=1)
-
-
-def _on_stage(folder: Path, *, replicas: int) -> Iterator[Pricing]:
+def _on_stage(folder: Path, replicas: Sequence[str], workers: Mapping[str, int]) -> Iterator[Pricing]:
     stage = Stage(folder)
     pricing = Pricing(stage)
     try:
         pricing.prepare()
-        for number in range(replicas):
-            pricing.start(f"r{number + 1}")
+        for name in replicas:
+            pricing.start(name, workers=workers.get(name, 1))
         pricing.joined()
         pricing.deploy(1)
         pricing.verify()

@@ -47,10 +47,11 @@ def _free_port() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:
-    """One agent with one server."""
+    """One agent with one server and its worker processes."""
 
     name: str
     port: int
+    workers: int
     agent: Started
     server: Started
 
@@ -132,7 +133,8 @@ class Pricing:
         """Start a replica; ``joined`` waits for it."""
         agent = self.start_agent(name)
         port = _free_port() if self.replicas else self.port
-        replica = Replica(name=name, port=port, agent=agent, server=self.start_server(name, port, workers=workers))
+        server = self.start_server(name, port, workers=workers)
+        replica = Replica(name=name, port=port, workers=workers, agent=agent, server=server)
         self.replicas[name] = replica
         return replica
 
@@ -157,15 +159,16 @@ class Pricing:
         self.replicas[name] = Replica(
             name=name,
             port=old.port,
+            workers=old.workers,
             agent=self.start_agent(name) if agent else old.agent,
-            server=self.start_server(name, old.port) if server else old.server,
+            server=self.start_server(name, old.port, workers=old.workers) if server else old.server,
         )
         return self.replicas[name]
 
-    def joined(self, workers: int = 1) -> None:
+    def joined(self) -> None:
         """Wait until every replica that was started is there with its workers and answers."""
         for replica in self.replicas.values():
-            until(lambda replica=replica: self._lives(replica, workers), f"{replica.name} to join")  # type: ignore[misc]
+            until(lambda replica=replica: self._lives(replica), f"{replica.name} to join")  # type: ignore[misc]
 
     def status(self) -> dict[str, Any]:
         """Return what ``kg status`` says of the system."""
@@ -204,11 +207,11 @@ class Pricing:
         finally:
             load.stop()
 
-    def _lives(self, replica: Replica, workers: int) -> bool:
+    def _lives(self, replica: Replica) -> bool:
         for process in (replica.agent, replica.server):
             assert process.running, process.text
         found = FolderTraffic(self.stage.home).replicas("pricing").get(replica.name)
-        if not found or not found.agent_alive or found.workers_alive < workers:
+        if not found or not found.agent_alive or found.workers_alive < replica.workers:
             return False
         try:
             return self.ask(replica.name).status == http.client.OK

@@ -47,11 +47,10 @@ def blocked(pricing: Pricing) -> str:
 
 
 @pytest.fixture(autouse=True)
-def whole_afterwards(pricing: Pricing) -> Iterator[None]:
-    """The next version, which is whole, goes into service as if nothing had been."""
+def golden_inputs_are_whole(pricing: Pricing) -> Iterator[None]:
+    """A test may have broken them."""
     yield
     (pricing.stage.folder / "golden.jsonl").write_text(GOLDEN)
-    pricing.deploy(next(NUMBERS))
 
 
 def object_of(pricing: Pricing, name: str) -> Path:
@@ -114,6 +113,7 @@ def test_bytes_that_were_changed_between_recording_and_loading(pricing: Pricing)
     ("edit", "found"), [pytest.param(None, "is gone", id="gone"), pytest.param(b"forged", "is damaged", id="damaged")]
 )
 def test_a_way_back_whose_bytes_cannot_be_had(pricing: Pricing, edit: bytes | None, found: str) -> None:
+    pricing.deploy(next(NUMBERS))
     kept = object_of(pricing, "model.json")
     data, number = kept.read_bytes(), kept.stat().st_ino
     # The store, what workers load, and what a lease pins: all of them hold the same file.
@@ -134,6 +134,7 @@ def test_a_way_back_whose_bytes_cannot_be_had(pricing: Pricing, edit: bytes | No
     assert found in done.err
     assert "Restore it, then deploy: without it there is no way back" in done.err
     kept.write_bytes(data)
+    pricing.kg("deploy", "pricing")
 
 
 def test_a_manifest_that_was_edited_where_workers_read_it(pricing: Pricing) -> None:

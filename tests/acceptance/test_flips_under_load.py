@@ -10,7 +10,8 @@ from tests.acceptance.pricing import Pricing
 from tests.acceptance.stage import until
 
 NUMBERS = itertools.count(2)
-FLIPS = 4
+FLIPS = 3
+WORKERS = {"r2": 2}
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +37,7 @@ def leave(pricing: Pricing) -> Left:
 @pytest.mark.requirement("A1", "G1", "G2", "G3", "N2")
 def test_no_request_fails_or_is_mixed_or_goes_to_what_was_left(pricing: Pricing) -> None:
     good = pricing.served()
-    with pricing.load(threads=3, every=0.005) as load:
+    with pricing.load(threads=2, every=0.005) as load:
         left = []
         for number in range(FLIPS):
             left.append(leave(pricing))
@@ -46,6 +47,7 @@ def test_no_request_fails_or_is_mixed_or_goes_to_what_was_left(pricing: Pricing)
     assert len(load.log) > 500
     assert load.failed == []
     assert load.mixed == []
+    assert len({answer.body["pid"] for answer in load.log}) == 3, "every worker process served"
     for one in left:
         served = [answer for answer in load.log if answer.body["version"] == one.version]
         assert served, "it took traffic before it was left"
@@ -68,7 +70,7 @@ def test_a_request_that_was_admitted_before_a_flip_ends_on_its_version(pricing: 
 @pytest.mark.requirement("N3")
 def test_a_canary_takes_its_share_and_leaving_it_moves_nobody_else(pricing: Pricing) -> None:
     good = pricing.served()
-    with pricing.load(threads=3, every=0.005) as load:
+    with pricing.load(threads=2, every=0.005) as load:
         candidate = pricing.deploy(next(NUMBERS), "--canary", "20%")
         until(
             lambda: sum(one.body.get("version") == candidate for one in list(load.log)) > 20, "the share to be served"
