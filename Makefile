@@ -47,8 +47,8 @@ format: $(VENV)/.dev  ## Format the code and mend what a linter can mend
 
 check: lint test requirements  ## Lint, test, and tests by requirement: what must pass before a change lands
 
-simulate: $(VENV)/.dev  ## Try many more interleavings, and each rule left out (KNOWNGOOD_SIMULATION_RUNS)
-	@KNOWNGOOD_SIMULATION_RUNS=$${KNOWNGOOD_SIMULATION_RUNS:-20000} $(BIN)/python -m pytest tests/simulation -m "soak or not soak" $(PYTEST_ARGS)
+simulate: $(VENV)/.run  ## Try many more interleavings of the route (KNOWNGOOD_SIMULATION_RUNS, KNOWNGOOD_SIMULATION_SEED)
+	@$(BIN)/python -m knowngood.testing.simulation
 
 requirements: $(VENV)/.dev  ## Print for each requirement how many tests cover it
 	@$(BIN)/python -m tools.requirements

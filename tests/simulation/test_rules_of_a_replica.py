@@ -31,8 +31,6 @@ from knowngood_sdk.model.route import (
 )
 from knowngood_sdk.model.wire import RouteDocument
 
-pytestmark = pytest.mark.soak  # minutes of seeds for each rule: make simulate
-
 SEEDS = 500
 RELEASES = Scenario(budget={"flip": 4, "release": 3}, weights={"go": 5.0}, length=100)
 RACING = Scenario(history=3, budget={"flip": 3, "glass": 3, "local": 3}, weights={"local": 3.0, "step": 3.0})

@@ -14,8 +14,6 @@ from knowngood.testing.simulation.scenario import Scenario
 from knowngood_sdk.model.route import Facts, FleetRoute, Generation, LocalTrip, ReplicaState, Trip
 from knowngood_sdk.model.wire import RouteDocument
 
-pytestmark = pytest.mark.soak  # minutes of seeds for each rule: make simulate
-
 SEEDS = 500
 Merged = tuple[FleetState, tuple[Episode, ...]]
 Locals = frozenset[LocalTrip]
@@ -82,6 +80,17 @@ def with_generation(state: FleetState, **changes: object) -> FleetState:
     number = state.row.generation
     generation: Generation = replace(state.generations[number], **changes)  # type: ignore[arg-type]
     return replace(state, generations={**state.generations, number: generation})
+
+
+class OneVoterIsEnough(Rules):
+    def widened(self, state: FleetState, live: frozenset[str]) -> frozenset[str]:
+        return frozenset(super().widened(state, frozenset(list(live)[:1])))
+
+
+class NobodyCountsVoters(Rules):
+    def widened(self, state: FleetState, live: frozenset[str]) -> frozenset[str]:
+        del state, live
+        return frozenset()
 
 
 class MintsWhatIsInQuarantine(Rules):
@@ -209,6 +218,8 @@ MUTANTS: Mapping[str, Row] = {
     "12: each trip is one step": (EachTripIsAStep, Promise.ROW),
     "12 and 14: trips in reports are dropped": (ReportedTripsAreDropped, Promise.FORGOTTEN),
     "12: local trips in reports are dropped": (ReportedLocalTripsAreDropped, Promise.FORGOTTEN),
+    "13: one sick replica moves the fleet": (OneVoterIsEnough, Promise.WIDEN),
+    "13: however many are sick, the fleet stays": (NobodyCountsVoters, Promise.WIDEN),
     "15: a version in quarantine is minted": (MintsWhatIsInQuarantine, Promise.CHAIN, RELEASES),
     "15: a version in quarantine stays behind": (KeepsWhatIsInQuarantineBehind, Promise.CHAIN, RELEASES),
     "15: it commits on what it read long ago": (CommitsOnWhatItReadLongAgo, Promise.UNSEEN, DEPLOYMENTS),

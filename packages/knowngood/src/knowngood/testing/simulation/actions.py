@@ -12,7 +12,7 @@ from knowngood.testing.simulation.oracle import Move
 from knowngood.testing.simulation.promise import Promise, broken
 from knowngood.testing.simulation.replica import Replica, recovered, workers_now
 from knowngood.testing.simulation.tasks import begin, behind, do, giving_up, heard, may_go_on, stale
-from knowngood.testing.simulation.world import CONTROL, World
+from knowngood.testing.simulation.world import CONTROL, World, live
 from knowngood_sdk.model.route import Facts, FleetRoute, LocalTrip, ReplicaState
 from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
 
@@ -104,6 +104,8 @@ def _wants_reconciling(world: World) -> bool:
     known = world.store
     if facts.trips.keys() - known.facts.trips.keys() or local - known.local or stale(world):
         return True
+    if world.rules.widened(known, frozenset(live(world))):
+        return True
     late = [name for name in behind(world) if world.replicas[name].heard != world.published]
     return any(world.replicas[name].connected and not _under_way(world, name, world.published) for name in late)
 
@@ -131,7 +133,8 @@ def _of_replica(world: World, name: str, replica: Replica) -> Iterator[Action]: 
         yield from (("power-cut", name, luck) for luck in ("lucky", "unlucky"))
     if left("unload"):
         yield from (("unload", name, version) for version in sorted(replica.ready))
-    yield ("serve", name)
+    if world.view(name).now != replica.workers:
+        yield ("serve", name)
     yield from _leaving(world, name, replica)
 
 

@@ -9,6 +9,7 @@ not released.
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
+from knowngood.domain.fleet import FleetState
 from knowngood.testing.simulation.promise import Promise, broken
 from knowngood.testing.simulation.replica import Replica, View, recovered
 from knowngood.testing.simulation.rules import Rules
@@ -110,6 +111,20 @@ class Oracle:
         """Hear that a person was shown these acts."""
         named = set(uids)
         self.shown |= {number for number, (uid, _) in self.acts.items() if uid in named}
+
+    def widens(self, version: str, store: FleetState, live: frozenset[str]) -> None:
+        """Hear that the fleet is about to leave what replicas left on their own evidence."""
+        if version not in self.agreed(store, live):
+            raise broken(Promise.WIDEN, f"the fleet of {len(live)} leaves {version} for {set(store.local)}")
+
+    def agreed(self, store: FleetState, live: frozenset[str]) -> frozenset[str]:
+        """Return the versions that enough replicas left since the present generation was minted."""
+        seen = self.seen.get(store.row.generation, (_NOTHING, frozenset()))[1]
+        needed = 1 if len(live) <= 1 else max(2, -(-len(live) // 5))
+        voters: dict[str, set[str]] = {}
+        for trip in store.local - seen:
+            voters.setdefault(trip.version, set()).add(trip.replica)
+        return frozenset(version for version, names in voters.items() if len(names) >= needed)
 
     def power_cut(self, replica: str) -> None:
         """Hear that a host lost power: only what was acknowledged is still owed."""
@@ -236,8 +251,8 @@ class Oracle:
             raise broken(
                 Promise.QUARANTINE, f"{replica.name} knows the trip of {sorted(answers & known)}, and serves it"
             )
-        if replica.agent is not None and view.caught_up:
-            # A local trip that is still being written is not the agent's yet.
+        if replica.agent is not None and view.caught_up and replica.agent.fleet.generation == now.fleet.generation:
+            # A local trip that is still being written is not the agent's yet, and a generation may have seen it.
             known |= {trip.version for trip in replica.agent.local}
         self._look_at_arms(replica.name, now, known, answers)
 

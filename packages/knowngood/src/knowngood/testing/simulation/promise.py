@@ -15,6 +15,7 @@ class Promise(StrEnum):
     QUARANTINE = "a quarantined version is not served until it is released by name"
     FORWARD = "a trip is never a move forward: no arm of a split takes over from the other"
     LONE = "a lone local trip stays local: nobody moves without a cause of their own"
+    WIDEN = "what enough replicas left on their own evidence the fleet leaves; what one of several left it keeps"
     SKIP = "a version is passed over only where it is bad or not ready, and never while starting"
     ARRIVE = "a generation is taken only where its live versions are ready, and served through all the way"
     PANIC = "a local trip never leaves a replica without a version"

@@ -1,8 +1,9 @@
 """Rest: what must be so once everything that was under way has arrived and nothing is left to do."""
 
+from knowngood.testing.simulation.oracle import in_force
 from knowngood.testing.simulation.promise import Promise, broken
 from knowngood.testing.simulation.replica import Replica
-from knowngood.testing.simulation.world import World
+from knowngood.testing.simulation.world import World, live
 
 __all__ = ["judge_rest"]
 
@@ -19,6 +20,7 @@ def judge_rest(world: World, *, deployed: str | None = None) -> None:
         BrokenPromiseError: A promise does not hold.
     """
     _judge_rollbacks(world)
+    _judge_agreement(world)
     for name, replica in world.replicas.items():
         _judge_memory(world, name, replica)
         _judge_place(world, name, replica)
@@ -36,6 +38,14 @@ def _judge_rollbacks(world: World) -> None:
     for name, saga in world.sagas.items():
         if saga.state == "failed" and saga.target not in tripped:
             raise broken(Promise.FAILED, f"{name} failed on {saga.target}, which nobody left for it")
+
+
+def _judge_agreement(world: World) -> None:
+    trips, number = world.store.facts.trips.values(), world.store.row.generation
+    left = in_force(trips, world.store.facts.released) | {trip.version for trip in trips if trip.generation == number}
+    staying = world.oracle.agreed(world.store, frozenset(live(world))) - left
+    if staying:
+        raise broken(Promise.WIDEN, f"{sorted(staying)} was left by enough replicas, and the fleet keeps it")
 
 
 def _judge_memory(world: World, name: str, replica: Replica) -> None:

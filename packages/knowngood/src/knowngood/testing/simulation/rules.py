@@ -5,7 +5,7 @@ The simulation calls nothing of the product but through an object of this class.
 one method and sees a promise fail: that is how it is known that the simulation would notice.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 
 from knowngood.domain import fleet
 from knowngood.domain.fleet import Episode, FleetState
@@ -109,6 +109,10 @@ class Rules:
     def trip(self, state: FleetState, fact: Trip) -> tuple[FleetState, tuple[Episode, ...]]:
         """Put a trip by a person or a trigger on record (rule 14)."""
         return fleet.trip(state, fact)
+
+    def widened(self, state: FleetState, live: frozenset[str]) -> Collection[str]:
+        """Return the versions that enough replicas left on their own evidence (rule 13)."""
+        return fleet.widened(state, live)
 
     def mint(self, state: FleetState, version: str, *, ready: frozenset[str], static_fallback: bool) -> FleetState:
         """Mint the generation of a deployment (rule 15)."""

@@ -1,8 +1,6 @@
 """Runs: a scenario and its actions drawn from a seed, the quiet end of each, and what a broken promise prints."""
 
-import os
 import random
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -145,6 +143,7 @@ def finish(world: World, trace: list[str] | None = None) -> None:
 def run(worlds: Worlds, seed: int, scenario: Scenario | None = None) -> Failure | None:
     """Draw a run from a seed and return the promise that it broke, or None."""
     random_ = random.Random(seed)
+    again = seed if scenario is None else None
     scenario = scenario or drawn(random_)
     actions: list[Action] = []
     try:
@@ -157,7 +156,7 @@ def run(worlds: Worlds, seed: int, scenario: Scenario | None = None) -> Failure 
             act(world, action)
         finish(world)
     except BrokenPromiseError as error:
-        return Failure(promise=error.promise, found=error.found, scenario=scenario, actions=tuple(actions), seed=seed)
+        return Failure(promise=error.promise, found=error.found, scenario=scenario, actions=tuple(actions), seed=again)
     return None
 
 
@@ -231,23 +230,3 @@ def _frame(scenario: Scenario) -> dict[str, object]:
         "static_fallback": scenario.static_fallback,
         "polls": scenario.polls,
     }
-
-
-def main() -> int:
-    """Run ``KNOWNGOOD_SIMULATION_RUNS`` seeds from ``KNOWNGOOD_SIMULATION_SEED`` on; print the first failure."""
-    first = int(os.environ.get("KNOWNGOOD_SIMULATION_SEED", "1"))
-    runs = int(
-        os.environ.get("KNOWNGOOD_SIMULATION_RUNS", "1" if "KNOWNGOOD_SIMULATION_SEED" in os.environ else "20000")
-    )
-    worlds = Worlds(Rules())
-    for seed in range(first, first + runs):
-        failure = run(worlds, seed)
-        if failure is not None:
-            sys.stdout.write(f"{shrunk(worlds, failure)}\n")
-            return 1
-    sys.stdout.write(f"{runs} runs from seed {first} on: every promise held\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

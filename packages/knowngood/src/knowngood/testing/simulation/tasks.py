@@ -27,7 +27,7 @@ _STEPS: Mapping[str, tuple[str, ...]] = {
     "deploy": (*_START, "advance:10000", *_PUBLISH),
     "release": ("show", "release", *_PUBLISH),
     "abandon": ("abandon", *_PUBLISH),
-    "reconcile": ("merge", "refresh", "write", "push-behind"),
+    "reconcile": ("merge", "widen", "refresh", "write", "push-behind"),
     "verified": ("verified",),
     "failed": ("failed",),
 }
@@ -211,6 +211,14 @@ def _merge(world: World, task: Task, _: str) -> Task | None:
     return task
 
 
+def _widen(world: World, task: Task, _: str) -> Task:
+    for version in sorted(world.rules.widened(world.store, frozenset(live(world)))):
+        world.oracle.widens(version, world.store, frozenset(live(world)))
+        trip = world.new_trip(version, "widening")
+        return replace(task, trip=trip, steps=(*_STEPS["flip"], "widen", *task.steps))
+    return task
+
+
 def _refresh(world: World, task: Task, _: str) -> Task:
     if not stale(world):
         return replace(task, document=None)
@@ -265,6 +273,7 @@ _DO: Mapping[str, Callable[[World, Task, str], Task | None]] = {
     "show": _show,
     "release": _release,
     "merge": _merge,
+    "widen": _widen,
     "refresh": _refresh,
     "push-behind": _push_behind,
     "verified": _verified,
