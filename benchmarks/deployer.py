@@ -101,7 +101,7 @@ class Deployer:
     def prepare(self, versions: Collection[str]) -> None:
         """Have versions loaded everywhere, before any generation names them."""
         self.document = replace(self.document, prepare=tuple(versions))
-        self._host.traffic.publish(self.document)
+        self._host.traffic.publish(self.document.system, lambda _: self.document)
 
     def hear(self) -> frozenset[LocalTrip]:
         """Take in the local trips that replicas report; the next generation has seen them. Returns all so far."""
@@ -132,7 +132,7 @@ class Deployer:
         self.document = replace(
             self.document, route=FleetRoute(number, 0, split), generations={number: generation}, facts=facts
         )
-        self._host.traffic.publish(self.document)
+        self._host.traffic.publish(self.document.system, lambda _: self.document)
         return self._spread("deployment", left, version, began)
 
     def back(self) -> Flip:
@@ -142,7 +142,7 @@ class Deployer:
         route = self.document.route
         self.document = replace(self.document, route=FleetRoute(route.generation, 1, route.split))
         flip = self._spread("back", left, self.chain[1], began)
-        self._host.traffic.publish(self.document)
+        self._host.traffic.publish(self.document.system, lambda _: self.document)
         return flip
 
     def trip(self, why: str) -> Flip:
@@ -159,7 +159,7 @@ class Deployer:
         )
         self.document = replace(self.document, facts=self.document.facts.with_trip(trip))
         flip = self._spread("trip", left, self.chain[1], began)
-        self._host.traffic.publish(self.document)
+        self._host.traffic.publish(self.document.system, lambda _: self.document)
         return flip
 
     def _spread(self, kind: str, left: str, to: str, began: int) -> Flip:

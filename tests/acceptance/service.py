@@ -131,4 +131,4 @@ async def _reply(send: Send, status: int, body: Mapping[str, Any]) -> None:
     await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
 
-app = kg.Asgi(_serve, subject="x-rider-id")
+app = kg.Asgi(_serve, subject="x-rider-id", uncounted=["/healthz"])

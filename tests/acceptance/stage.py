@@ -87,7 +87,10 @@ class Started:
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Return its exit code once it has ended; negative for a signal."""
-        return self.process.wait(seconds)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"it has not ended within {seconds:g} s; it wrote:\n{self.text}") from error
 
     def end(self) -> None:
         """Kill it and whatever it started."""

@@ -63,8 +63,8 @@ def test_ctrl_c_while_replicas_load_withdraws_the_candidate(pricing: Pricing) ->
     assert pricing.stage.kg("deploy", "pricing", "--abandon").code == 1, "nothing is under way"
 
 
-@pytest.mark.parametrize("point", [FaultPoint.DEPLOY_RECORDED, FaultPoint.DEPLOY_ARMED])
-def test_after_a_kill_before_the_generation_is_minted_the_next_deployment_just_works(
+@pytest.mark.parametrize("point", BEFORE_TRAFFIC)
+def test_after_a_kill_before_the_candidate_takes_traffic_the_next_deployment_just_works(
     pricing: Pricing, point: str
 ) -> None:
     before = pricing.served()
@@ -74,27 +74,28 @@ def test_after_a_kill_before_the_generation_is_minted_the_next_deployment_just_w
     assert pricing.kg("deploy", "pricing")["state"] == "full"
 
 
-def test_after_a_kill_behind_the_mint_the_next_deployment_says_what_to_do(pricing: Pricing) -> None:
+def test_a_deployment_that_was_killed_behind_the_mint_is_given_up_and_not_gone_on_with(pricing: Pricing) -> None:
     before = pricing.served()
+    for option, code in (("--promote", 1), ("--abandon", 0)):
+        pricing.write(next(NUMBERS))
+        killed = pricing.stage.kg("deploy", "pricing", env={"KNOWNGOOD_FAULT": "deploy.minted"})
+        assert killed.code == -signal.SIGKILL
+        ended = pricing.stage.kg("deploy", "pricing", option)
+        assert ended.code == code, ended.err
+        assert "had ended half done; it is given up now" in ended.err
+        assert pricing.served() == before
+
+
+def test_what_serves_can_be_left_while_a_killed_deployment_stands_in_front_of_it(pricing: Pricing) -> None:
+    good = pricing.served()
+    bad = pricing.deploy(next(NUMBERS))
     pricing.write(next(NUMBERS))
     killed = pricing.stage.kg("deploy", "pricing", env={"KNOWNGOOD_FAULT": "deploy.minted"})
     assert killed.code == -signal.SIGKILL
-    refused = pricing.kg("deploy", "pricing", code=1)["error"]
-    assert "is still being deployed (generation" in refused["message"]
-    assert refused["hint"] == "Give it all traffic: kg deploy --promote; or give it up: kg deploy --abandon"
-    assert pricing.kg("deploy", "pricing", "--abandon")["state"] == "abandoned"
-    assert pricing.served() == before
-    assert pricing.kg("deploy", "pricing")["state"] == "full"
-
-
-def test_a_deployment_that_was_killed_behind_the_mint_can_be_gone_on_with(pricing: Pricing) -> None:
-    before = pricing.served()
-    pricing.write(next(NUMBERS))
-    pricing.stage.kg("deploy", "pricing", env={"KNOWNGOOD_FAULT": "deploy.minted"})
-    promoted = pricing.kg("deploy", "pricing", "--promote")
-    assert promoted["state"] == "full"
-    until(lambda: pricing.served() == promoted["version"], "the candidate to be served")
-    assert promoted["version"] != before
+    with pricing.load() as load:
+        assert pricing.kg("rollback", "pricing")["version"] == bad
+    assert load.failed == []
+    assert pricing.served() == good
 
 
 def test_a_kill_after_the_candidate_took_its_traffic_changes_nothing(pricing: Pricing) -> None:

@@ -68,7 +68,7 @@ class TestFolderTraffic(TrafficContract):
 
 def test_what_is_published_is_the_owners_alone(tmp_path: Path) -> None:
     directory = tmp_path / ".knowngood"
-    FolderTraffic(directory).publish(DEPLOYED)
+    FolderTraffic(directory).publish(SYSTEM, lambda _: DEPLOYED)
     made = [directory, *directory.rglob("*")]
     assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_dir()} == {0o700}
     assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_file()} == {0o600}
@@ -76,9 +76,9 @@ def test_what_is_published_is_the_owners_alone(tmp_path: Path) -> None:
 
 def test_publishing_the_same_again_touches_no_file(tmp_path: Path) -> None:
     traffic = FolderTraffic(tmp_path)
-    traffic.publish(DEPLOYED)
+    traffic.publish(SYSTEM, lambda _: DEPLOYED)
     before = (tmp_path / "systems" / SYSTEM / "route.json").stat()
-    traffic.publish(DEPLOYED)
+    traffic.publish(SYSTEM, lambda _: DEPLOYED)
     after = (tmp_path / "systems" / SYSTEM / "route.json").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
@@ -94,7 +94,7 @@ def test_a_release_is_where_workers_look_for_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 2}', '{"format": 1}'])
 def test_a_published_document_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
     traffic = FolderTraffic(tmp_path)
-    traffic.publish(DEPLOYED)
+    traffic.publish(SYSTEM, lambda _: DEPLOYED)
     (tmp_path / "systems" / SYSTEM / "route.json").write_text(text)
     with pytest.raises(InvalidError):
         traffic.published(SYSTEM)
@@ -104,7 +104,7 @@ def test_a_document_that_cannot_be_written_leaves_the_one_before(tmp_path: Path)
     traffic = FolderTraffic(tmp_path)
     (tmp_path / "systems").write_text("in the way")
     with pytest.raises(TransientError, match="cannot be written"):
-        traffic.publish(DEPLOYED)
+        traffic.publish(SYSTEM, lambda _: DEPLOYED)
 
 
 def test_a_folder_of_a_newer_version_is_refused(tmp_path: Path) -> None:

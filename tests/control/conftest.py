@@ -18,7 +18,7 @@ from knowngood.control.release import capture
 from knowngood.control.watch import Tick, Watcher
 from knowngood.domain.compatibility import Contract, Override
 from knowngood.domain.system import SystemFile
-from knowngood.testing.memory import MemoryClock, MemoryTelemetry, MemoryTraffic
+from knowngood.testing.memory import MemoryClock, MemoryDeploying, MemoryTelemetry, MemoryTraffic
 from knowngood.testing.memory_components import MemoryComponent, MemoryOutbox
 from knowngood.testing.memory_store import MemoryStore
 from knowngood_sdk.model.counts import Paired, Sums, VersionCounts, log_bin
@@ -60,6 +60,7 @@ class Scenario:
     clock: MemoryClock = field(default_factory=MemoryClock)
     store: MemoryStore = field(default_factory=MemoryStore)
     telemetry: MemoryTelemetry = field(default_factory=MemoryTelemetry)
+    deploying: MemoryDeploying = field(default_factory=MemoryDeploying)
     outbox: MemoryOutbox = field(default_factory=MemoryOutbox)
     parts: dict[str, MemoryComponent] = field(default_factory=dict)
     trained_on: str | None = None
@@ -81,6 +82,7 @@ class Scenario:
             components=lambda _spec, _root=None: dict(self.parts),
             golden=lambda _spec: None,
             contracts=lambda _spec: self._contracts(),
+            deploying=self.deploying,
         )
         apply(self.plane, SystemFile.from_json(self.rules), root="/", actor="test")
         for replica in ("r1", "r2"):

@@ -1,5 +1,6 @@
 """The gate blocks a deployment whose components cannot keep what the system needs."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from knowngood.domain.component import PinStrength
 from knowngood_sdk.errors import NotReadyError
+from knowngood_sdk.model.wire import RouteDocument
 
 
 @pytest.mark.requirement("N1", "G1")
@@ -41,10 +43,10 @@ def test_a_worker_that_cannot_make_the_candidate_ready_blocks_it_and_the_route_s
     pricing.change(model="broken")
     wanted = pricing.traffic.publish
 
-    def publish(document: Any) -> None:
-        for version in document.prepare:
+    def publish(system: str, change: Callable[[RouteDocument], RouteDocument], *, anew: bool = False) -> None:
+        for version in change(RouteDocument(system=system)).prepare:
             pricing.traffic.fail("pricing", "r2", version, "the pickle does not load")
-        wanted(document)
+        wanted(system, change, anew=anew)
 
     pricing.traffic.publish = publish
     with pytest.raises(NotReadyError, match=r"r2 cannot make .* ready: the pickle does not load"):

@@ -82,7 +82,7 @@ class TestMemoryTelemetry(TelemetryContract):
 def test_a_replica_that_loads_takes_what_a_document_wants() -> None:
     traffic = MemoryTraffic()
     traffic.join(SYSTEM, "a", loads=True)
-    traffic.publish(DEPLOYED)
+    traffic.publish(SYSTEM, lambda _: DEPLOYED)
     report = traffic.replicas(SYSTEM)["a"].report
     assert report.ready == {NEW, OLD}
     assert report.state.fleet == DEPLOYED.route
@@ -92,7 +92,7 @@ def test_a_replica_on_which_a_version_fails_refuses_it() -> None:
     traffic = MemoryTraffic()
     traffic.join(SYSTEM, "a", loads=True)
     traffic.fail(SYSTEM, "a", NEW, "the golden output differs")
-    traffic.publish(DEPLOYED)
+    traffic.publish(SYSTEM, lambda _: DEPLOYED)
     report = traffic.replicas(SYSTEM)["a"].report
     assert report.failed == {NEW: "the golden output differs"}
     assert report.refusal is not None
@@ -102,7 +102,7 @@ def test_a_replica_that_trips_locally_stays_alone_with_it() -> None:
     traffic = MemoryTraffic()
     for name in ("a", "b"):
         traffic.join(SYSTEM, name, ready=[OLD, NEW])
-    traffic.publish(DEPLOYED)
+    traffic.publish(SYSTEM, lambda _: DEPLOYED)
     traffic.trip_locally(SYSTEM, "a", NEW)
     assert {name: seen.report.state.latched for name, seen in traffic.replicas(SYSTEM).items()} == {"a": 1, "b": 0}
 

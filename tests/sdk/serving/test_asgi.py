@@ -173,6 +173,17 @@ def test_how_a_request_ends_is_counted(shop: Shop, path: str, status: int, error
     assert (counts.errors, counts.client_errors) == (errors, client_errors)
 
 
+@pytest.mark.requirement("C1")
+def test_a_health_check_is_served_and_counted_for_nobody(tmp_path: Path) -> None:
+    kg = system(tmp_path)
+    shop = Shop(Steward(tmp_path), kg, uncounted=["/status/503"])
+    shop.load()
+    assert shop.ask("GET", "/status/503").headers["kg-system-version"] == shop.v2
+    shop.ask("GET", "/status/200")
+    assert shop.counts(shop.v2, 1).errors == 0
+    kg.close()
+
+
 class TestPins:
     """A pin of a stranger would let him choose the bad version."""
 

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from knowngood_sdk.model.wire import FORMAT
 from knowngood_sdk.serving.disk import OWNER_FILE
 from knowngood_sdk.serving.folder import check_format, hold
 
-__all__ = ["actor", "deploying", "installed_kinds", "open_plane"]
+__all__ = ["actor", "installed_kinds", "open_plane"]
 
 _GROUP = "knowngood.components"
 
@@ -69,19 +70,15 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
         components=workshop.components,
         golden=workshop.golden,
         contracts=workshop.contracts,
+        deploying=partial(_deploying, folder),
         kinds=installed_kinds(),
     )
 
 
 @contextmanager
-def deploying(directory: str | Path, system: str) -> Iterator[None]:
-    """
-    Keep every other deployment of an applied system on this host out while the block runs; the kernel ends it with us.
-
-    Raises:
-        ConflictError: Another one is under way.
-    """
-    path = Path(directory).resolve() / "systems" / check_name(system, "system") / "deploy.lock"
+def _deploying(folder: Path, system: str) -> Iterator[None]:
+    """Keep every other deployment of an applied system on this host out; the kernel lets go when this process ends."""
+    path = folder / "systems" / check_name(system, "system") / "deploy.lock"
     descriptor = hold(path)
     if descriptor is None:
         raise ConflictError(

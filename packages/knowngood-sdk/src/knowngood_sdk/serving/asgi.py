@@ -7,7 +7,7 @@ in threads of a pool see the pin too, for the pool copies the context.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
 from knowngood_sdk.errors import ConflictError, KnownGoodError, NotReadyError
@@ -42,16 +42,26 @@ class Asgi:
         subject: Name of the request header that tells who is served; the same subject stays on the same side of a
             split. None draws each request by itself.
         inside: Whether callers are trusted: then a pin in their baggage is honoured, otherwise every pin is removed.
+        uncounted: Paths whose requests are served and not counted, such as that of a health check: they come from no
+            user, and would stand in the way of telling how users fare.
         boot_seconds: Longest time that the start of the application waits for the worker.
     """
 
-    def __init__(
-        self, app: App, *, desk: Desk, subject: str | None = None, inside: bool = False, boot_seconds: float = 30.0
+    def __init__(  # noqa: PLR0913 - one parameter for each thing that a user may declare
+        self,
+        app: App,
+        *,
+        desk: Desk,
+        subject: str | None = None,
+        inside: bool = False,
+        uncounted: Collection[str] = (),
+        boot_seconds: float = 30.0,
     ) -> None:
         self._app = app
         self._desk = desk
         self._subject = None if subject is None else subject.lower().encode("latin-1")
         self._inside = inside
+        self._uncounted = frozenset(uncounted)
         self._boot_seconds = boot_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,6 +85,8 @@ class Asgi:
         request.odd = True
         request.timed = scope["type"] == "http"
         request.kind = Kind.ERROR  # unless an answer begins
+        if scope["path"] in self._uncounted:
+            request.counted = False
         with request:
             await self._app(scope, receive, _Answer(request, send))
 

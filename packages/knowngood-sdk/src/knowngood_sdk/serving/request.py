@@ -60,6 +60,7 @@ class Request:
         baggage: What other services put into its baggage.
         failed: The slot whose call the standby answered instead.
         shared: Whether the standby failed on the same call.
+        counted: Whether it says anything about a version; a health check does not.
 
     Raises:
         NotReadyError: Nothing can serve.
@@ -73,6 +74,7 @@ class Request:
     baggage = ""
     failed: Slot | None = None
     shared = False
+    counted = True
     _token: "Token[Request | None]"
 
     def __init__(self, desk: Desk, subject: str | bytes | None = None, *, pin: str | None = None) -> None:
@@ -119,6 +121,8 @@ class Request:
 
     def _end(self, error: BaseException | None, now: int) -> None:
         """Count a request that did not go its common way."""
+        if not self.counted:
+            return
         elapsed = self.latency_ns or now - self.began
         worker, version, kind = self._worker, self.slot.version, self.kind
         if error is not None:

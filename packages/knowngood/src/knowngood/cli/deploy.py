@@ -74,8 +74,13 @@ def _finish(system: str, directory: str, output: str, *, abandon: bool) -> None:
 
     plane = open_plane(directory)
     who = actor()
-    reconcile(plane, system)
-    deployment = verb.abandon(plane, system, who) if abandon else verb.advance(plane, system, FULL, who)
+    given_up = reconcile(plane, system).abandoned
+    if given_up is not None:
+        say(f"{mark('warning')} the deployment of {short(given_up)} had ended half done; it is given up now")
+    if given_up is not None and abandon:
+        deployment = plane.store.deployments(system)[-1]
+    else:
+        deployment = verb.abandon(plane, system, who) if abandon else verb.advance(plane, system, FULL, who)
     what = "abandoned; what was live serves on" if abandon else "takes all traffic"
     answer(_told(deployment), output, lambda: [f"{mark('good')} {short(deployment.version)} {what}"])
 
@@ -85,7 +90,7 @@ def _deploy(
 ) -> None:
     from datetime import timedelta
 
-    from knowngood.app import actor, deploying, open_plane
+    from knowngood.app import actor, open_plane
     from knowngood.cli.reading import basis_points
     from knowngood.control import deploy as verb
     from knowngood.control.reconcile import reconcile
@@ -97,8 +102,11 @@ def _deploy(
     plane = open_plane(directory)
     who = actor()
     # What replicas know and a killed command did not put on record comes first: no deployment undoes it unseen.
-    for saga in reconcile(plane, system).started:
+    repaired = reconcile(plane, system)
+    for saga in repaired.started:
         say(f"{mark('warning')} replicas had left {short(saga.version)}; that is on record now")
+    if repaired.abandoned is not None:
+        say(f"{mark('warning')} the deployment of {short(repaired.abandoned)} had ended half done; it is given up now")
     manifest = capture(plane, system, intent)
     leave = Override(by=who, reason=override, combination=manifest.content_digest, at=plane.now()) if override else None
     order = verb.Order(
@@ -108,8 +116,7 @@ def _deploy(
         override=leave,
         deadline=timedelta(seconds=timeout),
     )
-    with deploying(directory, system):
-        deployed = verb.deploy(plane, order, tell=lambda line: say(f"{mark('waiting')} {line}"))
+    deployed = verb.deploy(plane, order, tell=lambda line: say(f"{mark('waiting')} {line}"))
     armed = deployed.armed
     document = {
         **_told(deployed.deployment),

@@ -21,7 +21,7 @@ from knowngood.control.gate import (
     wait_until_armed,
 )
 from knowngood.control.plane import Plane
-from knowngood.control.publish import publish, publish_anchor, spread
+from knowngood.control.publish import Arming, publish, publish_anchor, spread
 from knowngood.control.release import stage
 from knowngood.control.telemetry import merged_counts
 from knowngood.domain import fleet
@@ -32,7 +32,7 @@ from knowngood.domain.fleet import FleetState
 from knowngood_sdk.errors import ConflictError, NotReadyError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Manifest
-from knowngood_sdk.model.route import FULL
+from knowngood_sdk.model.route import FULL, FleetRoute
 from knowngood_sdk.model.wire import ShadowOrder
 
 __all__ = ["Deployed", "Order", "abandon", "advance", "deploy"]
@@ -87,6 +87,11 @@ def deploy(plane: Plane, order: Order, tell: Callable[[str], None] = lambda _: N
         ConflictError: It is served already, another deployment is under way, or a trip came meanwhile.
         NotReadyError: The gate found no tested way back.
     """
+    with plane.deploying(order.manifest.system):
+        return _deploy(plane, order, tell)
+
+
+def _deploy(plane: Plane, order: Order, tell: Callable[[str], None]) -> Deployed:
     system, version = order.manifest.system, order.manifest.content_digest
     spec = plane.system_file(system)
     state = plane.store.read(system)
@@ -127,7 +132,7 @@ def _arm(plane: Plane, order: Order, state: FleetState, served: Manifest | None,
             stage(plane, combination, golden=False)
         others = (version, *(m.content_digest for m in mixed))
         shadow = ShadowOrder(reference=served.content_digest, others=others, per_second=_SHADOW_PER_SECOND)
-    document = publish(plane, system, state, prepare=(version,), shadow=(shadow,))
+    document = publish(plane, system, state, arming=Arming(version=version, shadow=shadow))
     armed = wait_until_armed(plane, document, version, order.deadline, tell)
     check_memory(live_replicas(plane, system), plane.system_file(system).standby.memory)
     with plane.store.change(system) as change:
@@ -239,21 +244,32 @@ def advance(plane: Plane, system: str, split: int, actor: str) -> Deployment:
     return deployment
 
 
-def abandon(plane: Plane, system: str, actor: str, *, why: str = "a person asked for it") -> Deployment:
+def abandon(
+    plane: Plane, system: str, actor: str, *, why: str = "a person asked for it", expected: FleetRoute | None = None
+) -> Deployment:
     """
     Give up the deployment under way, without trip or quarantine (rule 17).
 
+    Args:
+        plane: The ports.
+        system: Name of the system.
+        actor: Who gives it up.
+        why: The reason.
+        expected: Where the route must still stand; None for wherever it is.
+
     Raises:
-        ConflictError: No deployment is under way.
+        ConflictError: No deployment is under way, or the route has moved from where it was expected.
     """
     with plane.store.change(system) as change:
+        if expected not in {None, change.state.row}:
+            raise ConflictError(f"system {system} moved meanwhile: {expected} became {change.state.row}")
         after = fleet.abandon(change.state)
         change.save(after)
         deployment = replace(change.deployment(after.row.generation), state=DeploymentState.ABANDONED)
         change.save_deployment(deployment)
         body = {"version": deployment.version, "generation": after.row.generation, "why": why}
         change.append("abandoned", actor, plane.now(), body)
-    spread(plane, publish(plane, system, after, prepare=(), shadow=(None,)))
+    spread(plane, publish(plane, system, after, withdraw=deployment.version))
     return deployment
 
 
@@ -274,7 +290,7 @@ def _give_up(plane: Plane, order: Order, minting: list[Deployment], error: BaseE
     elif ours:
         spread(plane, publish(plane, system, state))
     else:
-        publish(plane, system, state, prepare=(), shadow=(None,))
+        publish(plane, system, state, withdraw=version)
         with plane.store.change(system) as change:
             change.append("deployment-blocked", order.actor, plane.now(), {"version": version, "why": why})
         publish_anchor(plane, system)

@@ -19,6 +19,7 @@ from knowngood.domain.fleet import Episode
 from knowngood.domain.saga import Saga
 from knowngood.ports.store import Change
 from knowngood.ports.traffic import Unreachable
+from knowngood_sdk.errors import KnownGoodError
 from knowngood_sdk.model.route import Facts, LocalTrip, Trip
 from knowngood_sdk.model.wire import ReplicaReport, trip_to_json
 
@@ -36,6 +37,7 @@ class Flip:
         unreachable: Replica with living workers -> why it did not answer in time.
         seconds: From the decision until the last acknowledgement, or until the deadline.
         gone: Replicas that do not run; they find the trip when they do.
+        unpublished: Why the trip could not be published for those that did not hear of it; empty when it was.
     """
 
     trip: Trip
@@ -43,14 +45,20 @@ class Flip:
     unreachable: Mapping[str, str]
     seconds: float
     gone: tuple[str, ...] = ()
+    unpublished: str = ""
 
     @property
     def summary(self) -> str:
         """What a person wants to read: how many left, how long the slowest took, who could not be reached."""
         total = len(self.acknowledged) + len(self.unreachable)
         missing = ", ".join(sorted(self.unreachable)) or "none"
-        left = f"{len(self.acknowledged)}/{total} left, slowest {self.seconds * 1000:.1f} ms; unreachable: {missing}"
-        return f"{left}; not running: {', '.join(self.gone)}" if self.gone else left
+        parts = [
+            f"{len(self.acknowledged)}/{total} left, slowest {self.seconds * 1000:.1f} ms",
+            f"unreachable: {missing}",
+            f"not running: {', '.join(self.gone)}" if self.gone else "",
+            f"not published yet: {self.unpublished}" if self.unpublished else "",
+        ]
+        return "; ".join(part for part in parts if part)
 
 
 def flip(plane: Plane, system: str, trip: Trip, deadline: timedelta = PUSH_DEADLINE) -> Flip:
@@ -74,7 +82,7 @@ def flip(plane: Plane, system: str, trip: Trip, deadline: timedelta = PUSH_DEADL
         answers[name] = answer
         if isinstance(answer, ReplicaReport):
             acknowledged(name)
-    plane.traffic.publish(document)
+    unpublished = _publish(plane, system, trip)
     reach(FaultPoint.FLIP_PUSHED)
     return Flip(
         trip=trip,
@@ -82,7 +90,17 @@ def flip(plane: Plane, system: str, trip: Trip, deadline: timedelta = PUSH_DEADL
         unreachable={name: answer.reason for name, answer in answers.items() if isinstance(answer, Unreachable)},
         seconds=last[0] - started,
         gone=gone,
+        unpublished=unpublished,
     )
+
+
+def _publish(plane: Plane, system: str, trip: Trip) -> str:
+    """Add a trip to what is published; the record that follows publishes it too, so a failure here ends nothing."""
+    try:
+        plane.traffic.publish(system, lambda known: replace(known, facts=known.facts.with_trip(trip)))
+    except KnownGoodError as error:
+        return str(error)
+    return ""
 
 
 def reach_without_agent(
@@ -116,13 +134,31 @@ def _not_running(plane: Plane, system: str, names: Collection[str]) -> tuple[str
     return tuple(name for name in names if name in seen and not seen[name].workers_alive)
 
 
-def record_trip(plane: Plane, system: str, trip: Trip, actor: str) -> tuple[Saga, ...]:
-    """Put a trip on record (rule 14) and start the rollback of every version that it newly quarantines (rule 12)."""
-    return record(plane, system, Facts({trip.uid: trip}), actor=actor)
+def record_trip(
+    plane: Plane, system: str, trip: Trip, actor: str, decision: Mapping[str, Any] | None = None
+) -> tuple[Saga, ...]:
+    """
+    Put a trip on record (rule 14) and start the rollback of every version that it newly quarantines (rule 12).
+
+    Args:
+        plane: The ports.
+        system: Name of the system.
+        trip: The fact.
+        actor: Who brings it.
+        decision: What led to it, where whoever decided is the one who records; else it waits in the outbox.
+    """
+    known = {trip.uid: decision} if decision else {}
+    return record(plane, system, Facts({trip.uid: trip}), actor=actor, decisions=known)
 
 
-def record(
-    plane: Plane, system: str, facts: Facts, *, actor: str, local: frozenset[LocalTrip] = frozenset()
+def record(  # noqa: PLR0913 - what is recorded together, in one transaction
+    plane: Plane,
+    system: str,
+    facts: Facts,
+    *,
+    actor: str,
+    local: frozenset[LocalTrip] = frozenset(),
+    decisions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[Saga, ...]:
     """
     Merge facts into the store in one transaction, with the decisions that led to them and the rollbacks they start.
@@ -133,12 +169,9 @@ def record(
         facts: Fleet trips, known here or learned from replicas.
         actor: Who brings them.
         local: Local trips that replicas reported.
+        decisions: What led to a trip, by its uid; those of other processes are looked up in the outbox.
     """
-    decisions: dict[str, Mapping[str, Any]] = {}
-    for uid in facts.trips:
-        decision = plane.outbox.get(system, uid)
-        if decision is not None:
-            decisions[uid] = decision
+    decisions = {**_kept_decisions(plane, system, facts), **(decisions or {})}
     now = plane.now()
     with plane.store.change(system) as change:
         before = change.state
@@ -159,6 +192,12 @@ def record(
         plane.outbox.drop(system, uid)
     publish_anchor(plane, system)
     return sagas
+
+
+def _kept_decisions(plane: Plane, system: str, facts: Facts) -> dict[str, Mapping[str, Any]]:
+    """Return what waits in the outbox for trips to be put on record."""
+    kept = {uid: plane.outbox.get(system, uid) for uid in facts.trips}
+    return {uid: decision for uid, decision in kept.items() if decision is not None}
 
 
 def _open_sagas(

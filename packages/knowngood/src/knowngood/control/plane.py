@@ -1,6 +1,7 @@
 """Plane: the ports that every verb works through, as one value."""
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from knowngood.domain.compatibility import Contract
@@ -30,6 +31,8 @@ class Plane:
         golden: Makes the adapter that keeps a system's golden inputs; None when it declares none.
         kinds: Component kinds that are installed, with the names of their options.
         contracts: Reads what the components of a system provide and require: component name -> contract.
+        deploying: Keeps every other deployment of a system out while the block runs, and ends with this process however
+            that dies; raises ConflictError when one is under way.
     """
 
     store: Store
@@ -40,6 +43,7 @@ class Plane:
     components: Callable[..., Mapping[str, Component]]
     golden: Callable[[SystemFile], Component | None]
     contracts: Callable[[SystemFile], Mapping[str, Contract]]
+    deploying: Callable[[str], AbstractContextManager[None]]
     kinds: Mapping[str, Collection[str]] = field(default_factory=lambda: EMBEDDED_KINDS)
 
     def system_file(self, system: str) -> SystemFile:

@@ -1,64 +1,105 @@
-"""Publish: put what the store holds of a route where every replica reads it."""
+"""
+Publish: put what the store holds of a route where every replica reads it.
 
+Several processes publish: a command, the watch, another command. Each changes what is published at that moment, under
+the one writer's turn that the port gives, so none takes back what another has just put there.
+"""
+
+import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from knowngood.control.plane import Plane
 from knowngood.domain.fleet import FleetState
 from knowngood.ports.traffic import Replica
+from knowngood_sdk.errors import InvalidError, KnownGoodError
 from knowngood_sdk.model.route import Generation
 from knowngood_sdk.model.wire import RouteDocument, ShadowOrder
 
-__all__ = ["PUSH_DEADLINE", "behind", "publish", "publish_anchor", "published", "spread"]
+__all__ = ["PUSH_DEADLINE", "Arming", "behind", "publish", "publish_anchor", "published", "spread"]
 
+_log = logging.getLogger(__name__)
 PUSH_DEADLINE = timedelta(seconds=2)
 """How long a push waits for a replica that does not answer; what it missed it finds in the published document."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arming:
+    """
+    What a deployment asks of replicas before it mints.
+
+    Attributes:
+        version: The candidate, to be loaded beside what serves.
+        shadow: What to score in shadow; None where nothing is compared.
+    """
+
+    version: str
+    shadow: ShadowOrder | None
+
+
 def published(plane: Plane, system: str) -> RouteDocument:
-    """Return what replicas can read now; an empty document before the first publication."""
-    return plane.traffic.published(system) or RouteDocument(system=system)
+    """Return what replicas can read now; an empty document before the first publication, or when nobody can read it."""
+    try:
+        return plane.traffic.published(system) or RouteDocument(system=system)
+    except InvalidError as error:
+        _log.warning("what is published for %s cannot be read: %s", system, error)
+        return RouteDocument(system=system)
 
 
 def publish(
-    plane: Plane,
-    system: str,
-    state: FleetState,
-    *,
-    prepare: tuple[str, ...] | None = None,
-    shadow: tuple[ShadowOrder | None] | None = None,
+    plane: Plane, system: str, state: FleetState, *, arming: Arming | None = None, withdraw: str | None = None
 ) -> RouteDocument:
     """
-    Write the route document of a state.
+    Write the route document of a state; what cannot be read is written anew, for the store knows it all.
 
     Args:
         plane: The ports.
         system: Name of the system.
-        state: What the store holds.
-        prepare: Versions to load beside the chain; None leaves what is published.
-        shadow: A one-tuple with the order to score in shadow, or with None to stop; None leaves what is published.
+        state: What the store holds; where replicas can read a later route already, that one stays.
+        arming: What a deployment asks for, in place of what the one before asked for.
+        withdraw: A version that need not be armed or scored in shadow any longer; what others ask for stays.
+
+    Returns:
+        What is published now.
     """
-    before = published(plane, system)
-    document = replace(
-        before,
-        route=state.row,
-        generations=_needed(plane, system, state),
-        facts=state.facts.merge(before.facts),
-        prepare=before.prepare if prepare is None else prepare,
-        shadow=before.shadow if shadow is None else shadow[0],
-        anchor=plane.store.head(system),
-    )
-    plane.traffic.publish(document)
-    return document
+    needed = _needed(plane, system, state)
+    head = plane.store.head(system)
+    written: list[RouteDocument] = []
+
+    def change(before: RouteDocument) -> RouteDocument:
+        kept = {
+            n: g for n, g in before.generations.items() if n == before.route.generation and before.route > state.row
+        }
+        document = replace(
+            before,
+            route=max(before.route, state.row),
+            generations={**kept, **needed},
+            facts=state.facts.merge(before.facts),
+            anchor=max(before.anchor, head),
+        )
+        if arming is not None:
+            document = replace(document, prepare=(arming.version,), shadow=arming.shadow)
+        if withdraw is not None:
+            document = _without(document, withdraw)
+        written.append(document)
+        return document
+
+    plane.traffic.publish(system, change, anew=True)
+    return written[-1]
 
 
 def publish_anchor(plane: Plane, system: str) -> None:
-    """Let replicas keep how far the ledger goes, so that nobody can cut its end off unseen; the route stays."""
+    """
+    Let replicas keep how far the ledger goes, so that nobody can cut its end off unseen; the route stays.
+
+    What is on record already does not fail for want of it: the next publication brings the anchor too.
+    """
     head = plane.store.head(system)
-    document = published(plane, system)
-    if document.anchor != tuple(head):
-        plane.traffic.publish(replace(document, anchor=head))
+    try:
+        plane.traffic.publish(system, lambda known: replace(known, anchor=max(known.anchor, head)))
+    except KnownGoodError as error:
+        _log.warning("the head of the ledger of %s could not be published: %s", system, error)
 
 
 def spread(plane: Plane, document: RouteDocument, deadline: timedelta = PUSH_DEADLINE) -> None:
@@ -71,6 +112,14 @@ def behind(replica: Replica, document: RouteDocument) -> bool:
     state = replica.report.state
     unknown_facts = document.facts.trips.keys() - state.facts.trips.keys()
     return bool(unknown_facts or document.facts.released - state.facts.released) or state.fleet < document.route
+
+
+def _without(document: RouteDocument, version: str) -> RouteDocument:
+    prepare = tuple(other for other in document.prepare if other != version)
+    shadow = document.shadow
+    if shadow is not None and version in {shadow.reference, *shadow.others}:
+        shadow = None
+    return replace(document, prepare=prepare, shadow=shadow)
 
 
 def _needed(plane: Plane, system: str, state: FleetState) -> Mapping[int, Generation]:

@@ -2,19 +2,21 @@
 Reconcile: bring store and replicas together (rule 20, on one host).
 
 Facts that replicas know and the store does not are merged, which starts the rollbacks they mean; what enough replicas
-left on their own evidence the fleet leaves too (rule 13); replicas that are behind are pushed what they miss. Run again
-and again, it repairs whatever a crash left half done.
+left on their own evidence the fleet leaves too (rule 13); a deployment whose deployer died before anybody met its
+candidate is given up (rule 17); replicas that are behind are pushed what they miss. Run again and again, it repairs
+whatever a crash left half done.
 """
 
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
+from knowngood.control.deploy import abandon
 from knowngood.control.flip import flip, record, record_trip
-from knowngood.control.gate import live_replicas
 from knowngood.control.plane import Plane
 from knowngood.control.publish import behind, publish, publish_anchor, published, spread
 from knowngood.domain.fleet import FleetState, widened
 from knowngood.domain.saga import Saga
+from knowngood_sdk.errors import ConflictError
 from knowngood_sdk.model.route import Facts, LocalTrip, Trip
 
 __all__ = ["Reconciled", "learn", "reconcile"]
@@ -31,17 +33,20 @@ class Reconciled:
         started: Rollbacks that it started.
         local: Local trips that it newly learned.
         pushed: Replicas that were behind.
+        abandoned: Version whose deployment was given up, or None.
     """
 
     started: tuple[Saga, ...] = ()
     local: frozenset[LocalTrip] = frozenset()
     pushed: tuple[str, ...] = ()
+    abandoned: str | None = None
 
 
 def reconcile(plane: Plane, system: str) -> Reconciled:
     """Make one pass over a system."""
     learned = learn(plane, system)
     learned = replace(learned, started=learned.started + _widen(plane, system))
+    abandoned = _abandon_orphan(plane, system)
     state = plane.store.read(system)
     document = published(plane, system)
     if _stale(document.facts, state) or document.route != state.row:
@@ -51,7 +56,7 @@ def reconcile(plane: Plane, system: str) -> Reconciled:
     late = tuple(sorted(name for name, r in replicas.items() if r.agent_alive and behind(r, document)))
     if late:
         spread(plane, document)
-    return replace(learned, pushed=late)
+    return replace(learned, pushed=late, abandoned=abandoned)
 
 
 def learn(plane: Plane, system: str) -> Reconciled:
@@ -70,7 +75,7 @@ def learn(plane: Plane, system: str) -> Reconciled:
 
 def _widen(plane: Plane, system: str) -> tuple[Saga, ...]:
     """Let the fleet leave what its replicas left on their own evidence: so it is neither served nor a way back."""
-    live = frozenset(live_replicas(plane, system))
+    live = frozenset(name for name, replica in plane.traffic.replicas(system).items() if replica.workers_alive)
     started: tuple[Saga, ...] = ()
     state = plane.store.read(system)
     for version, replicas in widened(state, live).items():
@@ -80,6 +85,19 @@ def _widen(plane: Plane, system: str) -> tuple[Saga, ...]:
         flip(plane, system, trip)
         started += record_trip(plane, system, trip, _ACTOR)
     return started
+
+
+def _abandon_orphan(plane: Plane, system: str) -> str | None:
+    """Give up a deployment that nobody carries on and that takes no traffic: it would only block the next one."""
+    row = plane.store.read(system).row
+    if row.generation == 0 or row.step > 0 or row.split > 0:
+        return None
+    try:
+        with plane.deploying(system):
+            return abandon(plane, system, _ACTOR, why="its deployer ended before it took traffic", expected=row).version
+    except ConflictError:
+        # Its deployer lives, or somebody was faster.
+        return None
 
 
 def _news(state: FleetState, facts: Facts) -> bool:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from knowngood.control.deploy import Order, deploy
-from knowngood.control.flip import Flip, flip, record_trip
+from knowngood.control.flip import Flip
 from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
-from knowngood.control.rollback import trip_of
+from knowngood.control.rollback import leave, trip_of
 from knowngood.control.situation import situation_of
 from knowngood.domain.authority import ON_CALL, Request, authorize
 from knowngood.domain.compatibility import Override
@@ -20,14 +20,7 @@ from knowngood.domain.level import Level
 from knowngood.domain.plan import Plan
 from knowngood.domain.planner import plan
 from knowngood.domain.saga import Saga
-from knowngood_sdk.errors import (
-    ComponentError,
-    ConflictError,
-    KnownGoodError,
-    NotAuthorizedError,
-    NotReadyError,
-    OutcomeUnknownError,
-)
+from knowngood_sdk.errors import ConflictError, NotAuthorizedError, NotReadyError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Manifest
 
@@ -102,27 +95,12 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
         override = made.chosen.override if made.chosen else None
         deploy(plane, Order(manifest=target, actor=wish.actor, override=override), tell=tell)
     trip = trip_of(plane, system, leaving, source="person", why=wish.why)
-    try:
-        plane.outbox.put(system, trip.uid, {"outcome": "roll back", "reasons": [wish.why], "plan": made.to_json()})
-    except KnownGoodError as error:
-        tell(f"the plan could not be kept beside the trip, which goes on: {error}")
-    flipped = flip(plane, system, trip)
-    sagas = _on_record(plane, system, flipped, wish.actor)
+    decision = {"outcome": "roll back", "reasons": [wish.why], "plan": made.to_json()}
+    flipped, sagas = leave(plane, system, trip, wish.actor, decision)
     ours = [saga for saga in sagas if saga.version == leaving]
     if not ours:
         raise ConflictError(f"version {short(leaving)} was left already", hint="Look: kg status, kg history")
     return Rolled(plan=made, flip=flipped, saga=ours[0])
-
-
-def _on_record(plane: Plane, system: str, flipped: Flip, actor: str) -> tuple[Saga, ...]:
-    try:
-        return record_trip(plane, system, flipped.trip, actor)
-    except ComponentError as error:
-        raise OutcomeUnknownError(
-            f"{short(flipped.trip.version)} was left ({flipped.summary}), and that is not on record yet: "
-            f"{error.message}",
-            hint=f"{error.hint}; then kg watch, or this command again, records it and goes on",
-        ) from error
 
 
 def _check_static(plane: Plane, system: str, behind: str | None) -> None:

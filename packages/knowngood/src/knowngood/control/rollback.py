@@ -18,7 +18,14 @@ from knowngood.control.saga_steps import STEPS, Waiting
 from knowngood.domain.saga import Saga, SagaState, StepName, StepOutcome
 from knowngood.domain.system import Grant
 from knowngood.domain.window import Verdict
-from knowngood_sdk.errors import ConflictError, NotFoundError, PermanentError, TransientError
+from knowngood_sdk.errors import (
+    ComponentError,
+    ConflictError,
+    KnownGoodError,
+    NotFoundError,
+    OutcomeUnknownError,
+    TransientError,
+)
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import Trip
 
@@ -34,11 +41,37 @@ def trip_of(plane: Plane, system: str, version: str, *, source: str, why: str) -
     return Trip(uid=uuid4().hex, version=version, generation=generation, source=source, at=plane.now(), why=why)
 
 
-def leave(plane: Plane, system: str, trip: Trip, actor: str) -> tuple[Flip, tuple[Saga, ...]]:
-    """Flip first, record after: what every rollback comes down to, whoever decided it."""
+def leave(
+    plane: Plane, system: str, trip: Trip, actor: str, decision: Mapping[str, Any] | None = None
+) -> tuple[Flip, tuple[Saga, ...]]:
+    """
+    Flip first, record after: what every rollback comes down to, whoever decided it.
+
+    Args:
+        plane: The ports.
+        system: Name of the system.
+        trip: What is left, and why.
+        actor: Who decided.
+        decision: The whole decision, where there is one. It waits in the outbox while the flip is made, so that it
+            comes on record whoever records the trip.
+
+    Raises:
+        OutcomeUnknownError: The replicas left it, and that could not be put on record.
+    """
+    if decision is not None:
+        try:
+            plane.outbox.put(system, trip.uid, decision)
+        except KnownGoodError as error:
+            # A full disk must not keep the fleet on a bad version: whoever recorded it here still knows the decision.
+            _log.warning("the decision of trip %s could not be kept beside it: %s", trip.uid, error)
     flipped = flip(plane, system, trip)
-    sagas = record_trip(plane, system, trip, actor)
-    return flipped, sagas
+    try:
+        return flipped, record_trip(plane, system, trip, actor, decision)
+    except ComponentError as error:
+        raise OutcomeUnknownError(
+            f"{short(trip.version)} was left ({flipped.summary}), and that is not on record yet: {error.message}",
+            hint=f"{error.hint}; then kg watch, or the same command again, records it and goes on",
+        ) from error
 
 
 def run_open(plane: Plane, system: str) -> tuple[Saga, ...]:
@@ -59,10 +92,11 @@ def step_forward(plane: Plane, saga: Saga) -> Saga:
         assert name is not None  # noqa: S101 - a running saga has a next step
         try:
             result = STEPS[name](plane, saga)
-        except TransientError as error:
+        except (TransientError, ConflictError, OutcomeUnknownError) as error:
+            # A step looks before it acts: where something moved, or nobody knows whether it did, it looks again.
             _log.warning("%s of %s is tried again: %s", name, saga.id, error)
             return saga
-        except PermanentError as error:
+        except KnownGoodError as error:
             return _save(plane, saga.stuck(f"{name}: {error}"), "rollback-stuck", {"step": name, "why": str(error)})
         if isinstance(result, Waiting):
             return saga

@@ -16,7 +16,7 @@ from knowngood.control.plane import Plane
 from knowngood.control.publish import behind, publish, published, spread
 from knowngood.control.telemetry import merged_counts
 from knowngood.domain.authority import duty_of
-from knowngood.domain.deployment import DeploymentState
+from knowngood.domain.deployment import Deployment, DeploymentState
 from knowngood.domain.saga import Saga, Step, StepName, StepOutcome
 from knowngood.domain.system import SystemFile
 from knowngood.domain.trigger import from_spec
@@ -31,6 +31,7 @@ __all__ = ["STEPS", "Waiting", "verification_of"]
 
 _FAN_OUT_DEADLINE = timedelta(seconds=30)
 _PREPARE_DEADLINE = timedelta(minutes=5)
+_IN_SERVICE = frozenset({DeploymentState.CANARY, DeploymentState.FULL, DeploymentState.VERIFIED})
 
 
 class Waiting(str):
@@ -47,16 +48,23 @@ def _record(plane: Plane, saga: Saga) -> Result:
     counts = merged_counts(plane, saga.system)
     with plane.store.change(saga.system) as change:
         state = change.state
-        try:
-            left = change.deployment(saga.generation)
-        except NotFoundError:
-            left = None
-        if left is not None and left.version == saga.version:
-            change.save_deployment(replace(left, state=DeploymentState.ROLLED_BACK))
-    publish(plane, saga.system, state, prepare=())
+        for deployment in plane.store.deployments(saga.system):
+            ended = _ended(deployment, saga)
+            if ended is not deployment:
+                change.save_deployment(ended)
+    publish(plane, saga.system, state)
     before = counts.get(saga.target or "", VersionCounts())
     reach(FaultPoint.FLIP_RECORDED)
     return Step(name=StepName.RECORD, at=plane.now(), details={"counts_at_flip": before.to_json()})
+
+
+def _ended(deployment: Deployment, saga: Saga) -> Deployment:
+    """Return a deployment as the rollback leaves it: that of the version left, and one that was under way meanwhile."""
+    if deployment.version == saga.version and deployment.state in _IN_SERVICE:
+        return replace(deployment, state=DeploymentState.ROLLED_BACK)
+    if deployment.generation == saga.generation and deployment.state in {DeploymentState.ARMED, DeploymentState.CANARY}:
+        return replace(deployment, state=DeploymentState.ABANDONED)
+    return deployment
 
 
 def _fan_out(plane: Plane, saga: Saga) -> Result:
@@ -168,9 +176,7 @@ def _people(plane: Plane, saga: Saga) -> Result:
 def _close(plane: Plane, saga: Saga) -> Result:
     """Stop comparing in shadow what was left, and close the record."""
     reach(FaultPoint.SAGA_CLOSE)
-    state = plane.store.read(saga.system)
-    if state.served == saga.target and state.candidate is None:
-        spread(plane, publish(plane, saga.system, state, prepare=(), shadow=(None,)))
+    spread(plane, publish(plane, saga.system, plane.store.read(saga.system), withdraw=saga.version))
     return Step(name=StepName.CLOSE, at=plane.now())
 
 

@@ -29,7 +29,7 @@ def situation_of(
     probe: bool = False,
 ) -> Situation:
     """
-    Gather the situation of a system: what is to be left is the candidate under deployment, else what is served.
+    Gather the situation of a system: what is to be left is the candidate once it takes traffic, else what is served.
 
     Args:
         plane: The ports.
@@ -44,7 +44,7 @@ def situation_of(
     """
     spec = plane.system_file(system)
     state = plane.store.read(system)
-    leaving = state.candidate or state.served
+    leaving = state.watched
     if leaving is None:
         raise NotFoundError(f"system {system} serves no version", hint="Deploy one: kg deploy")
     evidence = plane.store.evidence(system)

@@ -83,12 +83,15 @@ class Watcher:
     hold: timedelta | None = None
     recent: Recent = field(default_factory=Recent)
     told: dict[str, Verdict] = field(default_factory=dict)
+    recorded: set[tuple[int, str, str, str]] = field(default_factory=set)
 
     def tick(self) -> Tick:
         """Make one pass. Safe to repeat, to miss, and to be killed in."""
         repaired = reconcile(self.plane, self.system)
         notes = [f"rollback started: {saga.id}" for saga in repaired.started]
         notes += [f"{trip.replica} left {short(trip.version)} on its own evidence" for trip in sorted(repaired.local)]
+        if repaired.abandoned is not None:
+            notes.append(f"the deployment of {short(repaired.abandoned)} had ended half done: given up")
         sagas = run_open(self.plane, self.system)
         notes += _ended(sagas)
         self._measure()
@@ -125,7 +128,7 @@ class Watcher:
 
     def _deployment(self, state: FleetState) -> Deployment | None:
         """Return the deployment of the version under watch: the one under way, else that of what is served."""
-        version = state.candidate or state.served
+        version = state.watched
         matching = [made for made in self.plane.store.deployments(self.system) if made.version == version]
         return matching[-1] if matching else None
 
@@ -138,6 +141,9 @@ class Watcher:
     def _news(self, judgements: Sequence[Judgement]) -> list[str]:
         """Return what changed since the last tick: a verdict that stays is no news."""
         news = [j for j in judgements if self.told.get(j.trigger) is not j.verdict]
+        # A trigger that is clear again may breach anew, and that is another decision.
+        clear = {judgement.trigger for judgement in judgements if judgement.verdict is Verdict.CLEAR}
+        self.recorded = {key for key in self.recorded if key[2] not in clear}
         self.told.update({judgement.trigger: judgement.verdict for judgement in news})
         return [f"{judgement.trigger}: {judgement.verdict} - {judgement.reason}" for judgement in news]
 
@@ -159,7 +165,7 @@ class Watcher:
             "plan": plan.to_json(),
         }
         if not decision.acts:
-            return self._record_once(decision, document)
+            return self._record_once(deployment, decision, document)
         trip = Trip(
             uid=uuid4().hex,
             version=deployment.version,
@@ -168,19 +174,15 @@ class Watcher:
             at=self.plane.now(),
             why="; ".join(decision.reasons)[:500],
         )
-        try:
-            self.plane.outbox.put(self.system, trip.uid, document)
-        except KnownGoodError as error:
-            # A full disk must not keep the fleet on a bad version: the trip itself says why it was left.
-            _log.warning("the decision of trip %s could not be kept: %s", trip.uid, error)
-        flipped, sagas = leave(self.plane, self.system, trip, "automation")
+        flipped, sagas = leave(self.plane, self.system, trip, "automation", document)
         return [str(plan), flipped.summary, *(f"rollback started: {saga.id}" for saga in sagas)]
 
-    def _record_once(self, decision: Decision, document: dict[str, object]) -> list[str]:
-        key = f"decision:{decision.trigger}"
-        if self.told.get(key) is Verdict.BREACHED:
+    def _record_once(self, deployment: Deployment, decision: Decision, document: dict[str, object]) -> list[str]:
+        """Record a decision not to act: once for each breach of a deployment, not at every look."""
+        key = (deployment.generation, deployment.version, decision.trigger, decision.outcome)
+        if key in self.recorded:
             return []
-        self.told[key] = Verdict.BREACHED
+        self.recorded.add(key)
         with self.plane.store.change(self.system) as change:
             change.append("decided", "automation", self.plane.now(), document)
         publish_anchor(self.plane, self.system)

@@ -64,7 +64,7 @@ def score(pricing: Pricing, request: dict[str, Any]) -> float:
 
 
 app = FastAPI()
-app.add_middleware(kg.Asgi, subject="x-rider-id")
+app.add_middleware(kg.Asgi, subject="x-rider-id", uncounted=["/healthz"])
 
 
 @app.post("/price")

@@ -81,6 +81,11 @@ class FleetState:
         return self.chain[0] if trying else None
 
     @property
+    def watched(self) -> str | None:
+        """What is under watch and what a rollback leaves: the candidate once it takes traffic, else what is served."""
+        return self.candidate if self.candidate and self.row.split else self.served
+
+    @property
     def way_back(self) -> str | None:
         """The version that a trip of the served one would lead to; None means the static fallback."""
         return self.behind(self.served) if self.served is not None else None
@@ -127,18 +132,21 @@ def widened(state: FleetState, live: frozenset[str]) -> dict[str, frozenset[str]
 
     Args:
         state: The state, with every local trip that replicas reported.
-        live: Names of the replicas that live now.
+        live: Names of the replicas that serve now, whether their agents run or not.
 
     Returns:
-        Version -> the replicas that left it, at least ``min(n, max(2, n / 5))`` of n live ones.
+        Version -> the replicas that left it, at least ``min(n, max(2, n / 5))`` of n live ones; nothing while none
+        lives, for then nobody can say how many a voter stands for.
     """
+    if not live:
+        return {}
     generation = state.generations.get(state.row.generation)
     seen = generation.saw_local if generation else frozenset()
     decided = {t.version for t in state.facts.trips.values() if t.generation == state.row.generation}
     voters: dict[str, set[str]] = {}
     for reported in state.local - seen:
         voters.setdefault(reported.version, set()).add(reported.replica)
-    needed = max(1, min(len(live), max(_FEWEST_VOTERS, math.ceil(len(live) * _SHARE_OF_VOTERS))))
+    needed = min(len(live), max(_FEWEST_VOTERS, math.ceil(len(live) * _SHARE_OF_VOTERS)))
     return {
         version: frozenset(names)
         for version, names in sorted(voters.items())

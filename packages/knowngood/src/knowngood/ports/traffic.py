@@ -78,11 +78,20 @@ class Traffic(Protocol):
         """
         ...
 
-    def publish(self, document: RouteDocument) -> None:
+    def publish(self, system: str, change: Callable[[RouteDocument], RouteDocument], *, anew: bool = False) -> None:
         """
-        Replace what the replicas of the document's system read: atomic, and durable when this returns.
+        Change what the replicas of a system read: one writer after the other, atomic, durable when this returns.
 
-        The same document again changes nothing and wakes nobody.
+        A change that leaves the document as it is writes nothing and wakes nobody. A writer that was stopped in the
+        middle holds up the others for a moment only, not for good.
+
+        Args:
+            system: Name of the system.
+            change: Makes the new document out of the one that is published; out of an empty one before the first.
+            anew: Whether to start from an empty document where the published one cannot be read.
+
+        Raises:
+            InvalidError: What is published is malformed, and ``anew`` was not asked for; it stays as it is.
         """
         ...
 

@@ -5,18 +5,19 @@ They keep the promises of the ports (the same contract tests run over them), and
 them by name: ``cut_off``, ``kill_agent``, ``set_ready``.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from knowngood.ports.telemetry import HealthSample
 from knowngood.ports.traffic import Answers, Replica, Unreachable
-from knowngood_sdk.errors import InvalidError, NotFoundError
+from knowngood_sdk.errors import ConflictError, InvalidError, NotFoundError
 from knowngood_sdk.model.route import Refusal, ReplicaState, Trip
 from knowngood_sdk.model.wire import CountsReport, ReleaseDocument, ReplicaReport, RouteDocument
 
-__all__ = ["MemoryClock", "MemoryTelemetry", "MemoryTraffic"]
+__all__ = ["MemoryClock", "MemoryDeploying", "MemoryTelemetry", "MemoryTraffic"]
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _LOOK = timedelta(milliseconds=10)
@@ -40,6 +41,24 @@ class MemoryClock:
     def pause(self, duration: timedelta) -> None:
         """Let time pass, at once."""
         self._passed += max(duration, timedelta())
+
+
+class MemoryDeploying:
+    """Lets one deployment of a system at a time in; a deployer that was killed has let go of it."""
+
+    def __init__(self) -> None:
+        self._inside: set[str] = set()
+
+    @contextmanager
+    def __call__(self, system: str) -> Iterator[None]:
+        """Keep every other deployment of a system out while the block runs."""
+        if system in self._inside:
+            raise ConflictError(f"another deployment of {system} is under way")
+        self._inside.add(system)
+        try:
+            yield
+        finally:
+            self._inside.discard(system)
 
 
 @dataclass(slots=True)
@@ -155,10 +174,11 @@ class MemoryTraffic:
         """See the port."""
         return self._published.get(system)
 
-    def publish(self, document: RouteDocument) -> None:
-        """See the port."""
-        self._published[document.system] = document
-        self._read_published(document.system)
+    def publish(self, system: str, change: Callable[[RouteDocument], RouteDocument], *, anew: bool = False) -> None:
+        """See the port. What is published here can always be read."""
+        del anew
+        self._published[system] = change(self._published.get(system) or RouteDocument(system=system))
+        self._read_published(system)
 
     def publish_release(self, release: ReleaseDocument) -> None:
         """See the port."""

@@ -4,9 +4,12 @@ Traffic through the replica folders of this host: documents are files, a push go
 ``kg status`` reads through this module: it imports nothing but the standard library and the SDK.
 """
 
+import logging
+import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,17 +19,20 @@ from knowngood.ports.traffic import Answers, Replica, Unreachable
 from knowngood_sdk.agent.agent import leave_without_agent
 from knowngood_sdk.agent.client import ask_each
 from knowngood_sdk.agent.protocol import leave_request, push_request
-from knowngood_sdk.errors import KnownGoodError, NotFoundError
+from knowngood_sdk.errors import InvalidError, KnownGoodError, NotFoundError
 from knowngood_sdk.model.canonical import DIGEST_PREFIX, canonical_bytes
 from knowngood_sdk.model.manifest import check_name
 from knowngood_sdk.model.route import ReplicaState, Trip
 from knowngood_sdk.model.wire import ReleaseDocument, ReplicaReport, RouteDocument
-from knowngood_sdk.serving.disk import make_folder, read_json, write_whole
+from knowngood_sdk.serving.disk import NO_LINK, OWNER_FILE, locked, make_folder, read_json, write_whole, writing
 from knowngood_sdk.serving.folder import ReplicaFolder, check_format, is_held
 
 __all__ = ["FolderTraffic"]
 
+_log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.01
+_TURN_SECONDS = 0.5
+"""How long a writer of the route waits for another; writing takes milliseconds."""
 _NO_AGENT = "no agent runs; its workers serve on, on the route that they have"
 
 
@@ -50,9 +56,19 @@ class FolderTraffic:
         document = read_json(self._system_folder(system) / "route.json")
         return None if document is None else RouteDocument.from_json(document)
 
-    def publish(self, document: RouteDocument) -> None:
+    def publish(self, system: str, change: Callable[[RouteDocument], RouteDocument], *, anew: bool = False) -> None:
         """See the port."""
-        _write(self._system_folder(document.system) / "route.json", document.to_json())
+        folder = self._system_folder(system)
+        make_folder(folder)
+        with _writing(folder / "route.lock"):
+            try:
+                before = self.published(system)
+            except InvalidError as error:
+                if not anew:
+                    raise
+                _log.warning("what is published for %s is written anew: %s", system, error)
+                before = None
+            _write(folder / "route.json", change(before or RouteDocument(system=system)).to_json())
 
     def publish_release(self, release: ReleaseDocument) -> None:
         """See the port."""
@@ -112,6 +128,18 @@ class FolderTraffic:
         if not replicas.is_dir():
             return {}
         return {path.name: ReplicaFolder(path) for path in sorted(replicas.iterdir()) if path.is_dir()}
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Be the only writer, unless another one hangs: facts wait for nobody for long."""
+    with writing(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | NO_LINK, OWNER_FILE)
+    try:
+        with locked(descriptor, _TURN_SECONDS):
+            yield
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:

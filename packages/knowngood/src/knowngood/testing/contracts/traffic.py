@@ -99,19 +99,19 @@ class TrafficContract:
         assert fleet.traffic.replicas(SYSTEM) == {}
 
     def test_what_was_published_last_is_what_is_read(self, fleet: Fleet) -> None:
-        fleet.traffic.publish(_ON_OLD)
-        fleet.traffic.publish(_ON_NEW)
-        fleet.traffic.publish(_ON_NEW)
+        fleet.traffic.publish(SYSTEM, lambda _: _ON_OLD)
+        fleet.traffic.publish(SYSTEM, lambda _: _ON_NEW)
+        fleet.traffic.publish(SYSTEM, lambda _: _ON_NEW)
         assert fleet.traffic.published(SYSTEM) == _ON_NEW
 
     def test_a_published_document_reaches_a_replica_without_a_push(self, fleet: Fleet) -> None:
         fleet.start("a", [OLD])
-        fleet.traffic.publish(_ON_OLD)
+        fleet.traffic.publish(SYSTEM, lambda _: _ON_OLD)
         seen = fleet.traffic.wait(SYSTEM, _all_at(1, 0), _SOON)
         assert seen["a"].report.state.fleet == _ON_OLD.route
 
     def test_a_replica_that_joins_later_reads_what_is_published(self, fleet: Fleet) -> None:
-        fleet.traffic.publish(_ON_OLD)
+        fleet.traffic.publish(SYSTEM, lambda _: _ON_OLD)
         fleet.start("late", [OLD])
         seen = fleet.traffic.wait(SYSTEM, lambda all_: bool(all_) and _all_at(1, 0)(all_), _SOON)
         assert seen["late"].report.state.fleet == _ON_OLD.route
@@ -161,7 +161,7 @@ class TrafficContract:
 
     def test_a_refused_generation_is_taken_once_its_versions_are_ready(self, fleet: Fleet) -> None:
         fleet.start("a", [OLD])
-        fleet.traffic.publish(_ON_OLD)
+        fleet.traffic.publish(SYSTEM, lambda _: _ON_OLD)
         fleet.traffic.push(_ON_NEW, _SOON)
         fleet.set_ready("a", [OLD, NEW])
         seen = fleet.traffic.wait(SYSTEM, _all_at(2, 0), _SOON)
@@ -190,7 +190,7 @@ class TrafficContract:
         fleet.start("a", [OLD])
         fleet.stall("a")
         fleet.traffic.push(_ON_OLD, _BRIEF)
-        fleet.traffic.publish(_ON_OLD)
+        fleet.traffic.publish(SYSTEM, lambda _: _ON_OLD)
         fleet.resume("a")
         assert _position(fleet.traffic.wait(SYSTEM, _all_at(1, 0), _SOON)["a"].report) == (1, 0)
 
