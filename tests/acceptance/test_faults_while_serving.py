@@ -239,6 +239,22 @@ class TestStore:
         assert pricing.kg("rollback", "pricing")["resumed"]
         assert pricing.ledger("tripped")[-1]["body"]["version"] == bad
 
+    @pytest.mark.usefixtures("load")
+    def test_a_route_document_that_nobody_can_read_stops_neither_rollback_nor_broken_glass(
+        self, pricing: Pricing
+    ) -> None:
+        good = pricing.served()
+        bad = pricing.deploy(next(NUMBERS))
+        route = pricing.stage.home / "systems" / "pricing" / "route.json"
+        route.write_text("{")
+        broken = pricing.kg("rollback", "pricing", "--break-glass", code=7)
+        assert (broken["version"], broken["left"]) == (bad, ["r1", "r2"])
+        assert "is not JSON" in broken["unpublished"]
+        assert place_of(pricing, "r1") == place_of(pricing, "r2") == [good]
+        # The record knows it all: the next command that may write to it writes the document anew.
+        assert pricing.kg("rollback", "pricing")["version"] == bad
+        assert json.loads(route.read_text())["route"]["step"] == 1
+
     def test_a_ledger_whose_last_entry_was_cut_off_is_found_by_the_anchors(self, pricing: Pricing) -> None:
         entries = pricing.ledger()
         replicas = pricing.stage.home / "systems" / "pricing" / "replicas"

@@ -1,11 +1,13 @@
 """Traffic through replica folders keeps the promises of the port, over real agent processes."""
 
+import fcntl
 import json
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -98,6 +100,30 @@ def test_a_published_document_that_cannot_be_read_is_refused(tmp_path: Path, tex
     (tmp_path / "systems" / SYSTEM / "route.json").write_text(text)
     with pytest.raises(InvalidError):
         traffic.published(SYSTEM)
+
+
+def test_a_document_that_cannot_be_read_is_written_anew_only_by_one_who_knows_all_of_it(tmp_path: Path) -> None:
+    traffic = FolderTraffic(tmp_path)
+    route = tmp_path / "systems" / SYSTEM / "route.json"
+    traffic.publish(SYSTEM, lambda _: DEPLOYED)
+    route.write_text("{")
+    with pytest.raises(InvalidError):
+        traffic.publish(SYSTEM, lambda known: known)
+    assert route.read_text() == "{"
+    traffic.publish(SYSTEM, lambda _: DEPLOYED, anew=True)
+    assert traffic.published(SYSTEM) == DEPLOYED
+
+
+def test_a_writer_that_hangs_holds_up_nobody_for_long(tmp_path: Path) -> None:
+    traffic = FolderTraffic(tmp_path)
+    traffic.publish(SYSTEM, lambda _: DEPLOYED)
+    trip = trip_of(OLD)
+    with (tmp_path / "systems" / SYSTEM / "route.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        traffic.publish(SYSTEM, lambda known: replace(known, facts=known.facts.with_trip(trip)))
+    document = traffic.published(SYSTEM)
+    assert document is not None
+    assert document.facts.trips == {trip.uid: trip}
 
 
 def test_a_document_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """``kg rollback``: put the whole system back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +13,7 @@ from knowngood_sdk.errors import ComponentError
 if TYPE_CHECKING:
     from knowngood.control.plane import Plane
     from knowngood.control.roll_back import Wish
-    from knowngood.domain.saga import Saga
+    from knowngood.domain.saga import Saga, Step, StepName
 
 
 @click.command(
@@ -96,7 +96,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if not no_wait:
         say(f"{mark('waiting')} verifying; Ctrl-C leaves the rollback in place")
         saga = follow(plane, saga, timedelta(seconds=timeout))
-    code = _code(saga, waited=not no_wait)
+    code = _code(saga, waited=not no_wait, reached=not flipped["unreachable"])
     answer({**saga.to_json(), **flipped}, output, lambda: _lines(saga, code))
     return code
 
@@ -119,7 +119,7 @@ def _leave(plane: "Plane", system: str, wish: "Wish") -> "tuple[Saga, dict[str, 
     if going is not None:
         serves = short(going.target) if going.target else "the static fallback"
         say(f"{mark('waiting')} going on with the rollback that left {short(going.version)}")
-        say(f"  to leave {serves} too, say where to: --to VERSION")
+        say(f"  to leave {serves} too, say where to: kg rollback {system} --to VERSION")
         return going, {
             "resumed": True,
             "plan": None,
@@ -140,7 +140,7 @@ def _leave(plane: "Plane", system: str, wish: "Wish") -> "tuple[Saga, dict[str, 
     }
 
 
-def _code(saga: "Saga", *, waited: bool) -> ExitCode:
+def _code(saga: "Saga", *, waited: bool, reached: bool) -> ExitCode:
     from knowngood.domain.saga import SagaState, StepName, StepOutcome
 
     if saga.state is SagaState.STUCK:
@@ -151,63 +151,72 @@ def _code(saga: "Saga", *, waited: bool) -> ExitCode:
     if StepName.FAN_OUT in failed:
         return ExitCode.PARTIAL
     if saga.state is SagaState.RUNNING:
-        return ExitCode.TIMED_OUT if waited else ExitCode.WAITING
+        return ExitCode.TIMED_OUT if waited else ExitCode.WAITING if reached else ExitCode.PARTIAL
     return ExitCode.DONE
 
 
 def _lines(saga: "Saga", code: ExitCode) -> Iterator[str]:
+    from knowngood.domain.saga import StepName
     from knowngood_sdk.model.canonical import short
 
     serves = short(saga.target) if saga.target else "the static fallback"
     endings = {
         ExitCode.DONE: (mark("good"), "verified"),
         ExitCode.WAITING: (mark("waiting"), "not yet verified"),
-        ExitCode.NOT_VERIFIED: (mark("bad"), "not verified: its metrics are not back at their baseline"),
+        ExitCode.NOT_VERIFIED: (mark("bad"), f"not verified: {_seen(saga.steps, StepName.VERIFY)}"),
         ExitCode.PARTIAL: (mark("bad"), saga.needs or "not every replica could be reached"),
-        ExitCode.TIMED_OUT: (mark("waiting"), "still being verified; kg watch goes on, or call this again"),
+        ExitCode.TIMED_OUT: (
+            mark("waiting"),
+            f"still being verified; to go on with it: kg watch {saga.system}, or this command again",
+        ),
     }
     sign, ending = endings[code]
     yield f"{sign} left {short(saga.version)}; {serves} serves, {ending}"
     for step in saga.steps:
-        yield f"  {step.at}  {step.name}: {step.outcome}"
+        why = _seen([step], step.name)
+        yield f"  {step.at}  {step.name}: {step.outcome}" + (f" ({why})" if why else "")
+
+
+def _seen(steps: "Iterable[Step]", name: "StepName") -> str:
+    """Return what a step saw, in words; empty where it says nothing."""
+    details = next((step.details for step in steps if step.name is name), {})
+    return str(details.get("reason") or details.get("why") or "")
 
 
 def _break_glass(system: str, why: str, this_host: str | None, directory: str, output: str) -> int:
-    """Tell the agents alone: what this needs is a published route and a socket."""
-    from datetime import UTC, datetime, timedelta
+    """Tell the agents alone: what this needs is the replicas' folders and their sockets."""
+    from datetime import UTC, datetime
     from pathlib import Path
     from uuid import uuid4
 
     from knowngood.adapters.folder.traffic import FolderTraffic
+    from knowngood.control.break_glass import break_glass
     from knowngood.ports.traffic import Unreachable
-    from knowngood_sdk.errors import NotFoundError
-    from knowngood_sdk.model.route import Trip, served_position
+    from knowngood_sdk.model.canonical import short
+    from knowngood_sdk.model.route import Trip
 
-    traffic = FolderTraffic(Path(directory).resolve())
-    document = traffic.published(system)
-    generation = document.generations.get(document.route.generation) if document else None
-    if document is None or generation is None:
-        raise NotFoundError(f"nothing is published for {system}", hint="Look: kg status")
-    position = 0 if document.route.step == 0 else served_position(document.route.step, document.route.split)
     at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    trip = Trip(
-        uid=uuid4().hex,
-        version=generation.chain[position],
-        generation=generation.number,
-        source="break-glass",
-        at=at,
-        why=why,
-    )
-    answers = traffic.leave(system, trip, timedelta(seconds=2), replica=this_host)
-    silent = {name: reply.reason for name, reply in answers.items() if isinstance(reply, Unreachable)}
-    left = sorted(set(answers) - set(silent))
-    report: dict[str, Any] = {"system": system, "version": trip.version, "left": left, "unreachable": silent}
-    answer(
-        report,
-        output,
-        lambda: [
-            f"{mark('good' if left else 'bad')} {len(left)}/{len(answers)} left {trip.version[7:19]}",
-            *(f"  {mark('bad')} {name}: {reason}" for name, reason in silent.items()),
-        ],
-    )
-    return ExitCode.PARTIAL if silent or not left else ExitCode.DONE
+
+    def make(generation: int, version: str) -> Trip:
+        return Trip(uid=uuid4().hex, version=version, generation=generation, source="break-glass", at=at, why=why)
+
+    broken = break_glass(FolderTraffic(Path(directory).resolve()), system, make, replica=this_host)
+    silent = {name: reply.reason for name, reply in broken.answers.items() if isinstance(reply, Unreachable)}
+    left = sorted(set(broken.answers) - set(silent))
+    report: dict[str, Any] = {
+        "system": system,
+        "version": broken.trip.version,
+        "left": left,
+        "unreachable": silent,
+        "unpublished": broken.unpublished,
+    }
+
+    def lines() -> Iterator[str]:
+        yield f"{mark('good' if left else 'bad')} {len(left)}/{len(broken.answers)} left {short(broken.trip.version)}"
+        for name, reason in silent.items():
+            yield f"  {mark('bad')} {name}: {reason}"
+        if broken.unpublished:
+            yield f"  {mark('warning')} replicas that start now do not know of it: {broken.unpublished}"
+
+    answer(report, output, lines)
+    return ExitCode.PARTIAL if silent or not left or broken.unpublished else ExitCode.DONE

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from knowngood.control.plane import Plane
 from knowngood.control.publish import publish
@@ -43,12 +44,12 @@ def apply(plane: Plane, spec: SystemFile, *, root: str, actor: str) -> Applied:
         from_spec(declared, spec.sla)
     plane.components(spec, root)
     rules = spec.to_json()
-    document = {"rules": rules, "root": root}
     grants = {name: declared.grant.value for name, declared in spec.triggers.items()}
     try:
         before = plane.store.system_spec(spec.system)
     except NotFoundError:
         before = None
+    document = {"rules": rules, "root": root, "retired": _retired(before, rules)}
     if before != document:
         with plane.store.change(spec.system) as change:
             change.save_system(document)
@@ -56,3 +57,11 @@ def apply(plane: Plane, spec: SystemFile, *, root: str, actor: str) -> Applied:
         publish(plane, spec.system, plane.store.read(spec.system))
     plane.traffic.publish_rules(spec.system, rules)
     return Applied(changed=before != document, grants=grants)
+
+
+def _retired(before: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the declarations of components that earlier files had: one may go back to versions that have them."""
+    if before is None:
+        return {}
+    known = {**before.get("retired", {}), **before["rules"]["components"]}
+    return {name: declared for name, declared in known.items() if name not in rules["components"]}

@@ -104,7 +104,7 @@ def _deploy(plane: Plane, order: Order, tell: Callable[[str], None]) -> Deployed
             "manifest-recorded", order.actor, plane.now(), {"version": version, "manifest": order.manifest.digest}
         )
     reach(FaultPoint.DEPLOY_RECORDED)
-    components = plane.components(spec)
+    components = plane.adapters(system)
     check_promises(components, spec)
     check_previous(components, spec, state, served)
     minting: list[Deployment] = []

@@ -151,7 +151,7 @@ def record_trip(
     return record(plane, system, Facts({trip.uid: trip}), actor=actor, decisions=known)
 
 
-def record(  # noqa: PLR0913 - what is recorded together, in one transaction
+def record(
     plane: Plane,
     system: str,
     facts: Facts,

@@ -55,8 +55,7 @@ class Armed:
 
 def live_replicas(plane: Plane, system: str) -> dict[str, Replica]:
     """Return the replicas whose agent is alive and that have a living worker."""
-    replicas = plane.traffic.replicas(system)
-    return {name: replica for name, replica in replicas.items() if replica.agent_alive and replica.workers_alive}
+    return _live(plane.traffic.replicas(system))
 
 
 def ready_everywhere(replicas: Mapping[str, Replica]) -> frozenset[str]:
@@ -106,7 +105,8 @@ def check_promises(components: Mapping[str, Component], spec: SystemFile) -> Non
         NotReadyError: A component cannot be kept for the cool-down, cannot go back, or reaches its readers too late for
             a system that answers while somebody waits.
     """
-    for name, component in components.items():
+    for name in spec.components:
+        component = components[name]
         caps = component.caps
         if caps.pin is PinStrength.NONE:
             raise NotReadyError(
@@ -137,7 +137,8 @@ def wait_until_armed(
     last = plane.clock.monotonic() + deadline.total_seconds()
     told = ""
     while True:
-        live = live_replicas(plane, system)
+        seen = plane.traffic.replicas(system)
+        live, lacking = _live(seen), _lacking(system, seen)
         for name, replica in sorted(live.items()):
             if version in replica.report.failed:
                 reason = replica.report.failed[version]
@@ -145,7 +146,8 @@ def wait_until_armed(
         waiting = sorted(name for name, replica in live.items() if version not in replica.report.ready)
         if live and not waiting:
             break
-        now = f"waiting for {', '.join(waiting) or 'a replica'} to load {short(version)}"
+        wait = f"waiting for {', '.join(waiting) or 'a replica'} to load {short(version)}"
+        now = "; ".join([f"{wait} (up to {deadline.total_seconds():.0f} s)", *lacking])
         if now != told:
             tell(now)
             told = now
@@ -153,7 +155,7 @@ def wait_until_armed(
             raise NotReadyError(
                 f"{short(version)} was not ready within {deadline.total_seconds():.0f} s on: "
                 f"{', '.join(waiting) or 'any replica, for none is running'}",
-                hint="Look at the server's log, or start its agent: kg agent",
+                hint="; ".join(lacking) or "Look at the log of each server",
             )
         plane.clock.pause(_POLL)
     flip_seconds = _try_routing(plane, document)
@@ -191,6 +193,25 @@ def _try_routing(plane: Plane, document: RouteDocument) -> float:
     if silent:
         who = "; ".join(f"{name}: {reason}" for name, reason in sorted(silent.items()))
         raise NotReadyError(
-            f"the routing of these replicas cannot be switched: {who}", hint="Start their agents: kg agent"
+            f"the routing of these replicas cannot be switched: {who}",
+            hint="; ".join(_lacking(document.system, plane.traffic.replicas(document.system))) or "Look at their logs",
         )
     return plane.clock.monotonic() - started
+
+
+def _live(replicas: Mapping[str, Replica]) -> dict[str, Replica]:
+    return {name: replica for name, replica in replicas.items() if replica.agent_alive and replica.workers_alive}
+
+
+def _lacking(system: str, replicas: Mapping[str, Replica]) -> list[str]:
+    """Say what does not run and how it is started: of each replica of which a part runs, or of all when none does."""
+    if not replicas:
+        return [f"no replica has joined yet: start its server, and beside it: kg agent {system}"]
+    running = {name: replica for name, replica in replicas.items() if replica.alive}
+    lacking = []
+    for name, replica in sorted((running or replicas).items()):
+        if not replica.workers_alive:
+            lacking.append(f"{name} has no live worker: start its server")
+        if not replica.agent_alive:
+            lacking.append(f"{name} has no live agent: kg agent {system} --replica {name}")
+    return lacking

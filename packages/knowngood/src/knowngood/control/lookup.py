@@ -21,5 +21,7 @@ def version_named(plane: Plane, system: str, name: str) -> Manifest:
         return plane.store.manifest(system, name)
     version = by_position[name]
     if version is None:
-        raise NotFoundError(f"system {system} has no {name} version now", hint="Look: kg status, kg history")
+        raise NotFoundError(
+            f"system {system} has no {name} version now", hint=f"Look: kg status {system}, kg history {system}"
+        )
     return plane.store.manifest(system, version)

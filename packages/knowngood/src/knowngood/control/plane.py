@@ -27,7 +27,7 @@ class Plane:
         telemetry: What they count.
         clock: The time.
         outbox: Where a decision is kept until it is on record.
-        components: Makes the adapters of a system's components, by component name.
+        components: Makes the adapters of the components that a system file declares; see ``adapters``.
         golden: Makes the adapter that keeps a system's golden inputs; None when it declares none.
         kinds: Component kinds that are installed, with the names of their options.
         contracts: Reads what the components of a system provide and require: component name -> contract.
@@ -49,6 +49,17 @@ class Plane:
     def system_file(self, system: str) -> SystemFile:
         """Return the rules that were applied to a system; raises NotFoundError when there are none."""
         return SystemFile.from_json(self.store.system_spec(system)["rules"], kinds=self.kinds)
+
+    def adapters(self, system: str) -> Mapping[str, Component]:
+        """
+        Return the adapter of every component of a system, by component name.
+
+        Also of those that its file no longer has: a version that still has them may be gone back to.
+        """
+        document = self.store.system_spec(system)
+        declared = {**document.get("retired", {}), **document["rules"]["components"]}
+        rules = {**document["rules"], "components": declared}
+        return self.components(SystemFile.from_json(rules, kinds=self.kinds))
 
     def now(self) -> str:
         """Return the present instant as it goes on record: ISO 8601, UTC, milliseconds."""

@@ -28,7 +28,7 @@ def capture(plane: Plane, system: str, intent: Intent) -> Manifest:
         RefusedError: A working place holds changes that nobody could restore.
     """
     spec = plane.system_file(system)
-    adapters = plane.components(spec)
+    adapters = plane.adapters(system)
     contracts = plane.contracts(spec)
     components = {}
     for name, declared in spec.components.items():
@@ -64,7 +64,7 @@ def stage(plane: Plane, manifest: Manifest, *, golden: bool) -> ReleaseDocument:
         PermanentError: A component's bytes are gone or do not match their digest.
     """
     spec = plane.system_file(manifest.system)
-    adapters = plane.components(spec)
+    adapters = plane.adapters(manifest.system)
     until = plane.clock.now() + spec.standby.keep
     lease = Lease(id=f"{manifest.system}-{manifest.label}", owner=f"standby of {manifest.system}", until=until)
 

@@ -32,7 +32,9 @@ def release_quarantine(plane: Plane, system: str, name: str, *, reason: str, act
         facts = change.state.facts
         shown = frozenset(u for u, trip in facts.trips.items() if trip.version == version and u not in facts.released)
         if not shown:
-            raise ConflictError(f"version {short(version)} is not in quarantine", hint="List them: kg quarantine list")
+            raise ConflictError(
+                f"version {short(version)} is not in quarantine", hint=f"List them: kg quarantine list {system}"
+            )
         after = fleet.release(change.state, shown)
         change.save(after)
         body = {"version": version, "trips": sorted(shown), "why": reason}

@@ -8,6 +8,7 @@ still waiting for. None of them moves traffic back: after the flip there is only
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.flip import reach_without_agent
@@ -23,7 +24,7 @@ from knowngood.domain.trigger import from_spec
 from knowngood.domain.verification import Outcome, Verification, verify
 from knowngood.domain.window import Against, Control, Window
 from knowngood.ports.traffic import Replica
-from knowngood_sdk.errors import NotFoundError
+from knowngood_sdk.errors import ComponentError, NotFoundError
 from knowngood_sdk.model.counts import VersionCounts
 from knowngood_sdk.model.manifest import Switching
 
@@ -45,7 +46,13 @@ Result = Step | Waiting
 
 def _record(plane: Plane, saga: Saga) -> Result:
     """Fix what verification will start from, and close the deployment that was left."""
-    counts = merged_counts(plane, saga.system)
+    details: dict[str, Any] = {}
+    try:
+        at_flip = merged_counts(plane, saga.system).get(saga.target or "", VersionCounts())
+        details["counts_at_flip"] = at_flip.to_json()
+    except ComponentError as error:
+        # What could not be measured holds up no rollback; it cannot be verified then, and that is said.
+        details["not_measured"] = str(error)
     with plane.store.change(saga.system) as change:
         state = change.state
         for deployment in plane.store.deployments(saga.system):
@@ -53,9 +60,8 @@ def _record(plane: Plane, saga: Saga) -> Result:
             if ended is not deployment:
                 change.save_deployment(ended)
     publish(plane, saga.system, state)
-    before = counts.get(saga.target or "", VersionCounts())
     reach(FaultPoint.FLIP_RECORDED)
-    return Step(name=StepName.RECORD, at=plane.now(), details={"counts_at_flip": before.to_json()})
+    return Step(name=StepName.RECORD, at=plane.now(), details=details)
 
 
 def _ended(deployment: Deployment, saga: Saga) -> Deployment:
@@ -91,7 +97,7 @@ def _dependents(plane: Plane, saga: Saga) -> Result:
     if saga.target is None:
         return Step(name=StepName.DEPENDENTS, at=plane.now(), outcome=StepOutcome.SKIPPED)
     manifest = plane.store.manifest(saga.system, saga.target)
-    adapters = plane.components(plane.system_file(saga.system))
+    adapters = plane.adapters(saga.system)
     switched = {}
     for name, recorded in manifest.components.items():
         if recorded.switching is Switching.ADDRESSED:
@@ -149,8 +155,15 @@ def verification_of(plane: Plane, saga: Saga, spec: SystemFile) -> Verification:
     """Judge the version that a rollback led to on everything since the flip."""
     record = saga.steps[0]
     target = saga.target or ""
+    try:
+        counts = merged_counts(plane, saga.system)
+    except ComponentError as error:
+        return Verification(outcome=Outcome.WAITING, requests=0, reason=f"not measured: {error}")
+    if "counts_at_flip" not in record.details:
+        reason = f"what was served until the flip was not measured: {record.details.get('not_measured')}"
+        return Verification(outcome=Outcome.FAILED, requests=0, reason=reason)
     at_flip = VersionCounts.from_json(record.details["counts_at_flip"])
-    since = merged_counts(plane, saga.system).get(target, VersionCounts()).minus(at_flip)
+    since = counts.get(target, VersionCounts()).minus(at_flip)
     try:
         before = plane.store.deployment(saga.system, saga.generation).baseline.get(target, VersionCounts())
     except NotFoundError:

@@ -46,7 +46,7 @@ def situation_of(
     state = plane.store.read(system)
     leaving = state.watched
     if leaving is None:
-        raise NotFoundError(f"system {system} serves no version", hint="Deploy one: kg deploy")
+        raise NotFoundError(f"system {system} serves no version", hint=f"Deploy one: kg deploy {system}")
     evidence = plane.store.evidence(system)
     now = plane.clock.now()
     history = tuple(
@@ -68,6 +68,8 @@ def situation_of(
         estimates=_estimates(plane, spec, evidence, live if probe else None),
         rule=spec.unproven,
         realtime=spec.kind is SystemKind.REALTIME,
+        behind=tuple(v for v in state.chain[state.chain.index(leaving) + 1 :] if v not in state.facts.quarantined),
+        static_fallback=spec.fallback is not None,
     )
 
 
@@ -93,7 +95,7 @@ def _estimates(plane: Plane, spec: SystemFile, evidence: tuple[Evidence, ...], t
     armed = [fact.figures for fact in evidence if fact.grade is Grade.ARMED]
     restore: dict[str, float] = {}
     if target is not None:
-        adapters = plane.components(spec)
+        adapters = plane.adapters(spec.system)
         for name, recorded in target.components.items():
             seconds = adapters[name].probe(recorded.ref, Depth.BYTES).eta_seconds
             if seconds is not None:

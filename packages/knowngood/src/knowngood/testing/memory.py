@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Any
 
 from knowngood.ports.telemetry import HealthSample
@@ -112,6 +113,8 @@ class MemoryTraffic:
         self.releases: dict[tuple[str, str], ReleaseDocument] = {}
         self.rules: dict[str, dict[str, Any]] = {}
         self._published: dict[str, RouteDocument] = {}
+        self._damaged: set[str] = set()
+        self._writing = Lock()
         self._fleets: dict[str, dict[str, _Simulated]] = {}
 
     # ---- what happens to replicas
@@ -168,16 +171,24 @@ class MemoryTraffic:
         """End a replica's workers."""
         self._find(system, name).workers = 0
 
+    def damage(self, system: str) -> None:
+        """Make what is published unreadable until it is written anew."""
+        self._damaged.add(system)
+
     # ---- the port
 
     def published(self, system: str) -> RouteDocument | None:
         """See the port."""
+        if system in self._damaged:
+            raise InvalidError(f"what is published for {system} cannot be read")
         return self._published.get(system)
 
     def publish(self, system: str, change: Callable[[RouteDocument], RouteDocument], *, anew: bool = False) -> None:
-        """See the port. What is published here can always be read."""
-        del anew
-        self._published[system] = change(self._published.get(system) or RouteDocument(system=system))
+        """See the port."""
+        with self._writing:
+            before = None if anew and system in self._damaged else self.published(system)
+            self._published[system] = change(before or RouteDocument(system=system))
+            self._damaged.discard(system)
         self._read_published(system)
 
     def publish_release(self, release: ReleaseDocument) -> None:

@@ -6,6 +6,8 @@ started, stalled and killed is the adapter's affair, behind ``Fleet``.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, timedelta
 from typing import Protocol
 
@@ -103,6 +105,18 @@ class TrafficContract:
         fleet.traffic.publish(SYSTEM, lambda _: _ON_NEW)
         fleet.traffic.publish(SYSTEM, lambda _: _ON_NEW)
         assert fleet.traffic.published(SYSTEM) == _ON_NEW
+
+    def test_writers_at_once_take_nothing_back_from_each_other(self, fleet: Fleet) -> None:
+        trips = [Trip(uid=str(n), version=OLD, generation=1, source="person", at="", why="") for n in range(20)]
+
+        def add(trip: Trip) -> None:
+            fleet.traffic.publish(SYSTEM, lambda known: replace(known, facts=known.facts.with_trip(trip)))
+
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            list(pool.map(add, trips))
+        document = fleet.traffic.published(SYSTEM)
+        assert document is not None
+        assert document.facts.trips.keys() == {trip.uid for trip in trips}
 
     def test_a_published_document_reaches_a_replica_without_a_push(self, fleet: Fleet) -> None:
         fleet.start("a", [OLD])

@@ -1,0 +1,94 @@
+"""
+Break glass: make replicas leave what they serve, without store and without control plane.
+
+What is left is what replicas themselves say that they serve, not what a document says they should: so a second time
+leaves what the first one led to, and a document that nobody can read stops nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from knowngood.ports.traffic import Answers, Traffic
+from knowngood_sdk.errors import ConflictError, KnownGoodError, NotFoundError
+from knowngood_sdk.model.route import ReplicaState, Trip
+
+__all__ = ["Broken", "break_glass", "foremost"]
+
+_DEADLINE = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """
+    What breaking the glass did.
+
+    Attributes:
+        trip: What was left.
+        answers: Replica -> what it made durable, or why it could not.
+        unpublished: Why replicas that do not run now will not find the trip by themselves; empty when they will.
+    """
+
+    trip: Trip
+    answers: Answers
+    unpublished: str = ""
+
+
+def foremost(states: Iterable[ReplicaState]) -> tuple[int, str] | None:
+    """
+    Return the version furthest in front that any replica serves, with its generation; None when none serves a version.
+
+    In front is the newest generation, and in it the lowest position: a canary before what it is to replace.
+    """
+    serving = [
+        (-state.fleet.generation, position, state.chain[position])
+        for state in states
+        for position in state.positions
+        if position < len(state.chain)
+    ]
+    if not serving:
+        return None
+    generation, _, version = min(serving)
+    return -generation, version
+
+
+def break_glass(
+    traffic: Traffic, system: str, make: Callable[[int, str], Trip], *, replica: str | None = None
+) -> Broken:
+    """
+    Leave what serves, on every replica or on one.
+
+    Args:
+        traffic: The replicas.
+        system: Name of the system.
+        make: Makes the trip of a generation and a version.
+        replica: The one replica that is to leave by itself; None for the whole fleet.
+
+    Raises:
+        NotFoundError: There is no replica, or none of that name.
+        ConflictError: Everyone answers with the static fallback already.
+    """
+    seen = traffic.replicas(system)
+    if not seen or replica not in {None, *seen}:
+        wanted = "replica" if replica is None else f"replica {replica!r}"
+        raise NotFoundError(f"system {system} has no {wanted}", hint=f"It has: {', '.join(sorted(seen)) or 'none'}")
+    asked = {name: one for name, one in seen.items() if replica in {None, name}}
+    running = {name: one for name, one in asked.items() if one.alive} or asked
+    found = foremost(one.report.state for one in running.values())
+    if found is None:
+        raise ConflictError(
+            f"{replica or 'every replica'} of {system} answers with the static fallback already",
+            hint="There is nothing left to leave; look: kg status",
+        )
+    trip = make(*found)
+    answers = traffic.leave(system, trip, _DEADLINE, replica=replica)
+    return Broken(trip=trip, answers=answers, unpublished="" if replica else _publish(traffic, system, trip))
+
+
+def _publish(traffic: Traffic, system: str, trip: Trip) -> str:
+    """Let replicas that do not run now find the trip when they do."""
+    try:
+        traffic.publish(system, lambda known: replace(known, facts=known.facts.with_trip(trip)))
+    except KnownGoodError as error:
+        return str(error)
+    return ""
