@@ -92,3 +92,12 @@ def test_a_deployment_that_is_stopped_for_any_reason_is_given_up(pricing: Any) -
     assert pricing.traffic.published("pricing").prepare == ()
     assert pricing.store.read("pricing").served == second
     assert first in pricing.store.read("pricing").chain
+
+
+def test_where_no_request_came_the_record_says_so_and_not_that_a_metric_was_bad(pricing: Any) -> None:
+    two_versions(pricing)
+    saga = step_forward(pricing.plane, roll_back(pricing.plane, "pricing", Wish(actor="ann", why="test")).saga)
+    pricing.wait(61)
+    step_forward(pricing.plane, saga)
+    (verdict,) = [entry.body for entry in pricing.store.ledger("pricing") if entry.body.get("step") == "verify"]
+    assert verdict["reason"] == "no request came (0 of 100)"

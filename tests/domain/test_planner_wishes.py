@@ -77,8 +77,8 @@ def test_a_suspect_that_no_version_has_otherwise_leaves_nothing_safe() -> None:
     assert made.unsafe
     assert made.options == (
         "look elsewhere: no version on record has another config",
-        "deploy a fix: its content is new, so no quarantine stands against it",
-        "answer with the declared static fallback until then",
+        "deploy a fix, whose content is new: kg deploy pricing",
+        "answer with the static fallback until then: kg rollback pricing --to fallback",
     )
 
 
@@ -86,7 +86,10 @@ def test_without_a_target_only_what_restores_the_suspect_is_offered() -> None:
     live = V1.with_component("model", model("42", "16"))
     made = plan(Situation(live=live, history=(recorded(V1), recorded(V0, quarantined=True)), suspected="features"))
     assert [item.target for item in made.alternatives] == [V1, V0]
-    assert made.options[0] == f"release {V0.label} from quarantine by name, if leaving it was a mistake"
+    assert made.options[0] == (
+        f"release {V0.label} from quarantine, if leaving it was a mistake: "
+        f"kg quarantine release pricing {V0.label} --reason REASON"
+    )
     assert len(made.options) == 3
 
 
@@ -123,8 +126,11 @@ def test_a_level_that_is_asked_for_and_refused_leaves_nothing_and_says_what_is_o
     assert made.chosen is None
     assert verdicts(made) == [("system", 2, "allowed"), ("model", 1, "refused")]
     assert made.options[:2] == (
-        f"ask for level 2, or for none: {V1.label} may be taken",
-        f"allow the combination {OLD_MODEL.label} by name, with a reason: {find(made, OLD_MODEL).reason}",
+        f"take {V1.label} at its own level: kg rollback pricing --level 2",
+        (
+            f"take {OLD_MODEL.label} all the same ({find(made, OLD_MODEL).reason}): "
+            "kg rollback pricing --level 1 --override REASON"
+        ),
     )
 
 
@@ -314,10 +320,16 @@ def test_without_a_verified_version_nothing_is_safe_and_a_person_hears_what_they
     assert made.live == V2.content_digest
     assert [item.choice for item in made.alternatives] == [Choice.REFUSED, Choice.REFUSED]
     assert made.options == (
-        f"release {V1.label} from quarantine by name, if leaving it was a mistake",
-        f"deploy {V0.label} as an emergency, by name: it is only armed; a target is at least verified",
-        "deploy a fix: its content is new, so no quarantine stands against it",
-        "answer with the declared static fallback until then",
+        (
+            f"release {V1.label} from quarantine, if leaving it was a mistake: "
+            f"kg quarantine release pricing {V1.label} --reason REASON"
+        ),
+        (
+            f"take {V0.label} as an emergency (it is only armed; a target is at least verified): "
+            f"kg rollback pricing --to {V0.label}"
+        ),
+        "deploy a fix, whose content is new: kg deploy pricing",
+        "answer with the static fallback until then: kg rollback pricing --to fallback",
     )
     assert (made.risks, made.flags, made.stop_first) == ((), (), None)
 
@@ -327,11 +339,21 @@ def test_without_any_history_nothing_is_safe() -> None:
     assert made.unsafe
     assert made.alternatives == ()
     assert made.options == (
-        "deploy a fix: its content is new, so no quarantine stands against it",
-        "answer with the declared static fallback until then",
+        "deploy a fix, whose content is new: kg deploy pricing",
+        "answer with the static fallback until then: kg rollback pricing --to fallback",
     )
 
 
-def test_what_was_left_while_only_armed_is_released_or_deployed_by_name() -> None:
+def test_what_was_left_while_only_armed_is_released_first_for_nothing_in_quarantine_is_deployed() -> None:
     made = plan(Situation(live=V2, history=(recorded(V1, Grade.ARMED, quarantined=True),)))
-    assert made.options[0] == f"deploy {V1.label} as an emergency, by name: it is in quarantine"
+    assert made.options[0].endswith(f": kg quarantine release pricing {V1.label} --reason REASON")
+
+
+def test_the_static_fallback_is_offered_behind_the_versions_that_would_serve_before_it() -> None:
+    made = plan(Situation(live=V2, history=(recorded(V1, Grade.ARMED),), behind=(V1.content_digest,)))
+    assert made.options[-1].endswith(f": kg rollback pricing --to {V1.label}, then kg rollback pricing --to fallback")
+
+
+def test_a_static_fallback_that_is_not_declared_is_not_offered() -> None:
+    made = plan(Situation(live=V2, history=(), static_fallback=False))
+    assert made.options == ("deploy a fix, whose content is new: kg deploy pricing",)

@@ -15,6 +15,7 @@ from knowngood.domain.level import Level, diff
 from knowngood.domain.plan import Alternative, Choice, Estimates, Plan, Verb, duration_of, steps_of
 from knowngood.domain.system import Tolerance
 from knowngood_sdk.errors import InvalidError
+from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Manifest, Role
 
 __all__ = ["SLOW_MINUTES", "Recorded", "Shadowed", "Situation", "plan"]
@@ -76,6 +77,8 @@ class Situation:
         estimates: What was measured of durations.
         rule: When an unproven combination may be used.
         realtime: Whether the system answers while somebody waits.
+        behind: Content digests of the versions that would serve, one after the other, before the static fallback does.
+        static_fallback: Whether one is declared.
 
     Raises:
         InvalidError: The live version has no component of the suspected name.
@@ -91,6 +94,8 @@ class Situation:
     estimates: Estimates = field(default_factory=Estimates)
     rule: Tolerance = field(default_factory=Tolerance)
     realtime: bool = True
+    behind: Sequence[str] = ()
+    static_fallback: bool = True
 
     def __post_init__(self) -> None:
         if self.suspected is not None and self.suspected not in self.live.components:
@@ -378,24 +383,33 @@ def _flags(situation: Situation, chosen: Alternative, stop_first: Alternative | 
 
 
 def _options(situation: Situation, alternatives: Sequence[Alternative]) -> tuple[str, ...]:
-    """Say what a person could do where nothing is safe."""
+    """Say what a person could do where nothing is safe, each with the command that does it."""
+    system = situation.live.system
+    back = f"kg rollback {system}"
+    suspect = "" if situation.suspected is None else f" --suspect {situation.suspected}"
+    level = "" if situation.asked is None else f" --level {situation.asked}"
+    held = {entry.manifest.content_digest for entry in situation.history if entry.standing.quarantined}
     options = []
     for item in alternatives:
         label = item.target.label
         if not _restores_suspect(situation, item):
             continue
         if item.allowed:
-            options.append(f"ask for level {item.level}, or for none: {label} may be taken")
+            options.append(f"take {label} at its own level: {back}{suspect} --level {item.level}")
         elif not item.proven:
-            options.append(f"allow the combination {label} by name, with a reason: {item.reason}")
-        elif item.grade is not None and item.grade >= Grade.VERIFIED:
-            options.append(f"release {label} from quarantine by name, if leaving it was a mistake")
+            options.append(f"take {label} all the same ({item.reason}): {back}{suspect}{level} --override REASON")
+        elif item.target.content_digest in held:
+            release = f"kg quarantine release {system} {label} --reason REASON"
+            options.append(f"release {label} from quarantine, if leaving it was a mistake: {release}")
         else:
-            options.append(f"deploy {label} as an emergency, by name: {item.reason}")
+            options.append(f"take {label} as an emergency ({item.reason}): {back} --to {label}")
     if situation.suspected is not None and not options:
         options.append(f"look elsewhere: no version on record has another {situation.suspected}")
-    options.append("deploy a fix: its content is new, so no quarantine stands against it")
-    options.append("answer with the declared static fallback until then")
+    options.append(f"deploy a fix, whose content is new: kg deploy {system}")
+    if situation.static_fallback:
+        through = [*map(short, situation.behind), "fallback"]
+        commands = ", then ".join(f"{back} --to {name}" for name in through)
+        options.append(f"answer with the static fallback until then: {commands}")
     return tuple(options)
 
 

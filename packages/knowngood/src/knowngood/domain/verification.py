@@ -82,7 +82,8 @@ def verify(
         reason = f"{', '.join(breached)} breached"
         return Verification(outcome=Outcome.FAILED, requests=requests, reason=reason, judgements=judgements)
     if requests < sample.requests:
-        reason = f"{requests} of {sample.requests} requests so far"
+        came = f"only {requests} requests came" if requests else "no request came"
+        reason = f"{came} ({requests} of {sample.requests})"
         return Verification(outcome=Outcome.WAITING, requests=requests, reason=reason, judgements=judgements)
     open_questions = [judgement.trigger for judgement in judgements if not _at_baseline(judgement)]
     if open_questions:
