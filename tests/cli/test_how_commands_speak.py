@@ -57,7 +57,43 @@ def test_a_command_that_reads_answers_with_one_document_and_says_nothing_else(sh
 def test_an_error_goes_to_the_other_stream_with_what_to_do(shared: Stage) -> None:
     done = shared.kg("history", "pricng")
     assert (done.code, done.out) == (1, "")
-    assert done.err == "✖ there is no system 'pricng'\n  Did you mean 'pricing'? Known: pricing. To add one: kg apply\n"
+    assert (
+        done.err
+        == "✖ there is no system 'pricng'\n  Did you mean 'pricing'? Known: pricing. To add one: kg apply FILE\n"
+    )
+
+
+def test_what_to_do_next_names_the_system_that_was_named(stage: Stage) -> None:
+    assert "kg init surge, then kg apply surge.yaml" in stage.kg("history", "surge").err
+
+
+@pytest.mark.parametrize(
+    ("typed", "advice"),
+    [
+        pytest.param(["statsu"], "No such command 'statsu'. Did you mean 'status'?", id="a command"),
+        pytest.param(["quarantine", "relese"], "Did you mean 'release'? Known: list, release", id="below a group"),
+        pytest.param(
+            ["quarantine", "pricing"], "quarantine list pricing'? Known: list, release", id="a system for a command"
+        ),
+        pytest.param(["ledger", "pricing"], "ledger show pricing'? Known: show, verify", id="the same of a ledger"),
+    ],
+)
+def test_an_unknown_command_is_answered_with_the_one_that_was_probably_meant(
+    shared: Stage, typed: list[str], advice: str
+) -> None:
+    done = shared.kg(*typed)
+    assert (done.code, done.out) == (2, "")
+    assert advice in done.err
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["history", "pricing"], ["agent", "pricing"]])
+def test_the_folder_around_the_working_folder_is_not_taken_for_it(shared: Stage, arguments: list[str]) -> None:
+    before = sorted(path.name for path in shared.folder.iterdir())
+    done = shared.kg(*arguments, "--dir", str(shared.folder))
+    assert (done.code, done.out) == (1, "")
+    assert f"{shared.folder} is no working folder, but there is one in it" in done.err
+    assert f"--dir {shared.home}" in done.err
+    assert sorted(path.name for path in shared.folder.iterdir()) == before
 
 
 def test_an_error_for_a_program_is_the_one_document(shared: Stage) -> None:

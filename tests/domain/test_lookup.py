@@ -67,9 +67,9 @@ def test_where_nothing_is_on_record_it_says_how_to_begin() -> None:
 
 def test_what_is_not_there_is_named_with_what_to_do() -> None:
     assert str(no_system("pricng", ["pricing"])) == (
-        "there is no system 'pricng'. Did you mean 'pricing'? Known: pricing. To add one: kg apply"
+        "there is no system 'pricng'. Did you mean 'pricing'? Known: pricing. To add one: kg apply FILE"
     )
     assert str(no_deployment("pricing", 4)) == (
-        "system pricing has no deployment of generation 4. List them: kg history"
+        "system pricing has no deployment of generation 4. List them: kg history pricing"
     )
     assert str(not_minted("pricing", 4)) == "generation 4 of system pricing was not minted. Save the state first"

@@ -57,7 +57,7 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
     elif not (folder / "format").exists():
         raise NotFoundError(
             f"there is no working folder {folder}",
-            hint="Name it with --dir or KNOWNGOOD_DIR; a new one begins with: kg init, then kg apply",
+            hint="Name it with --dir or KNOWNGOOD_DIR; to begin one: kg init SYSTEM, then kg apply SYSTEM.yaml",
         )
     store = SqlStore.open(folder / "store.db")
     workshop = _Workshop(folder, store)
@@ -83,7 +83,7 @@ def _deploying(folder: Path, system: str) -> Iterator[None]:
     if descriptor is None:
         raise ConflictError(
             f"another deployment of {system} is under way on this host (process {path.read_text(encoding='ascii')})",
-            hint="Wait until it has ended, then look what it did: kg status",
+            hint=f"Wait until it has ended, then look what it did: kg status {system}",
         )
     try:
         os.ftruncate(descriptor, 0)

@@ -16,8 +16,9 @@ from typing import Any
 
 import click
 
-from knowngood.cli.console import colours, fail, misused, say
+from knowngood.cli.console import colours, fail, misused, say, with_the_system
 from knowngood.cli.exit_code import ExitCode
+from knowngood.cli.group import Group
 from knowngood_sdk.errors import KnownGoodError
 
 __all__ = ["cli", "main"]
@@ -26,7 +27,7 @@ _COMMANDS = {
     "init": "Write a commented system file to start from.",
     "apply": "Check a system file and make it the system's rules.",
     "deploy": "Put a new system version into service, with the way back armed first.",
-    "status": "Show what serves where, and what the way back is.",
+    "status": "Show what serves where, and where a trip leads to.",
     "history": "List what was deployed, decided and done.",
     "diff": "Show what differs between two system versions.",
     "plan": "Show how the system would be rolled back now, and what was refused.",
@@ -39,7 +40,7 @@ _COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(Group):
     """A group whose commands live in modules of their name and are imported when they are called."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
@@ -51,6 +52,13 @@ class _LazyGroup(click.Group):
         command = importlib.import_module(f"knowngood.cli.{name}").command
         assert isinstance(command, click.Command)  # noqa: S101 - a module of this package
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KnownGoodError as error:
+            error.hint = with_the_system(error.hint, ctx)
+            raise
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -87,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KnownGoodError as error:
         sys.exit(fail(error, output))
     except click.exceptions.Abort:
-        say("stopped; what was under way is on record: kg status")
+        say("stopped; what was under way is on record. Look: kg status")
         sys.exit(ExitCode.STOPPED)
     except click.ClickException as error:
         sys.exit(misused(error, output))

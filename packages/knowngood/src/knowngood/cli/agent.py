@@ -1,8 +1,10 @@
 """``kg agent``: the process beside a replica's workers."""
 
+from pathlib import Path
+
 import click
 
-from knowngood.cli.console import directory_option, system_argument
+from knowngood.cli.console import directory_option, mark, say, system_argument
 
 
 @click.command(epilog="Example:  kg agent pricing --replica r1")
@@ -13,8 +15,15 @@ def command(system: str, replica: str, directory: str) -> None:
     """Run the agent of one replica of SYSTEM until it is told to stop."""
     import logging
 
+    from knowngood.domain.spelling import did_you_mean
     from knowngood_sdk.agent import run
     from knowngood_sdk.serving.folder import ReplicaFolder
 
+    known = [path.parent.name for path in Path(directory).glob("systems/*/system.json")]
+    if system not in known:
+        # It may be applied later: an agent is often the first to start.
+        say(f"{mark('warning')} no system {system!r} was applied in {directory} yet; the agent waits for it")
+        if known:
+            say(f"  {did_you_mean(system, known)}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s kg agent: %(message)s")
     run(ReplicaFolder.of(directory, system, replica))

@@ -8,13 +8,14 @@ standard error. With ``--output json`` an error is the document.
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from knowngood.cli.completion import systems
 from knowngood.cli.exit_code import ExitCode, exit_code_of
-from knowngood_sdk.errors import KnownGoodError
+from knowngood_sdk.errors import KnownGoodError, NotFoundError
 
 __all__ = [
     "answer",
@@ -27,9 +28,35 @@ __all__ = [
     "output_option",
     "say",
     "system_argument",
+    "with_the_system",
 ]
 
-system_argument = click.argument("system", shell_complete=systems)
+
+_SYSTEM = f"{__name__}.system"
+
+
+def _working_folder(_context: click.Context, _parameter: click.Parameter, directory: str) -> str:
+    """Refuse a folder that has the working folder in it: taken as one, it would seem to be empty."""
+    folder, inside = Path(directory), Path(directory, ".knowngood")
+    # Not Path.exists: that one raises where this user may not look, and what to do then is told later.
+    if os.access(inside / "format", os.F_OK) and not os.access(folder / "format", os.F_OK):
+        raise NotFoundError(
+            f"{directory} is no working folder, but there is one in it", hint=f"Give that one: --dir {inside}"
+        )
+    return directory
+
+
+def _named_system(context: click.Context, _parameter: click.Parameter, system: str) -> str:
+    context.find_root().meta[_SYSTEM] = system
+    return system
+
+
+def with_the_system(hint: str, context: click.Context) -> str:
+    """Return a hint with SYSTEM as it was named on the command line, so that what to do next can be copied."""
+    return hint.replace("SYSTEM", context.find_root().meta.get(_SYSTEM, "SYSTEM"))
+
+
+system_argument = click.argument("system", shell_complete=systems, callback=_named_system)
 output_option = click.option(
     "--output",
     type=click.Choice(["text", "json"]),
@@ -43,6 +70,7 @@ directory_option = click.option(
     envvar="KNOWNGOOD_DIR",
     default=".knowngood",
     show_default=True,
+    callback=_working_folder,
     type=click.Path(file_okay=False, readable=False),  # whether it can be read is told with what to do
     help="Working folder; also KNOWNGOOD_DIR.",
 )
@@ -92,8 +120,8 @@ def fail(error: KnownGoodError, output: str) -> ExitCode:
         _tell_program(error.code, error.message, error.hint, error.details)
     else:
         say(f"{mark('bad')} {error.message}")
-        if error.hint:
-            say(f"  {error.hint}")
+        for line in error.hint.splitlines():
+            say(f"  {line}")
     return exit_code_of(error)
 
 

@@ -127,9 +127,10 @@ def _deploy(
 
     def text() -> list[str]:
         share = f"{deployed.deployment.split / 100:g} % of the traffic"
+        generation = f"generation {deployed.deployment.generation}"
         return [
             f"{mark('good')} {system} {manifest.label} serves {share} on {', '.join(armed.replicas)}",
-            f"  generation {deployed.deployment.generation}; loaded in {armed.load_seconds:.1f} s",
+            f"  {generation}; loaded in every worker, the slowest took {armed.load_seconds:.1f} s",
             f"  the way back takes {armed.flip_seconds * 1000:.1f} ms",
         ]
 

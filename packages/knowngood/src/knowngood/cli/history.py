@@ -6,6 +6,9 @@ import click
 
 from knowngood.cli.console import answer, columns, directory_option, output_option, system_argument
 
+_SHOWN = ("step", "outcome", "split", "trigger", "reason", "why")
+_LONGEST = 120
+
 
 @click.command(epilog="Example:  kg history pricing --limit 20")
 @system_argument
@@ -34,8 +37,8 @@ def command(system: str, limit: int, directory: str, output: str) -> None:
     def told(body: dict[str, Any]) -> str:
         version = str(body.get("version") or body.get("left") or "")
         words = [short(version)] if version else []
-        words += [f"{key}={body[key]}" for key in ("outcome", "split", "why", "step", "trigger") if key in body]
-        return " ".join(words)[:100]
+        words += [f"{key}={body[key]}" for key in _SHOWN if key in body]
+        return " ".join(words)[:_LONGEST]
 
     rows = [(str(e.sequence), e.at, e.actor, e.kind, told(dict(e.body))) for e in entries]
     answer(document, output, lambda: columns(rows, ("#", "at", "actor", "what", "")))

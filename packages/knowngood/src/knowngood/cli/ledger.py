@@ -4,9 +4,10 @@ import click
 
 from knowngood.cli.console import answer, directory_option, mark, output_option, system_argument
 from knowngood.cli.exit_code import ExitCode
+from knowngood.cli.group import Group
 
 
-@click.group(name="ledger", epilog="Example:  kg ledger verify pricing")
+@click.group(name="ledger", cls=Group, epilog="Example:  kg ledger verify pricing")
 def command() -> None:
     """Read the record of all that was decided and done, or verify it."""
 

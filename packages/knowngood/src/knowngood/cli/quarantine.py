@@ -4,9 +4,10 @@ import click
 
 from knowngood.cli.completion import versions
 from knowngood.cli.console import answer, columns, directory_option, mark, output_option, system_argument
+from knowngood.cli.group import Group
 
 
-@click.group(name="quarantine", epilog="Example:  kg quarantine list pricing")
+@click.group(name="quarantine", cls=Group, epilog="Example:  kg quarantine list pricing")
 def command() -> None:
     """List versions in quarantine, or release one by name."""
 

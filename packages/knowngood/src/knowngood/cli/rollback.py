@@ -97,7 +97,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         say(f"{mark('waiting')} verifying; Ctrl-C leaves the rollback in place")
         saga = follow(plane, saga, timedelta(seconds=timeout))
     code = _code(saga, waited=not no_wait, reached=not flipped["unreachable"])
-    answer({**saga.to_json(), **flipped}, output, lambda: _lines(saga, code))
+    answer({**saga.to_json(), **flipped}, output, lambda: lines_of(saga, code))
     return code
 
 
@@ -155,7 +155,8 @@ def _code(saga: "Saga", *, waited: bool, reached: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-def _lines(saga: "Saga", code: ExitCode) -> Iterator[str]:
+def lines_of(saga: "Saga", code: ExitCode) -> Iterator[str]:
+    """Return what became of a rollback, for a person."""
     from knowngood.domain.saga import StepName
     from knowngood_sdk.model.canonical import short
 

@@ -10,10 +10,11 @@ from knowngood.adapters.folder.traffic import FolderTraffic
 from knowngood.cli.completion import systems
 from knowngood.cli.console import answer, columns, directory_option, mark, output_option
 from knowngood.ports.traffic import Replica
-from knowngood_sdk.errors import NotFoundError
+from knowngood_sdk.errors import KnownGoodError, NotFoundError
 from knowngood_sdk.model.canonical import short
-from knowngood_sdk.model.route import FULL, live_positions
+from knowngood_sdk.model.route import FULL, live_positions, served_position, step_of
 from knowngood_sdk.model.wire import RouteDocument
+from knowngood_sdk.serving.disk import read_json
 from knowngood_sdk.serving.folder import check_format
 
 
@@ -23,7 +24,7 @@ from knowngood_sdk.serving.folder import check_format
 @directory_option
 @output_option
 def command(system: str | None, *, watch: bool, directory: str, output: str) -> None:
-    """Show what SYSTEM serves on each replica, and what the way back is. Without SYSTEM: all of them."""
+    """Show what SYSTEM serves on each replica, and where a trip leads to. Without SYSTEM: all of them."""
     folder = Path(directory)
     check_format(folder)
     while True:
@@ -43,10 +44,14 @@ def _systems(folder: Path, system: str | None) -> list[str]:
     known = sorted(path.parent.name for path in folder.glob("systems/*/route.json"))
     if system is None:
         if not known:
-            raise NotFoundError(f"there is no system in {folder}", hint="Start with: kg init, then kg apply")
+            raise NotFoundError(
+                f"there is no system in {folder}", hint="Start with: kg init SYSTEM, then kg apply SYSTEM.yaml"
+            )
         return known
     if system not in known:
-        raise NotFoundError(f"there is no system {system} in {folder}", hint=f"Known: {', '.join(known) or 'none'}")
+        from knowngood.domain.spelling import did_you_mean
+
+        raise NotFoundError(f"there is no system {system!r} in {folder}", hint=did_you_mean(system, known))
     return [system]
 
 
@@ -63,6 +68,8 @@ def _status(folder: Path, system: str) -> dict[str, Any]:
         "serving": serving if generation else [None],
         "split": document.route.split / FULL,
         "chain": list(chain),
+        "trip_leads_to": _behind(document, chain),
+        "static_fallback": _declares_fallback(folder / "systems" / system / "system.json"),
         "quarantined": sorted(document.facts.quarantined),
         "ledger": {"count": document.anchor[0], "head": document.anchor[1]},
         "replicas": [_replica(replica) for _, replica in sorted(replicas.items())],
@@ -87,37 +94,76 @@ def _replica(replica: Replica) -> dict[str, Any]:
     }
 
 
+def _declares_fallback(rules: Path) -> bool | None:
+    """Tell whether a system's rules declare a static fallback; None where they cannot be read."""
+    try:
+        document = read_json(rules)
+    except KnownGoodError:
+        # What serves is not in there, and it is what the reader of a status needs first.
+        return None
+    return document.get("fallback") is not None if isinstance(document, dict) else None
+
+
+def _behind(document: RouteDocument, chain: tuple[str, ...]) -> str | None:
+    """
+    Return the version that leaving the one under watch would lead to; None means the static fallback.
+
+    As the replicas decide it (rule 5): what stands next, whether it was ever verified or not.
+    """
+    route = document.route
+    leaving = live_positions(route.step, route.split)[0]
+    bad = document.facts.quarantined | set(chain[leaving : leaving + 1])
+    after = served_position(step_of(chain, route, bad), route.split)
+    return chain[after] if after < len(chain) else None
+
+
 def _lines(status: dict[str, Any]) -> Iterator[str]:
+    system, behind = status["system"], status["trip_leads_to"]
     names = " and ".join(_named(version) for version in status["serving"])
     share = f" ({status['split']:.0%} to the candidate)" if len(status["serving"]) > 1 else ""
-    back = [version for version in status["chain"] if version not in status["serving"]]
-    ways = [version for version in back if version not in status["quarantined"]]
-    yield f"{click.style(status['system'], bold=True)} serves {names}{share}, generation {status['generation']}"
-    yield f"  way back: {', '.join(_named(version) for version in ways) or 'the static fallback'}"
+    yield f"{click.style(system, bold=True)} serves {names}{share}, generation {status['generation']}"
+    if not status["generation"]:
+        yield f"  nothing is deployed yet: kg deploy {system}"
+    elif status["serving"] == [None]:
+        yield f"  no version is left to serve; deploy one that is not in quarantine: kg deploy {system}"
+    elif behind is None and status["static_fallback"] is False:
+        yield "  a trip leads to: nothing, for no static fallback is declared"
+    else:
+        yield f"  a trip leads to: {_named(behind)}; whether it is a safe target: kg plan {system}"
     if status["quarantined"]:
         yield f"  {mark('warning')} in quarantine: {', '.join(map(short, status['quarantined']))}"
-    rows = [_row(replica, ways) for replica in status["replicas"]]
+    warnings = {replica["replica"]: list(_warnings(system, replica, behind)) for replica in status["replicas"]}
+    rows = [_row(replica, well=not warnings[replica["replica"]]) for replica in status["replicas"]]
     if rows:
-        yield from (f"  {line}" for line in columns(rows, ("", "replica", "serves", "workers", "agent", "note")))
+        yield from (f"  {line}" for line in columns(rows, ("", "replica", "serves", "workers", "agent")))
     else:
-        yield f"  {mark('warning')} no replica has joined: start its servers, and kg agent {status['system']}"
+        yield f"  {mark('warning')} no replica has joined: start its server, and beside it: kg agent {system}"
+    yield from (f"  {mark('warning')} {name}: {warning}" for name, found in warnings.items() for warning in found)
 
 
-def _row(replica: dict[str, Any], ways: list[str]) -> tuple[str, ...]:
-    problems = [problem for problem in (replica["refusal"], replica["trouble"]) if problem]
-    problems += [f"left {short(version)} on its own evidence" for version in replica["left"]]
-    problems += [f"{short(version)} failed: {reason}" for version, reason in replica["failed"].items()]
-    if replica["workers"] and ways and not set(ways) & set(replica["ready"]):
-        problems.append("no way back is ready here")
-    well = replica["agent"] and replica["workers"] and not problems
+def _row(replica: dict[str, Any], *, well: bool) -> tuple[str, ...]:
+    serves = " and ".join(_named(version) for version in replica["serves"])
     return (
         mark("good" if well else "bad"),
         replica["replica"],
-        " and ".join(_named(version) for version in replica["serves"]),
+        serves if replica["workers"] else "nothing",
         str(replica["workers"]),
         "runs" if replica["agent"] else "gone",
-        "; ".join(problems),
     )
+
+
+def _warnings(system: str, replica: dict[str, Any], behind: str | None) -> Iterator[str]:
+    """Say what is wrong on a replica, and what to do."""
+    if not replica["workers"]:
+        yield "no live worker, so it answers nobody: start its server"
+    if not replica["agent"]:
+        start = f"kg agent {system} --replica {replica['replica']}"
+        yield f"no live agent, so nothing can be deployed on it: {start}"
+    yield from (problem for problem in (replica["refusal"], replica["trouble"]) if problem)
+    yield from (f"left {short(version)} on its own evidence" for version in replica["left"])
+    yield from (f"{short(version)} failed: {reason}" for version, reason in replica["failed"].items())
+    if replica["workers"] and behind is not None and behind not in replica["ready"]:
+        yield f"{short(behind)}, which a trip leads to, is not ready here"
 
 
 def _named(version: str | None) -> str:

@@ -58,19 +58,23 @@ def find_version(name: str, system: str, records: Iterable[Recorded]) -> Recorde
         newest = ", ".join(dict.fromkeys(short(r.version) for r in known[: -_SHOWN - 1 : -1]))
         raise NotFoundError(
             f"system {system} has no version {name!r}",
-            hint=f"The newest on record: {newest}" if newest else "None is on record yet: kg deploy",
+            hint=f"The newest on record: {newest}" if newest else f"None is on record yet: kg deploy {system}",
         )
     return next(iter(found.values()))
 
 
 def no_system(system: str, known: Iterable[str]) -> NotFoundError:
     """Return the error for a system that was never applied."""
-    return NotFoundError(f"there is no system {system!r}", hint=f"{did_you_mean(system, known)}. To add one: kg apply")
+    return NotFoundError(
+        f"there is no system {system!r}", hint=f"{did_you_mean(system, known)}. To add one: kg apply FILE"
+    )
 
 
 def no_deployment(system: str, generation: int) -> NotFoundError:
     """Return the error for a generation that no deployment minted."""
-    return NotFoundError(f"system {system} has no deployment of generation {generation}", hint="List them: kg history")
+    return NotFoundError(
+        f"system {system} has no deployment of generation {generation}", hint=f"List them: kg history {system}"
+    )
 
 
 def not_minted(system: str, generation: int) -> InvalidError:

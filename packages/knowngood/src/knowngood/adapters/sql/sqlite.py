@@ -73,7 +73,7 @@ _COMMIT_FAILED = _Meaning(
     ("SQLITE_IOERR",),
     OutcomeUnknownError,
     "the disk failed while a change of the store {path} was committed",
-    "Look at the disk, then at what is on record, before acting again: kg history",
+    "Look at the disk, then at what is on record, before acting again: kg history SYSTEM",
 )
 
 

@@ -29,7 +29,9 @@ def read_system_file(path: Path, *, kinds: Mapping[str, Collection[str]] = EMBED
     try:
         content = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise NotFoundError(f"there is no system file {path}", hint="Write one with kg init") from error
+        raise NotFoundError(
+            f"there is no system file {path}", hint=f"Write one: kg init {path.stem} --file {path}"
+        ) from error
     except OSError as error:
         raise PermanentError(f"{path} cannot be read: {error.strerror}", hint="Give this user access to it") from error
     document = read_document(content, str(path), largest=_LARGEST)

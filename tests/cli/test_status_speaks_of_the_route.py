@@ -1,0 +1,144 @@
+"""``kg status`` says where a trip really leads, and warns of replicas that cannot serve or cannot be told anything."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from knowngood.adapters.folder.traffic import FolderTraffic
+from knowngood_sdk.model.route import FULL, Facts, FleetRoute, Generation, ReplicaState, Trip
+from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
+from knowngood_sdk.serving.folder import ReplicaFolder, hold
+from tests.acceptance.stage import Stage
+from tests.cli.conftest import SMALL
+
+NEW, OLD, OLDEST = (f"sha256:{digit * 64}" for digit in "abc")
+AT = "2026-11-23T18:00:00.000Z"
+
+
+@dataclass
+class Place:
+    """A system whose route and replicas are written as the control plane and the agents write them."""
+
+    stage: Stage
+
+    def route(self, *chain: str, step: int = 0, split: int = FULL, left: tuple[str, ...] = ()) -> None:
+        """Publish a route of generation 1."""
+        trips = {v: Trip(uid=v, version=v, generation=1, source="person", at=AT, why="wrong prices") for v in left}
+        document = RouteDocument(
+            system="pricing",
+            route=FleetRoute(1, step, split),
+            generations={1: Generation(number=1, chain=chain)},
+            facts=Facts(trips),
+        )
+        FolderTraffic(self.stage.home).publish("pricing", lambda _: document)
+
+    @contextmanager
+    def replica(self, name: str, *ready: str, agent: bool = True, worker: bool = True) -> Iterator[None]:
+        """Have a replica that reports some versions as ready, with parts of it alive while the block runs."""
+        folder = ReplicaFolder.of(self.stage.home, "pricing", name)
+        folder.make()
+        document = folder.route()
+        assert document is not None
+        state = ReplicaState(fleet=document.route, latched=document.route.step, generations=document.generations)
+        folder.write_state(state)
+        folder.write_report(ReplicaReport(replica=name, state=state, at=AT, ready=frozenset(ready)))
+        locks: list[Path] = [folder.agent_lock] * agent + [folder.workers / "w1.lock"] * worker
+        held = [hold(path) for path in locks]
+        try:
+            yield
+        finally:
+            for descriptor in held:
+                assert descriptor is not None
+                os.close(descriptor)
+
+    def says(self) -> str:
+        """What the command says to a person."""
+        done = self.stage.kg("status", "pricing")
+        assert done.code == 0, done.err
+        return done.out
+
+
+@pytest.fixture
+def place(applied: Stage) -> Place:
+    return Place(applied)
+
+
+@pytest.mark.parametrize(
+    ("chain", "more", "leads_to"),
+    [
+        pytest.param((NEW, OLD), {}, OLD, id="to what stands behind"),
+        pytest.param((NEW, OLD), {"split": 1000}, OLD, id="a canary's to what serves beside it"),
+        pytest.param((NEW, OLD), {"split": 0}, None, id="before a candidate has traffic, what serves is left"),
+        pytest.param((NEW, OLD, OLDEST), {"left": (OLD,)}, OLDEST, id="past what is in quarantine"),
+        pytest.param((NEW, OLD, OLDEST), {"step": 1, "left": (NEW,)}, OLDEST, id="further back after a rollback"),
+        pytest.param((NEW, OLD), {"step": 1}, None, id="never to a candidate that was given up"),
+        pytest.param((NEW,), {}, None, id="to the static fallback at the end"),
+    ],
+)
+def test_a_trip_leads_where_the_replicas_would_go(
+    place: Place, chain: tuple[str, ...], more: dict[str, object], leads_to: str | None
+) -> None:
+    place.route(*chain, **more)  # type: ignore[arg-type]
+    assert place.stage.kg("status", "--output", "json").json["systems"][0]["trip_leads_to"] == leads_to
+    named = leads_to[7:19] if leads_to else "the static fallback"
+    assert f"  a trip leads to: {named}; whether it is a safe target: kg plan pricing\n" in place.says()
+
+
+def test_where_no_fallback_is_declared_none_is_promised(place: Place) -> None:
+    (place.stage.folder / "pricing.yaml").write_text(SMALL.replace("fallback: {price: 2}\n", ""))
+    assert place.stage.kg("apply", "pricing.yaml").code == 0
+    place.route(NEW)
+    assert "a trip leads to: nothing, for no static fallback is declared" in place.says()
+
+
+def test_rules_that_cannot_be_read_do_not_hide_what_serves(place: Place) -> None:
+    place.route(NEW)
+    (place.stage.home / "systems" / "pricing" / "system.json").write_text("{")
+    assert f"pricing serves {NEW[7:19]}" in place.says()
+
+
+def test_before_the_first_deployment_it_says_what_comes_next(place: Place) -> None:
+    said = place.says()
+    assert "nothing is deployed yet: kg deploy pricing" in said
+    assert "no replica has joined: start its server, and beside it: kg agent pricing" in said
+
+
+def test_a_replica_that_is_whole_needs_no_warning(place: Place) -> None:
+    place.route(NEW, OLD)
+    with place.replica("r1", NEW, OLD):
+        said = place.says()
+    assert "✔  r1" in said
+    assert "⚠" not in said
+
+
+@pytest.mark.parametrize(
+    ("alive", "warnings"),
+    [
+        pytest.param({"worker": False}, ["no live worker, so it answers nobody: start its server"], id="no worker"),
+        pytest.param({"agent": False}, ["no live agent", "kg agent pricing --replica r1"], id="no agent"),
+        pytest.param({"worker": False, "agent": False}, ["no live worker", "no live agent"], id="neither"),
+    ],
+)
+def test_a_replica_of_which_a_part_is_gone_is_warned_of(
+    place: Place, alive: dict[str, bool], warnings: list[str]
+) -> None:
+    place.route(NEW, OLD)
+    with place.replica("r1", NEW, OLD, **alive):
+        lines = place.says().splitlines()
+    assert any("✖  r1" in line for line in lines)
+    for warning in warnings:
+        assert any(line.startswith("  ⚠ r1: ") and warning in line for line in lines), lines
+
+
+def test_a_way_back_that_is_not_loaded_somewhere_is_warned_of(place: Place) -> None:
+    place.route(NEW, OLD)
+    with place.replica("r1", NEW):
+        assert f"⚠ r1: {OLD[7:19]}, which a trip leads to, is not ready here" in place.says()
+
+
+def test_a_mistyped_system_is_answered_with_the_nearest(place: Place) -> None:
+    assert "Did you mean 'pricing'?" in place.stage.kg("status", "pricng").err

@@ -1,0 +1,27 @@
+"""A rollback that is not verified says why: for want of requests, or because of what was measured."""
+
+import pytest
+
+from knowngood.cli.exit_code import ExitCode
+from knowngood.cli.rollback import lines_of
+from knowngood.domain.saga import Saga, Step, StepName, StepOutcome
+
+LEFT, TARGET = (f"sha256:{digit * 64}" for digit in "ab")
+AT = "2026-11-23T18:00:00.000Z"
+
+
+def rolled_back(reason: str) -> Saga:
+    """A rollback whose verification failed for some reason."""
+    saga = Saga(id="rb", system="pricing", version=LEFT, episode=1, target=TARGET, generation=2, started_at=AT)
+    for name in StepName:
+        failed = {"outcome": StepOutcome.FAILED, "details": {"reason": reason}} if name is StepName.VERIFY else {}
+        saga = saga.with_step(Step(name=name, at=AT, **failed))  # type: ignore[arg-type]
+    return saga
+
+
+@pytest.mark.parametrize("reason", ["no request came (0 of 20)", "errors breached"])
+def test_why_it_is_not_verified_is_what_the_verification_saw(reason: str) -> None:
+    first, *steps = lines_of(rolled_back(reason), ExitCode.NOT_VERIFIED)
+    assert first.endswith(f"left {LEFT[7:19]}; {TARGET[7:19]} serves, not verified: {reason}")
+    assert f"  {AT}  verify: failed ({reason})" in steps
+    assert f"  {AT}  people: done" in steps
