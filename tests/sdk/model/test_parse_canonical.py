@@ -41,3 +41,11 @@ def test_what_is_not_json_is_refused(text: str) -> None:
 def test_what_python_takes_for_a_number_and_json_does_not_is_refused(text: str) -> None:
     with pytest.raises(InvalidError, match="has no JSON form"):
         parse_canonical(text)
+
+
+def test_keys_stand_in_the_order_of_their_utf16_units_whatever_script_they_are_of() -> None:
+    # The example of RFC 8785, section 3.2.3: the smiley's first unit is d83d, below fb33.
+    keys = ["\u20ac", "\r", "\ufb33", "1", "\U0001f600", "\u0080", "\u00f6"]
+    ordered = list(parse_canonical(canonical_bytes(dict.fromkeys(keys, 0))))
+    assert ordered == ["\r", "1", "\u0080", "\u00f6", "\u20ac", "\U0001f600", "\ufb33"]
+    assert canonical_bytes({"b": 1, "a": 2, "A": 3}) == b'{"A":3,"a":2,"b":1}'
