@@ -87,13 +87,13 @@ def test_a_deployment_that_was_killed_behind_the_mint_is_given_up_and_not_gone_o
 
 
 def test_what_serves_can_be_left_while_a_killed_deployment_stands_in_front_of_it(pricing: Pricing) -> None:
-    good = pricing.served()
+    good = str(pricing.served())
     bad = pricing.deploy(next(NUMBERS))
     pricing.write(next(NUMBERS))
     killed = pricing.stage.kg("deploy", "pricing", env={"KNOWNGOOD_FAULT": "deploy.minted"})
     assert killed.code == -signal.SIGKILL
     with pricing.load() as load:
-        assert pricing.kg("rollback", "pricing")["version"] == bad
+        assert pricing.kg("rollback", "pricing", "--to", good)["version"] == bad
     assert load.failed == []
     assert pricing.served() == good
 

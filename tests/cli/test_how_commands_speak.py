@@ -129,6 +129,14 @@ def test_options_that_say_nothing_together_are_refused(shared: Stage, arguments:
     assert shared.files() == before
 
 
+@pytest.mark.parametrize("option", ["--promote", "--abandon"])
+def test_where_no_deployment_is_under_way_there_is_none_to_finish(shared: Stage, option: str) -> None:
+    done = shared.kg("deploy", "pricing", option)
+    assert done.code == 1
+    assert "no deployment of pricing is under way" in done.err
+    assert "kg deploy pricing" in done.err
+
+
 @pytest.mark.parametrize("share", ["0%", "101%", "many"])
 def test_a_share_of_the_traffic_that_is_none_names_the_option_and_the_value(shared: Stage, share: str) -> None:
     done = shared.kg("deploy", "pricing", "--canary", share)

@@ -85,7 +85,7 @@ def test_a_trip_leads_where_the_replicas_would_go(
     place.route(*chain, **more)  # type: ignore[arg-type]
     assert place.stage.kg("status", "--output", "json").json["systems"][0]["trip_leads_to"] == leads_to
     named = leads_to[7:19] if leads_to else "the static fallback"
-    assert f"  a trip leads to: {named}; whether it is a safe target: kg plan pricing\n" in place.says()
+    assert f"  a trip leads to: {named}; whether that is safe: kg plan pricing\n" in place.says()
 
 
 def test_where_no_fallback_is_declared_none_is_promised(place: Place) -> None:

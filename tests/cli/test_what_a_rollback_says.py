@@ -1,10 +1,14 @@
 """A rollback that is not verified says why: for want of requests, or because of what was measured."""
 
+from typing import Any
+
 import pytest
 
+from knowngood.adapters.sql import SqlStore
 from knowngood.cli.exit_code import ExitCode
 from knowngood.cli.rollback import lines_of
 from knowngood.domain.saga import Saga, Step, StepName, StepOutcome
+from tests.acceptance.stage import Stage
 
 LEFT, TARGET = (f"sha256:{digit * 64}" for digit in "ab")
 AT = "2026-11-23T18:00:00.000Z"
@@ -25,3 +29,18 @@ def test_why_it_is_not_verified_is_what_the_verification_saw(reason: str) -> Non
     assert first.endswith(f"left {LEFT[7:19]}; {TARGET[7:19]} serves, not verified: {reason}")
     assert f"  {AT}  verify: failed ({reason})" in steps
     assert f"  {AT}  people: done" in steps
+
+
+def test_the_history_says_so_too_and_names_versions_and_shares_for_people(applied: Stage) -> None:
+    bodies: list[dict[str, Any]] = [
+        {"version": LEFT, "split": 500, "generation": 2},
+        {"saga": "rb", "step": "fan-out", "outcome": "done", "left": ["r1", "r2"], "staying": []},
+        {"saga": "rb", "step": "verify", "outcome": "failed", "requests": 0, "reason": "no request came (0 of 20)"},
+    ]
+    with SqlStore.open(applied.home / "store.db") as store, store.change("pricing") as change:
+        for body in bodies:
+            change.append("seen", "saga", AT, body)
+    shown = applied.kg("history", "pricing").out
+    assert f"{LEFT[7:19]} share=5%\n" in shown
+    assert " step=fan-out outcome=done\n" in shown
+    assert " step=verify outcome=failed reason=no request came (0 of 20)\n" in shown

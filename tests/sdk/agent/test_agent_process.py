@@ -320,7 +320,8 @@ def watch_word(folder: ReplicaFolder, stopped: threading.Event, found: list[tupl
 
 def without_word(folder: ReplicaFolder) -> ReplicaState:
     tail = folder.journal().read()
-    return (folder.state() or ReplicaState()).rejoin(word=None, trips=tail.facts, local=tail.local_trips)
+    filed = folder.state() or ReplicaState()
+    return filed.rejoin(word=None, trips=tail.facts, local=tail.local_trips, stands=tail.stands)
 
 
 def at_least(state: ReplicaState, acknowledged: ReplicaState) -> bool:

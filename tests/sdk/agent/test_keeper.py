@@ -60,7 +60,8 @@ def position(folder: ReplicaFolder) -> tuple[int, int, int] | None:
 def on_disk(folder: ReplicaFolder) -> ReplicaState:
     """Return what a restart of the host would find: the file and the journal, without the word."""
     tail = folder.journal().read()
-    return (folder.state() or ReplicaState()).rejoin(word=None, trips=tail.facts, local=tail.local_trips)
+    filed = folder.state() or ReplicaState()
+    return filed.rejoin(word=None, trips=tail.facts, local=tail.local_trips, stands=tail.stands)
 
 
 def look_until(keeper: Keeper, true: Callable[[], bool], what: str) -> None:
@@ -123,11 +124,22 @@ def test_a_trip_is_acknowledged_on_its_line_in_the_journal_and_filed_later(
     filed = folder.state()
     assert filed is not None
     assert filed.latched == 0
-    keeper.look()
-    assert folder.state() == keeper.report().state
+    look_until(keeper, lambda: folder.state() == keeper.report().state, "it is filed")
 
 
-def test_a_step_that_the_journal_does_not_explain_goes_into_the_file(
+def test_a_step_of_the_route_is_acknowledged_on_its_line_in_the_journal_and_filed_later(
+    keeper: Keeper, folder: ReplicaFolder
+) -> None:
+    keeper.take(ON_B)
+    filed = folder.state()
+    keeper.take(replace(ON_B, route=FleetRoute(2, 1, FULL)))
+    assert keeper.report().state.fleet == FleetRoute(2, 1, FULL)
+    assert folder.state() == filed
+    assert on_disk(folder) == keeper.report().state
+    look_until(keeper, lambda: folder.state() == keeper.report().state, "it is filed")
+
+
+def test_a_step_that_its_trip_does_not_explain_is_acknowledged_on_a_line_of_its_own(
     keeper: Keeper, folder: ReplicaFolder, worker: StandInWorker
 ) -> None:
     keeper.take(ON_B)
@@ -135,7 +147,14 @@ def test_a_step_that_the_journal_does_not_explain_goes_into_the_file(
     keeper.look_around()
     keeper.take(tripped(trip()))
     assert keeper.report().state.latched == 2, "the version behind is not ready, a deeper one is"
-    assert on_disk(folder).latched == 2
+    assert on_disk(folder) == keeper.report().state
+
+
+def test_what_no_line_can_say_goes_into_the_file(keeper: Keeper, folder: ReplicaFolder) -> None:
+    keeper.take(tripped(trip(C)))
+    keeper.take(replace(tripped(trip(C)), facts=Facts({"t-1": trip(C)}, frozenset({"t-1"}))))
+    assert folder.state() == keeper.report().state
+    assert folder.journal().read().stands == ()
 
 
 def test_a_new_generation_that_is_not_durable_is_shown_to_no_worker(keeper: Keeper, folder: ReplicaFolder) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from knowngood_sdk.errors import InvalidError, NotFoundError, TransientError
-from knowngood_sdk.model.route import Facts, FleetRoute, Generation, LocalTrip, ReplicaState, Trip
+from knowngood_sdk.model.route import Facts, FleetRoute, Generation, LocalTrip, ReplicaState, Stand, Trip
 from knowngood_sdk.model.wire import RouteDocument, WorkerReport
 from knowngood_sdk.serving.folder import ReplicaFolder, hold, is_held
 from knowngood_sdk.serving.journal import LocalRecord
@@ -123,6 +123,22 @@ def test_a_local_trip_in_the_journal_holds_until_a_generation_that_has_seen_it(f
     seen = Generation(number=4, chain=(V2, V1), saw_local=frozenset({record.trip}))
     folder.write_state(ReplicaState(fleet=FleetRoute(4, 0, 0), generations={4: seen}))
     assert folder.recover().state.local == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("stand", "latched"),
+    [
+        pytest.param(Stand(V2, FleetRoute(3, 1, 10_000), 1), 1, id="in the generation of the file"),
+        pytest.param(Stand(V2, FleetRoute(2, 1, 10_000), 1), 0, id="in one that is over"),
+        pytest.param(Stand(V1, FleetRoute(3, 1, 10_000), 1), 0, id="in one that another store minted"),
+    ],
+)
+def test_where_the_replica_stood_by_the_journal_holds_in_that_generation_alone(
+    folder: ReplicaFolder, stand: Stand, latched: int
+) -> None:
+    folder.write_state(LIVE)
+    folder.journal().append(stand, Stand(V2, FleetRoute(3, 0, 10_000), 0))
+    assert folder.recover().state.latched == latched
 
 
 def test_a_word_of_another_generation_than_the_file_is_passed_over(folder: ReplicaFolder) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from knowngood_sdk.errors import TransientError
-from knowngood_sdk.model.route import LocalTrip, Trip
+from knowngood_sdk.model.route import FleetRoute, LocalTrip, Stand, Trip
 from knowngood_sdk.serving.journal import Journal, LocalRecord
 
 V1, V2 = ("sha256:" + digit * 64 for digit in "12")
@@ -44,6 +44,14 @@ def test_trips_come_back_in_order_and_an_offset_goes_on_where_it_stopped(path: P
     assert (second.trips, second.local) == ((trip("t2"),), ())
     assert second.offset == path.stat().st_size
     assert journal.read(second.offset).trips == ()
+
+
+def test_lines_that_are_added_together_are_of_any_kind(path: Path) -> None:
+    journal = Journal(path)
+    stand = Stand(V1, FleetRoute(3, 1, 10_000), 2)
+    journal.append(trip("t1"), stand, local_record(3))
+    tail = journal.read()
+    assert (tail.trips, tail.stands, tail.local) == ((trip("t1"),), (stand,), (local_record(3),))
 
 
 @pytest.mark.parametrize("cut", [1, 10, 100])

@@ -5,7 +5,7 @@ Record, gate, arm, mint, advance. Until the generation is minted nothing has hap
 on until the candidate takes traffic, giving up means abandoning the deployment (rule 17), which moves nobody.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -29,13 +29,14 @@ from knowngood.domain.compatibility import Override
 from knowngood.domain.deployment import Deployment, DeploymentState, Strategy
 from knowngood.domain.evidence import Grade
 from knowngood.domain.fleet import FleetState
+from knowngood.ports.traffic import Replica
 from knowngood_sdk.errors import ConflictError, NotReadyError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Manifest
-from knowngood_sdk.model.route import FULL, FleetRoute
+from knowngood_sdk.model.route import FULL, FleetRoute, Refusal
 from knowngood_sdk.model.wire import ShadowOrder
 
-__all__ = ["Deployed", "Order", "abandon", "advance", "deploy"]
+__all__ = ["Deployed", "Order", "abandon", "abandon_orphan", "advance", "deploy"]
 
 _SHADOW_PER_SECOND = 15.0
 """Requests that each worker scores in shadow every second, at most: enough for a verdict in seconds."""
@@ -196,7 +197,7 @@ def _take(plane: Plane, system: str, deployment: Deployment, tell: Callable[[str
         waiting = {n: r for n, r in live.items() if r.report.state.fleet.generation < deployment.generation}
         if not waiting:
             return
-        refusals = {n: r.report.refusal for n, r in waiting.items() if r.report.refusal}
+        refusals = _refusals(waiting, deployment.generation)
         who = "; ".join(f"{name}: {refusals[name].reason if name in refusals else 'no answer'}" for name in waiting)
         if any(refusal.unseen_quarantine or refusal.unseen_local for refusal in refusals.values()):
             raise ConflictError(f"a replica left a version that this deployment has not seen: {who}", hint=_AGAIN)
@@ -208,6 +209,12 @@ def _take(plane: Plane, system: str, deployment: Deployment, tell: Callable[[str
             tell(now)
             told = now
         plane.clock.pause(_POLL)
+
+
+def _refusals(replicas: Mapping[str, Replica], generation: int) -> dict[str, Refusal]:
+    """Return why replicas refuse a generation; what they refused before says nothing of this one."""
+    reported = {name: replica.report.refusal for name, replica in replicas.items()}
+    return {name: refusal for name, refusal in reported.items() if refusal and refusal.generation == generation}
 
 
 def advance(plane: Plane, system: str, split: int, actor: str) -> Deployment:
@@ -223,7 +230,7 @@ def advance(plane: Plane, system: str, split: int, actor: str) -> Deployment:
     with plane.store.change(system) as change:
         state = change.state
         candidate = state.chain[0] if state.chain else ""
-        refusing = {n: r.report.refusal.reason for n, r in live.items() if r.report.refusal}
+        refusing = {n: refusal.reason for n, refusal in _refusals(live, state.row.generation).items()}
         unready = {n: f"{short(candidate)} is not ready" for n, r in live.items() if candidate not in r.report.ready}
         after = fleet.advance(state, split, refusing=refusing, unready=unready)
         change.save(after)
@@ -271,6 +278,24 @@ def abandon(
         change.append("abandoned", actor, plane.now(), body)
     spread(plane, publish(plane, system, after, withdraw=deployment.version))
     return deployment
+
+
+def abandon_orphan(plane: Plane, system: str, actor: str) -> str | None:
+    """
+    Give up a deployment that nobody carries on and that takes no traffic: it would only block the next one.
+
+    Returns:
+        The version that was given up, or None.
+    """
+    row = plane.store.read(system).row
+    if row.generation == 0 or row.step > 0 or row.split > 0:
+        return None
+    try:
+        with plane.deploying(system):
+            return abandon(plane, system, actor, why="its deployer ended before it took traffic", expected=row).version
+    except ConflictError:
+        # Its deployer lives, or somebody was faster.
+        return None
 
 
 def _give_up(plane: Plane, order: Order, minting: list[Deployment], error: BaseException) -> None:

@@ -10,13 +10,12 @@ whatever a crash left half done.
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from knowngood.control.deploy import abandon
+from knowngood.control.deploy import abandon_orphan
 from knowngood.control.flip import flip, record, record_trip
 from knowngood.control.plane import Plane
 from knowngood.control.publish import behind, publish, publish_anchor, published, spread
 from knowngood.domain.fleet import FleetState, widened
 from knowngood.domain.saga import Saga
-from knowngood_sdk.errors import ConflictError
 from knowngood_sdk.model.route import Facts, LocalTrip, Trip
 
 __all__ = ["Reconciled", "learn", "reconcile"]
@@ -46,7 +45,7 @@ def reconcile(plane: Plane, system: str) -> Reconciled:
     """Make one pass over a system."""
     learned = learn(plane, system)
     learned = replace(learned, started=learned.started + _widen(plane, system))
-    abandoned = _abandon_orphan(plane, system)
+    abandoned = abandon_orphan(plane, system, _ACTOR)
     state = plane.store.read(system)
     document = published(plane, system)
     if _stale(document.facts, state) or document.route != state.row:
@@ -85,19 +84,6 @@ def _widen(plane: Plane, system: str) -> tuple[Saga, ...]:
         flip(plane, system, trip)
         started += record_trip(plane, system, trip, _ACTOR)
     return started
-
-
-def _abandon_orphan(plane: Plane, system: str) -> str | None:
-    """Give up a deployment that nobody carries on and that takes no traffic: it would only block the next one."""
-    row = plane.store.read(system).row
-    if row.generation == 0 or row.step > 0 or row.split > 0:
-        return None
-    try:
-        with plane.deploying(system):
-            return abandon(plane, system, _ACTOR, why="its deployer ended before it took traffic", expected=row).version
-    except ConflictError:
-        # Its deployer lives, or somebody was faster.
-        return None
 
 
 def _news(state: FleetState, facts: Facts) -> bool:

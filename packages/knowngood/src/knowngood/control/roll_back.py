@@ -8,7 +8,7 @@ first, as everything that comes into service is, and what is left is tripped the
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from knowngood.control.deploy import Order, deploy
+from knowngood.control.deploy import Order, abandon_orphan, deploy
 from knowngood.control.flip import Flip
 from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
@@ -92,6 +92,7 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
     _authorize(made, wish, target)
     if target is not None and state.behind(leaving) != target.content_digest:
         tell(f"{target.label} does not stand behind {short(leaving)}: it is deployed first")
+        abandon_orphan(plane, system, wish.actor)
         override = made.chosen.override if made.chosen else None
         deploy(plane, Order(manifest=target, actor=wish.actor, override=override), tell=tell)
     trip = trip_of(plane, system, leaving, source="person", why=wish.why)

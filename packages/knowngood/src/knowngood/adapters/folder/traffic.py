@@ -53,8 +53,12 @@ class FolderTraffic:
 
     def published(self, system: str) -> RouteDocument | None:
         """See the port."""
-        document = read_json(self._system_folder(system) / "route.json")
-        return None if document is None else RouteDocument.from_json(document)
+        try:
+            document = read_json(self._system_folder(system) / "route.json")
+            return None if document is None else RouteDocument.from_json(document)
+        except InvalidError as error:
+            hint = f"Whoever can write to the record writes it anew: kg rollback {system}, or kg watch {system}"
+            raise InvalidError(error.message, hint=hint) from error
 
     def publish(self, system: str, change: Callable[[RouteDocument], RouteDocument], *, anew: bool = False) -> None:
         """See the port."""
