@@ -3,9 +3,10 @@ Keeper: one replica's state, and the order in which it becomes true.
 
 Whoever holds the agent's lock keeps the state: the agent for as long as it runs, or for a moment a command that breaks
 the glass where no agent runs. The order of writes is that of rule 10. Within a generation: word, file, acknowledgement;
-the workers leave a bad version before any disk is waited for, and where a line in the journal says as much as the file
-it is acknowledged on that line, which takes half the time. A new generation: file, word, acknowledgement; no worker
-stands on a generation that a restart would not know. What is reported is what is durable, never what was asked for.
+the workers leave a bad version before any disk is waited for, and where lines in the journal say as much as the file it
+is acknowledged on them: one sync instead of two, and the file follows when nobody waits. A new generation: file, word,
+acknowledgement; no worker stands on a generation that a restart would not know. What is reported is what is durable,
+never what was asked for.
 """
 
 import logging
@@ -26,16 +27,18 @@ from knowngood_sdk.model.wire import ReplicaReport, RouteDocument, trip_to_json
 from knowngood_sdk.model.word import pack
 from knowngood_sdk.serving.disk import write_whole
 from knowngood_sdk.serving.folder import ReplicaFolder, hold, state_bytes
-from knowngood_sdk.serving.journal import LocalRecord
+from knowngood_sdk.serving.journal import Entry, LocalRecord
 
 __all__ = ["Keeper"]
 
 _RETRY_SECONDS = 0.25
 """What the disk refused is tried again after so long."""
+_FILE_SECONDS = 0.5
+"""What stands in the journal is filed after so long: a push that follows at once does not wait for two syncs more."""
 _REPORT_SECONDS = 1.0
 
 _Seen = tuple[int, int, int]
-_Writes = tuple[Trip, ...] | bytes
+_Writes = tuple[Entry, ...] | bytes
 
 _log = logging.getLogger("knowngood.agent")
 
@@ -71,6 +74,7 @@ class Keeper:
         self._offered: RouteDocument | None = None
         self._refusal: Refusal | None = None
         self._owed_at: float | None = None
+        self._file_at: float | None = None
         self._reported: tuple[object, ...] = ()
         self._reported_at = 0.0
         # What is in force, what of it a restart would find, and what of that is in the file.
@@ -172,9 +176,11 @@ class Keeper:
         self._look_at_word()
         self._look_at_journal()
         self._look_at_published()
+        now = time.monotonic()
         if self._owed_at is None:
-            self._save()
-        elif time.monotonic() >= self._owed_at:
+            if self._file_at is not None and now >= self._file_at:
+                self._save()
+        elif now >= self._owed_at:
             self._owed_at = self._route_seen = self._journal_seen = None
             self._save()
             self._offer_again()
@@ -282,10 +288,12 @@ class Keeper:
             pack(state.fleet.generation, state.latched, state.fleet.split)
         known = self._durable
         new = {uid: trip for uid, trip in state.facts.trips.items() if uid not in known.facts.trips}
-        if new and known.rejoin(word=None, trips=Facts(new), local=frozenset()) == state:
-            for trip in new.values():
-                canonical_bytes(trip_to_json(trip))
-            return tuple(new.values())
+        for stands in ((), (state.stand,)):
+            entries = (*new.values(), *stands)
+            if entries and known.rejoin(word=None, trips=Facts(new), local=frozenset(), stands=stands) == state:
+                for trip in new.values():
+                    canonical_bytes(trip_to_json(trip))
+                return entries
         return state_bytes(state)
 
     def _adopt(self, state: ReplicaState, writes: _Writes | None = None) -> None:
@@ -299,14 +307,15 @@ class Keeper:
             except TransientError:
                 self._owe()
                 raise
-            self._state = self._durable = self._filed = state
+            self._state = state
+            self._is_filed()
             self._show(state)
         else:
             self._show(state)
             self._state = state
             if isinstance(writes, bytes):
                 self._save(writes)
-            elif not self._journal_trips(writes):
+            elif not self._note_down(writes):
                 self._save()
 
     def _show(self, state: ReplicaState) -> None:
@@ -318,18 +327,24 @@ class Keeper:
         if state == self._filed:
             return
         if self._guarded("disk", lambda: write_whole(self._folder.state_file, data or state_bytes(state))):
-            self._durable = self._filed = state
+            self._is_filed()
         else:
             self._owe()
 
-    def _journal_trips(self, trips: tuple[Trip, ...]) -> bool:
+    def _is_filed(self) -> None:
+        self._durable = self._filed = self._state
+        self._file_at = None
+
+    def _note_down(self, entries: tuple[Entry, ...]) -> bool:
+        """Make the present state durable by lines in the journal; return whether that went well."""
         try:
-            for trip in trips:
-                self._journal.append(trip)
+            self._journal.append(*entries)
         except TransientError:
             # The file is tried next, and what it says of the disk is told.
             return False
         self._durable = self._state
+        if self._file_at is None:
+            self._file_at = time.monotonic() + _FILE_SECONDS
         return True
 
     def _owe(self) -> None:
@@ -366,7 +381,11 @@ class Keeper:
         if tail.damaged:
             self._warn("journal lines", " ".join(tail.damaged))
         joined = self._state.rejoin(
-            word=self._word.read(), trips=tail.facts, local=tail.local_trips, ready=self._crew.ready
+            word=self._word.read(),
+            trips=tail.facts,
+            local=tail.local_trips,
+            stands=tail.stands,
+            ready=self._crew.ready,
         )
         self._adopt(joined, b"" if joined == self._state else state_bytes(joined))
         self._journal_offset = tail.offset

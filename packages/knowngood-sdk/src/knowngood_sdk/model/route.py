@@ -7,7 +7,7 @@ from both, and then latched. Everything here is a value or a pure function; the 
 of ``docs/explanation/route.md``.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from knowngood_sdk.errors import InvalidError
@@ -21,6 +21,7 @@ __all__ = [
     "LocalTrip",
     "Refusal",
     "ReplicaState",
+    "Stand",
     "Trip",
     "live_positions",
     "served_position",
@@ -154,6 +155,22 @@ def step_of(chain: tuple[str, ...], route: FleetRoute, bad: Set[str]) -> int:
     ):
         return 0
     return next((i for i in range(max(1, route.step), len(chain)) if chain[i] not in bad), len(chain))
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """
+    Where a replica stood: the route that it went by, and the step in force there (rule 10).
+
+    Attributes:
+        candidate: First of the generation's chain; a number that another store minted anew is another generation.
+        fleet: The fleet route.
+        latched: The step in force.
+    """
+
+    candidate: str
+    fleet: FleetRoute
+    latched: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,6 +316,7 @@ class ReplicaState:
         word: tuple[int, int, int] | None,
         trips: Facts,
         local: frozenset[LocalTrip],
+        stands: Iterable[Stand] = (),
         ready: Set[str] = _NOBODY,
     ) -> "ReplicaState":
         """
@@ -309,13 +327,23 @@ class ReplicaState:
                 generation is older than the file, for the file is written first, and is passed over.
             trips: Fleet trips in the journal.
             local: Local trips in the journal; those that the accepted generation had seen are over.
+            stands: Where the journal says that this replica stood; in another generation than the file, it is over.
             ready: Versions that are ready; none yet at a start.
         """
         generation = self.generations.get(self.fleet.generation)
         known = self.local if generation is None else self.local | (local - generation.saw_local)
         facts = self.facts.merge(trips)
         state = self if facts is self.facts and known == self.local else replace(self, facts=facts, local=known)
+        for stand in stands:
+            if stand.fleet.generation == self.fleet.generation and self.chain[:1] == (stand.candidate,):
+                fleet, latched = max(state.fleet, stand.fleet), max(state.latched, stand.latched)
+                state = replace(state, fleet=fleet, latched=latched)
         return state.raised(word).relatch(ready)
+
+    @property
+    def stand(self) -> Stand:
+        """Where this replica stands."""
+        return Stand(self.chain[0] if self.chain else "", self.fleet, self.latched)
 
     def raised(self, word: tuple[int, int, int] | None) -> "ReplicaState":
         """

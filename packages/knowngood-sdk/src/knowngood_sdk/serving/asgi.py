@@ -47,7 +47,7 @@ class Asgi:
         boot_seconds: Longest time that the start of the application waits for the worker.
     """
 
-    def __init__(  # noqa: PLR0913 - one parameter for each thing that a user may declare
+    def __init__(
         self,
         app: App,
         *,

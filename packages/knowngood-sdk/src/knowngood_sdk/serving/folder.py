@@ -227,7 +227,9 @@ class ReplicaFolder:
         except TransientError as error:
             warnings.append(str(error))
         warnings += tail.damaged
-        joined = (state or ReplicaState()).rejoin(word=word, trips=tail.facts, local=tail.local_trips)
+        joined = (state or ReplicaState()).rejoin(
+            word=word, trips=tail.facts, local=tail.local_trips, stands=tail.stands
+        )
         return Recovery(state=joined, warnings=tuple(warnings), torn=torn)
 
     def set_aside_state(self) -> Path:

@@ -1,9 +1,9 @@
 """
-Journal: the trips of a replica, one line each, durable before they are acknowledged.
+Journal: the trips of a replica and where it stood, one line each, durable before they are acknowledged.
 
-It repairs what the shared word and the last-known-good file may have lost in a crash. Trips are facts, so a line that
-is there twice says nothing new. Several processes append without a lock. A line that a crash cut off is passed over
-and reported; it was never acknowledged.
+It repairs what the shared word and the last-known-good file may have lost in a crash. Trips are facts, and within a
+generation a replica never goes back, so a line that is there twice, or is long past, says nothing new. Several
+processes append without a lock. A line that a crash cut off is passed over and reported; it was never acknowledged.
 """
 
 import json
@@ -16,11 +16,11 @@ import xxhash
 
 from knowngood_sdk.errors import InvalidError, TransientError
 from knowngood_sdk.model.canonical import canonical_bytes
-from knowngood_sdk.model.route import Facts, LocalTrip, Trip
+from knowngood_sdk.model.route import Facts, FleetRoute, LocalTrip, Stand, Trip
 from knowngood_sdk.model.wire import trip_from_json, trip_to_json
 from knowngood_sdk.serving.disk import NO_LINK, OWNER_FILE, sync_folder, writing
 
-__all__ = ["Journal", "LocalRecord", "Tail"]
+__all__ = ["Entry", "Journal", "LocalRecord", "Tail"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,10 @@ class LocalRecord:
     why: str
 
 
+Entry = Trip | LocalRecord | Stand
+"""What a line says."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tail:
     """
@@ -47,12 +51,14 @@ class Tail:
     Attributes:
         trips: Fleet trips, oldest first.
         local: Local trips, oldest first.
+        stands: Where the replica stood, oldest first.
         offset: Where to go on reading, in bytes.
         damaged: What could not be read, a sentence for each line.
     """
 
     trips: tuple[Trip, ...] = ()
     local: tuple[LocalRecord, ...] = ()
+    stands: tuple[Stand, ...] = ()
     offset: int = 0
     damaged: tuple[str, ...] = ()
 
@@ -78,23 +84,23 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def append(self, entry: Trip | LocalRecord) -> None:
+    def append(self, *entries: Entry) -> None:
         """
-        Add a line; durable when this returns.
+        Add a line for each entry; durable when this returns, at the cost of one sync.
 
         Raises:
             TransientError: It cannot be written (disk full, read-only); what came before is unharmed.
         """
-        line = _line(entry)
+        lines = b"".join(map(_line, entries))
         with writing(self._path):
             made = not self._path.exists()
             descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | NO_LINK, OWNER_FILE)
             try:
                 size = os.lseek(descriptor, 0, os.SEEK_END)
-                self._write(descriptor, line if _ends_a_line(descriptor, size) else b"\n" + line)
+                self._write(descriptor, lines if _ends_a_line(descriptor, size) else b"\n" + lines)
                 # Another process may have been cut off since that look: then the line is glued to its piece.
-                if not _ends_a_line(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR) - len(line)):
-                    self._write(descriptor, b"\n" + line)
+                if not _ends_a_line(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR) - len(lines)):
+                    self._write(descriptor, b"\n" + lines)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -123,23 +129,22 @@ class Journal:
         lines = data.split(b"\n")
         torn = lines[-1]
         position = start
-        trips: list[Trip] = []
-        local: list[LocalRecord] = []
+        entries: list[Entry] = []
         damaged: list[str] = []
         for line in lines:
             try:
-                entry = _entry(line) if line else None
+                entries += [_entry(line)] if line else []
             except InvalidError as error:
                 where = "its torn end, never acknowledged," if line is torn else "the line"
                 damaged.append(f"{self._path}: {where} at byte {position} is passed over: {error}")
-                entry = None
-            if isinstance(entry, Trip):
-                trips.append(entry)
-            elif entry is not None:
-                local.append(entry)
             position += len(line) + 1
-        end = start + len(data) - len(torn)
-        return Tail(trips=tuple(trips), local=tuple(local), offset=end, damaged=tuple(damaged))
+        return Tail(
+            trips=tuple(entry for entry in entries if isinstance(entry, Trip)),
+            local=tuple(entry for entry in entries if isinstance(entry, LocalRecord)),
+            stands=tuple(entry for entry in entries if isinstance(entry, Stand)),
+            offset=start + len(data) - len(torn),
+            damaged=tuple(damaged),
+        )
 
     @staticmethod
     def _write(descriptor: int, data: bytes) -> None:
@@ -152,24 +157,31 @@ def _ends_a_line(descriptor: int, offset: int) -> bool:
     return offset == 0 or os.pread(descriptor, 1, offset - 1) == b"\n"
 
 
-def _line(entry: Trip | LocalRecord) -> bytes:
+def _line(entry: Entry) -> bytes:
     value: dict[str, Any]
     if isinstance(entry, Trip):
         value = {"fleet": trip_to_json(entry)}
+    elif isinstance(entry, Stand):
+        route = entry.fleet
+        value = {"stood": [route.generation, route.step, route.split, entry.latched], "candidate": entry.candidate}
     else:
         trip = entry.trip
         value = {"local": [trip.replica, trip.generation, trip.version], "at": entry.at, "why": entry.why}
-    return canonical_bytes({"check": _check(value), "entry": value}) + b"\n"
+    data = canonical_bytes(value)
+    return b'{"check":"%b","entry":%b}\n' % (_check(data).encode(), data)
 
 
-def _entry(line: bytes) -> Trip | LocalRecord:
+def _entry(line: bytes) -> Entry:
     try:
         document = json.loads(line)
         value = document["entry"]
-        if document["check"] != _check(value):
+        if document["check"] != _check(canonical_bytes(value)):
             raise InvalidError("it and its check do not agree")
         if "fleet" in value:
             return trip_from_json(value["fleet"])
+        if "stood" in value:
+            generation, step, split, latched = (int(number) for number in value["stood"])
+            return Stand(str(value["candidate"]), FleetRoute(generation, step, split), latched)
         replica, generation, version = value["local"]
         trip = LocalTrip(str(replica), int(generation), str(version))
         return LocalRecord(trip=trip, at=str(value["at"]), why=str(value["why"]))
@@ -177,5 +189,5 @@ def _entry(line: bytes) -> Trip | LocalRecord:
         raise InvalidError(f"malformed: {type(error).__name__} {error}") from error
 
 
-def _check(value: Any) -> str:
-    return xxhash.xxh3_64_hexdigest(canonical_bytes(value))
+def _check(data: bytes) -> str:
+    return xxhash.xxh3_64_hexdigest(data)
