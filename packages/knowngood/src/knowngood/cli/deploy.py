@@ -69,6 +69,7 @@ def _finish(system: str, directory: str, output: str, *, abandon: bool) -> None:
     from knowngood.app import actor, open_plane
     from knowngood.control import deploy as verb
     from knowngood.control.reconcile import reconcile
+    from knowngood_sdk.errors import ConflictError
     from knowngood_sdk.model.canonical import short
     from knowngood_sdk.model.route import FULL
 
@@ -79,6 +80,11 @@ def _finish(system: str, directory: str, output: str, *, abandon: bool) -> None:
         say(f"{mark('warning')} the deployment of {short(given_up)} had ended half done; it is given up now")
     if given_up is not None and abandon:
         deployment = plane.store.deployments(system)[-1]
+    elif plane.store.read(system).candidate is None:
+        raise ConflictError(
+            f"no deployment of {system} is under way",
+            hint=f"To start one: kg deploy {system}; to leave what is served: kg rollback {system}",
+        )
     else:
         deployment = verb.abandon(plane, system, who) if abandon else verb.advance(plane, system, FULL, who)
     what = "abandoned; what was live serves on" if abandon else "takes all traffic"

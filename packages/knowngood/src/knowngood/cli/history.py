@@ -6,7 +6,7 @@ import click
 
 from knowngood.cli.console import answer, columns, directory_option, output_option, system_argument
 
-_SHOWN = ("step", "outcome", "split", "trigger", "reason", "why")
+_SHOWN = ("step", "outcome", "trigger", "reason", "why")
 _LONGEST = 120
 
 
@@ -35,8 +35,11 @@ def command(system: str, limit: int, directory: str, output: str) -> None:
     }
 
     def told(body: dict[str, Any]) -> str:
-        version = str(body.get("version") or body.get("left") or "")
-        words = [short(version)] if version else []
+        # What a rollback left is a version; what its fan-out found to have left it are replicas.
+        version = body.get("version") or body.get("left")
+        words = [short(version)] if isinstance(version, str) else []
+        if "split" in body:
+            words.append(f"share={body['split'] / 100:g}%")
         words += [f"{key}={body[key]}" for key in _SHOWN if key in body]
         return " ".join(words)[:_LONGEST]
 

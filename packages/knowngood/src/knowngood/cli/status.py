@@ -120,7 +120,7 @@ def _behind(document: RouteDocument, chain: tuple[str, ...]) -> str | None:
 def _lines(status: dict[str, Any]) -> Iterator[str]:
     system, behind = status["system"], status["trip_leads_to"]
     names = " and ".join(_named(version) for version in status["serving"])
-    share = f" ({status['split']:.0%} to the candidate)" if len(status["serving"]) > 1 else ""
+    share = f" ({status['split'] * 100:g}% to the candidate)" if len(status["serving"]) > 1 else ""
     yield f"{click.style(system, bold=True)} serves {names}{share}, generation {status['generation']}"
     if not status["generation"]:
         yield f"  nothing is deployed yet: kg deploy {system}"
@@ -129,7 +129,7 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     elif behind is None and status["static_fallback"] is False:
         yield "  a trip leads to: nothing, for no static fallback is declared"
     else:
-        yield f"  a trip leads to: {_named(behind)}; whether it is a safe target: kg plan {system}"
+        yield f"  a trip leads to: {_named(behind)}; whether that is safe: kg plan {system}"
     if status["quarantined"]:
         yield f"  {mark('warning')} in quarantine: {', '.join(map(short, status['quarantined']))}"
     warnings = {replica["replica"]: list(_warnings(system, replica, behind)) for replica in status["replicas"]}
