@@ -46,7 +46,7 @@ unproven: {divergence: 15%, requests: 100}
 verify: {requests: 200, within: 60s}
 
 # Where the serving endpoints answer for their health; without any, the health trigger below has nothing to judge.
-# health: ["http://127.0.0.1:8000/health"]
+# health: ["http://127.0.0.1:8017/health"]
 
 # What is watched, and what may be done without a person: observe (record it; the default), hold (stop the deployment
 # and wait for a person) or rollback. Start by observing; grant more when the record convinces you.
