@@ -44,7 +44,7 @@ def test_no_request_fails_or_is_mixed_or_goes_to_what_was_left(pricing: Pricing)
             name = f"r{number % 2 + 1}"
             pricing.restart(name, server=False)
             until(lambda: all(one["agent"] for one in pricing.status()["replicas"]), "the agent to be back")
-    assert len(load.log) > 500
+        until(lambda: len(load.log) > 500, "enough requests to say so")
     assert load.failed == []
     assert load.mixed == []
     assert len({answer.body["pid"] for answer in load.log}) == 3, "every worker process served"

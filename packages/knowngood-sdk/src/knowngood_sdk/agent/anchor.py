@@ -58,12 +58,12 @@ class Anchor:
         elif count == self.kept[0] and head != self.kept[1]:
             self._lasting = (
                 f"two ledgers have {count} entries: this replica knew head {short(self.kept[1])}, "
-                f"then heard of {short(head)}; verify it: kg ledger verify"
+                f"then heard of {short(head)}; verify it with kg ledger verify"
             )
         elif 0 < count < self.kept[0]:
             self._passing = (
                 f"the ledger was heard to have {count} entries and had {self.kept[0]} before; "
-                "an older message, or its end was cut off: kg ledger verify"
+                "an older message, or its end was cut off; kg ledger verify tells"
             )
 
     def _read(self) -> tuple[int, str]:

@@ -31,7 +31,10 @@ class ExitCode(IntEnum):
     WAITING = 3, "done so far, and waiting: for an approval, or with `--no-wait` for the verification"
     NOT_AUTHENTICATED = 4, "it is not known who asks; comes with the server"
     REFUSED = 5, "refused: by a quarantine, by missing evidence, or for want of authority"
-    NOT_VERIFIED = 6, "done, but the metrics of what serves now are not back at their baseline"
+    NOT_VERIFIED = (
+        6,
+        "done, but not verified: the metrics are not back at their baseline, or too few requests came to tell",
+    )
     PARTIAL = 7, "partly done, or unknown: not every replica could be reached, or a step waits for a person"
     TIMED_OUT = 8, "still going on when the time was over; it goes on with `kg watch`, or with the same command"
     NOT_READY = 9, "not ready: there is no tested way back, so nothing was switched"

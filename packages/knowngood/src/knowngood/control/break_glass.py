@@ -78,7 +78,7 @@ def break_glass(
     if found is None:
         raise ConflictError(
             f"{replica or 'every replica'} of {system} answers with the static fallback already",
-            hint="There is nothing left to leave; look: kg status",
+            hint=f"There is nothing left to leave; look: kg status {system}",
         )
     trip = make(*found)
     answers = traffic.leave(system, trip, _DEADLINE, replica=replica)

@@ -163,7 +163,7 @@ def _mint(plane: Plane, order: Order, read: FleetState, armed: Armed, minting: l
         if state.row != read.row or state.facts.quarantined != read.facts.quarantined:
             raise ConflictError(
                 f"system {system} moved while {short(version)} was being armed: {read.row} became {state.row}",
-                hint="Somebody deployed or rolled back; look at kg status, then deploy again",
+                hint=f"Somebody deployed or rolled back; look: kg status {system}; then deploy again",
             )
         minted = fleet.mint(state, version, ready=ready, static_fallback=spec.fallback is not None)
         change.save(minted)
@@ -203,7 +203,7 @@ def _take(plane: Plane, system: str, deployment: Deployment, tell: Callable[[str
             raise ConflictError(f"a replica left a version that this deployment has not seen: {who}", hint=_AGAIN)
         if plane.clock.monotonic() > last:
             message = f"generation {deployment.generation} was not taken by every replica: {who}"
-            raise NotReadyError(message, hint="Look at their logs, and at kg status")
+            raise NotReadyError(message, hint=f"Look at their logs, and: kg status {system}")
         now = f"waiting for {', '.join(sorted(waiting))} to take generation {deployment.generation}"
         if now != told:
             tell(now)

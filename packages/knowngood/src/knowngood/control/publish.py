@@ -64,7 +64,6 @@ def publish(
         What is published now.
     """
     needed = _needed(plane, system, state)
-    head = plane.store.head(system)
     written: list[RouteDocument] = []
 
     def change(before: RouteDocument) -> RouteDocument:
@@ -76,7 +75,7 @@ def publish(
             route=max(before.route, state.row),
             generations={**kept, **needed},
             facts=state.facts.merge(before.facts),
-            anchor=max(before.anchor, head),
+            anchor=plane.store.head(system),
         )
         if arming is not None:
             document = replace(document, prepare=(arming.version,), shadow=arming.shadow)
@@ -95,9 +94,8 @@ def publish_anchor(plane: Plane, system: str) -> None:
 
     What is on record already does not fail for want of it: the next publication brings the anchor too.
     """
-    head = plane.store.head(system)
     try:
-        plane.traffic.publish(system, lambda known: replace(known, anchor=max(known.anchor, head)))
+        plane.traffic.publish(system, lambda known: replace(known, anchor=plane.store.head(system)))
     except KnownGoodError as error:
         _log.warning("the head of the ledger of %s could not be published: %s", system, error)
 

@@ -100,24 +100,29 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
     flipped, sagas = leave(plane, system, trip, wish.actor, decision)
     ours = [saga for saga in sagas if saga.version == leaving]
     if not ours:
-        raise ConflictError(f"version {short(leaving)} was left already", hint="Look: kg status, kg history")
+        raise ConflictError(
+            f"version {short(leaving)} was left already", hint=f"Look: kg status {system}, kg history {system}"
+        )
     return Rolled(plan=made, flip=flipped, saga=ours[0])
 
 
 def _check_static(plane: Plane, system: str, behind: str | None) -> None:
     """Check that leaving what is served leads to the static fallback."""
     if plane.system_file(system).fallback is None:
-        raise NotReadyError(f"system {system} declares no static fallback", hint="Declare fallback: and kg apply")
+        raise NotReadyError(
+            f"system {system} declares no static fallback",
+            hint="Declare fallback: in the system file, then: kg apply FILE",
+        )
     if behind is not None:
         raise ConflictError(
             f"version {short(behind)} stands behind what is served, and would serve before the static fallback",
-            hint="Go back to it: kg rollback",
+            hint=f"Go back to it: kg rollback {system} --to {short(behind)}",
         )
 
 
 def _target(made: Plan) -> Manifest:
     if made.chosen is None:
-        raise NotReadyError(f"{made}", hint="A person could: " + "; ".join(made.options))
+        raise NotReadyError(f"{made}", hint="A person could:\n" + "\n".join(made.options))
     return made.chosen.target
 
 

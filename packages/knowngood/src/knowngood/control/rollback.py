@@ -70,7 +70,7 @@ def leave(
     except ComponentError as error:
         raise OutcomeUnknownError(
             f"{short(trip.version)} was left ({flipped.summary}), and that is not on record yet: {error.message}",
-            hint=f"{error.hint}; then kg watch, or the same command again, records it and goes on",
+            hint=f"{error.hint}; then kg watch {system}, or the same command again, records it and goes on",
         ) from error
 
 
@@ -106,7 +106,7 @@ def step_forward(plane: Plane, saga: Saga) -> Saga:
             _leave_what_failed(plane, saga, result.details)
         body = {"saga": saga.id, "step": name.value, "outcome": result.outcome.value}
         try:
-            saga = _save(plane, after, "rollback-step", {**body, **_told(result.details)})
+            saga = _save(plane, after, "rollback-step", {**_told(result.details), **body})
         except ConflictError:
             saga = _reread(plane, saga)
     return saga
@@ -170,7 +170,7 @@ def _save(plane: Plane, saga: Saga, kind: str, body: dict[str, Any]) -> Saga:
 def _reread(plane: Plane, saga: Saga) -> Saga:
     found = next((other for other in plane.store.sagas(saga.system) if other.id == saga.id), None)
     if found is None:
-        raise NotFoundError(f"there is no rollback {saga.id}", hint="List them: kg history")
+        raise NotFoundError(f"there is no rollback {saga.id}", hint=f"List them: kg history {saga.system}")
     return found
 
 

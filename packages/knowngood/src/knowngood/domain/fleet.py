@@ -173,13 +173,14 @@ def mint(state: FleetState, version: str, *, ready: frozenset[str], static_fallb
     if version in quarantined:
         raise RefusedError(
             f"version {short(version)} is in quarantine",
-            hint="Deploy the fix, which has another digest, or release it by name: kg quarantine release",
+            hint="Deploy the fix, which has another digest, or release it: "
+            f"kg quarantine release SYSTEM {short(version)} --reason REASON",
             version=version,
         )
     if state.candidate is not None:
         raise ConflictError(
             f"version {short(state.candidate)} is still being deployed (generation {state.row.generation})",
-            hint="Give it all traffic: kg deploy --promote; or give it up: kg deploy --abandon",
+            hint="Give it all traffic: kg deploy SYSTEM --promote; or give it up: kg deploy SYSTEM --abandon",
         )
     if version == state.served:
         raise ConflictError(f"version {short(version)} is served already", hint="There is nothing to deploy")
@@ -214,9 +215,9 @@ def advance(state: FleetState, split: int, *, refusing: Mapping[str, str], unrea
         raise InvalidError(f"a split can only rise, from {state.row.split} to {FULL} basis points, not to {split}")
     generation = state.generations.get(state.row.generation)
     if generation is None:
-        raise ConflictError("no deployment is under way", hint="Start one: kg deploy")
+        raise ConflictError("no deployment is under way", hint="Start one: kg deploy SYSTEM")
     if state.row.step > 0:
-        raise ConflictError("the deployment stepped back", hint="Look at the decision: kg history")
+        raise ConflictError("the deployment stepped back", hint="Look at the decision: kg history SYSTEM")
     unseen = state.facts.quarantined - generation.saw_quarantine
     if unseen or state.local - generation.saw_local:
         names = ", ".join(sorted(short(version) for version in unseen)) or "a local trip"
@@ -236,7 +237,9 @@ def abandon(state: FleetState) -> FleetState:
         ConflictError: No deployment is under way.
     """
     if state.candidate is None:
-        raise ConflictError("no deployment is under way", hint="To leave the version that is served: kg rollback")
+        raise ConflictError(
+            "no deployment is under way", hint="To leave the version that is served: kg rollback SYSTEM"
+        )
     back = FleetRoute(state.row.generation, 1, state.row.split)
     return replace(state, row=_fall(state.chain, back, state.facts.quarantined))
 
@@ -250,7 +253,7 @@ def release(state: FleetState, shown: frozenset[str]) -> FleetState:
     """
     unknown = sorted(shown - state.facts.trips.keys())
     if unknown:
-        raise InvalidError(f"no such trip: {', '.join(unknown)}", hint="List them: kg quarantine list")
+        raise InvalidError(f"no such trip: {', '.join(unknown)}", hint="List them: kg quarantine list SYSTEM")
     return replace(state, facts=state.facts.merge(Facts(released=shown)))
 
 
