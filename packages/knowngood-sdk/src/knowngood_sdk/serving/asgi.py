@@ -100,8 +100,8 @@ class Asgi:
             elif name in {BAGGAGE, VERSION_HEADER}:
                 pinned = True
         if not pinned:
-            return Request(self._desk, subject), scope
-        request = Request(self._desk, subject, pin=pinned_version(scope["headers"]) if self._inside else None)
+            return self._desk.request(subject), scope
+        request = self._desk.request(subject, pin=pinned_version(scope["headers"]) if self._inside else None)
         headers, request.baggage = strip_pins(scope["headers"])
         return request, {**scope, "headers": headers}
 

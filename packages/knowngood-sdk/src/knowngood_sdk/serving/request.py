@@ -14,6 +14,8 @@ from knowngood_sdk.errors import ConflictError
 from knowngood_sdk.serving.engine import Engine
 from knowngood_sdk.serving.event import Kind
 from knowngood_sdk.serving.slot import Slot
+from knowngood_sdk.serving.table import Table
+from knowngood_sdk.serving.worker import Worker
 
 __all__ = ["Desk", "Request"]
 
@@ -34,20 +36,51 @@ class Desk:
         self.engine = engine
         self.pin: ContextVar[Request | None] = ContextVar(f"knowngood-{engine.system}", default=None)
 
+    def request(self, subject: str | bytes | None = None, *, pin: str | None = None) -> "Request":
+        """
+        Admit a request: ``with desk.request(subject) as value: ...``.
+
+        Args:
+            subject: Who is served; the same subject stays on the same side of a split.
+            pin: System version that the request is pinned to, only ever one that was told from inside; one that nobody
+                here ever heard of belongs to another system.
+
+        Raises:
+            NotReadyError: Nothing can serve.
+            ConflictError: The version of the pin is gone; pick again for the whole request.
+        """
+        engine = self.engine
+        worker = engine.worker or engine.start()
+        # As ``pick``, written out, for the table is wanted too.
+        router = worker.router
+        table = router.table
+        if router.cell[0] != table.word:
+            table = router.current()
+        # Filled in from here: an ``__init__`` would be one call more for each request, and a slow one.
+        request = Request()
+        request.desk = self
+        request.worker = worker
+        request.table = table
+        request.slot = table.only or table.choose(subject)
+        request.subject = subject
+        request.touched = request.odd = False
+        if pin is not None:
+            request.honour(pin)
+        request.began = perf_counter_ns()
+        return request
+
 
 class Request:
     """
     One request. Entered, it is what its context serves, and gives the value of its slot; left, it is counted.
 
-    What few requests need stands in the class until it is set, so that the others do not pay for it.
-
-    Args:
-        desk: Where it comes in.
-        subject: Who is served; the same subject stays on the same side of a split.
-        pin: System version that the request is pinned to, only ever one that was told from inside; one that nobody
-            here ever heard of belongs to another system.
+    ``Desk.request`` makes it. What few requests need stands in the class until it is set, so that the others do not
+    pay for it.
 
     Attributes:
+        desk: Where it came in.
+        worker: What counts it.
+        subject: Who is served.
         slot: What serves it.
         table: The route that it was admitted on.
         began: When it was admitted, of ``perf_counter_ns``.
@@ -61,11 +94,29 @@ class Request:
         failed: The slot whose call the standby answered instead.
         shared: Whether the standby failed on the same call.
         counted: Whether it says anything about a version; a health check does not.
-
-    Raises:
-        NotReadyError: Nothing can serve.
-        ConflictError: The version of the pin is gone; pick again for the whole request.
     """
+
+    __slots__ = (
+        "__dict__",
+        "_token",
+        "began",
+        "desk",
+        "odd",
+        "slot",
+        "subject",
+        "table",
+        "touched",
+        "worker",
+    )
+    began: int
+    desk: Desk
+    odd: bool
+    slot: Slot
+    subject: str | bytes | None
+    table: Table
+    touched: bool
+    worker: Worker
+    _token: "Token[Request | None]"
 
     kind: int = Kind.OK
     latency_ns: float | None = None
@@ -75,39 +126,22 @@ class Request:
     failed: Slot | None = None
     shared = False
     counted = True
-    _token: "Token[Request | None]"
-
-    def __init__(self, desk: Desk, subject: str | bytes | None = None, *, pin: str | None = None) -> None:
-        self._desk = desk
-        self._worker = worker = desk.engine.worker or desk.engine.start()
-        # As ``pick``, written out, for the table is wanted too.
-        router = worker.router
-        table = router.table
-        if router.cell[0] != table.word:
-            table = router.current()
-        self.table = table
-        self.slot = table.only or table.choose(subject)
-        self._subject = subject
-        self.touched = self.odd = False
-        if pin is not None:
-            self._honour(pin)
-        self.began = perf_counter_ns()
 
     def __enter__(self) -> Any:
-        self._token = self._desk.pin.set(self)
+        self._token = self.desk.pin.set(self)
         return self.slot.value
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._desk.pin.reset(self._token)
+        self.desk.pin.reset(self._token)
         now = perf_counter_ns()
-        worker = self._worker
+        worker = self.worker
         if error is not None or self.odd:
             self._end(error, now)
             return
         elapsed = now - self.began
-        worker.count((self.slot.version, 0, now, elapsed, self._subject))
+        worker.count((self.slot.version, 0, now, elapsed, self.subject))
         if elapsed > worker.slow_ns:
             worker.alarm.set()
 
@@ -124,20 +158,21 @@ class Request:
         if not self.counted:
             return
         elapsed = self.latency_ns or now - self.began
-        worker, version, kind = self._worker, self.slot.version, self.kind
+        worker, version, kind = self.worker, self.slot.version, self.kind
         if error is not None:
-            kind = Kind.CLIENT_ERROR if self.client_gone else self._desk.engine.kind_of(error)
+            kind = Kind.CLIENT_ERROR if self.client_gone else self.desk.engine.kind_of(error)
         if self.failed is not None and kind == Kind.OK:
             version, kind = self.failed.version, Kind.RESCUED
         elif self.shared and kind == Kind.ERROR:
             kind = Kind.SHARED
-        worker.count((version, kind, now, elapsed if self.timed else None, self._subject))
+        worker.count((version, kind, now, elapsed if self.timed else None, self.subject))
         if kind not in {Kind.OK, Kind.CLIENT_ERROR} or elapsed > worker.slow_ns:
             worker.alarm.set()
 
-    def _honour(self, pin: str) -> None:
-        slot = self._worker.slots.get(pin)
+    def honour(self, pin: str) -> None:
+        """Serve by the version of a pin; raises ConflictError when it is gone."""
+        slot = self.worker.slots.get(pin)
         if slot is not None:
             self.slot = slot
-        elif self._worker.knows(pin):
+        elif self.worker.knows(pin):
             raise ConflictError(f"stale pin: version {pin} is gone here", hint="Pick again for the whole request")

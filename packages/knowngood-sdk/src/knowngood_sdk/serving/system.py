@@ -64,7 +64,7 @@ class System:
         Asgi: The ASGI middleware: ``app.add_middleware(kg.Asgi, subject="x-rider-id")``.
         pick: ``pick(subject=None) -> Slot``: what serves a subject now, neither pinned nor counted; raises
             NotReadyError as ``slot``. It is another function after each flip: ask for it each time.
-        request: ``with kg.request(subject) as value: …``: one request, pinned and counted; see ``Request``.
+        request: ``with kg.request(subject) as value: …``: one request, pinned and counted; see ``Desk.request``.
         limits: When a worker leaves a version by itself; what the applied system file declares is added. To be set
             before the start.
 
@@ -96,7 +96,7 @@ class System:
         self._engine = Engine(name, directory, replica, self._handlers, client_errors, self._put_in_force)
         desk = Desk(self._engine)
         self._pin = desk.pin
-        self.request = functools.partial(Request, desk)
+        self.request = desk.request
         self.Asgi = functools.partial(Asgi, desk=desk)
 
     # What the program declares.
