@@ -41,7 +41,7 @@ class Staged:
         self.router.attach()
 
     def open(self) -> Router:
-        self.router.learn(self.steward.folder.recover().state)
+        self.router.look()
         self.router.open()
         return self.router
 
@@ -122,6 +122,18 @@ def test_a_generation_that_this_process_has_not_seen_is_read_from_the_file(stage
     assert router.pick().version == V2
     staged.steward.accept(V3, V2)
     assert router.pick().version == V3
+
+
+def test_the_journal_is_read_on_from_where_it_was_read_to(staged: Staged) -> None:
+    staged.steward.accept(V3, V2, V1)
+    journal, file = staged.steward.folder.journal(), staged.steward.folder.journal_file
+    journal.append(trip(V3))
+    router = staged.open()
+    file.write_bytes(b"#" + file.read_bytes()[1:])
+    journal.append(trip(V2))
+    assert router.look().warnings == ()
+    assert router.state.facts.quarantined == {V3, V2}
+    assert router.pick().version == V1
 
 
 def test_a_word_that_no_file_explains_changes_nothing_and_is_reported(staged: Staged) -> None:

@@ -58,11 +58,13 @@ class Recovery:
         state: The join of last-known-good file, word and journal (rule 10); nothing is ready in it yet.
         warnings: What was damaged or passed over, for people.
         torn: Whether the state file is there and cannot be read; the holder of the agent's lock sets it aside.
+        journal_read: How far the journal was read, in bytes.
     """
 
     state: ReplicaState
     warnings: tuple[str, ...] = ()
     torn: bool = False
+    journal_read: int = 0
 
 
 class ReplicaFolder:
@@ -197,9 +199,12 @@ class ReplicaFolder:
         """Make a state durable as the last known good one; raises TransientError and then changes nothing."""
         write_whole(self.state_file, state_bytes(state))
 
-    def recover(self) -> Recovery:
+    def recover(self, journal_read: int = 0) -> Recovery:
         """
         Join what a restart finds: last-known-good file, word and journal (rule 10). Reads only.
+
+        Args:
+            journal_read: Where to go on reading the journal, for whoever knows what was recovered before; it grows.
 
         Where the file is gone or torn and the word still stands, the generation of the word is taken from the route
         document: this replica had accepted it, for the word is written after the file.
@@ -210,6 +215,12 @@ class ReplicaFolder:
         warnings: list[str] = []
         torn = False
         state = None
+        # Before the file: what a line says of a generation is in a file that tells of it, or is told again.
+        tail = Tail(offset=journal_read)
+        try:
+            tail = self.journal().read(journal_read)
+        except TransientError as error:
+            warnings.append(str(error))
         try:
             state = self.state()
         except KnownGoodError as error:
@@ -221,16 +232,11 @@ class ReplicaFolder:
         warnings += [fault] if fault else []
         if state is None and word is not None:
             state = self._from_route(word[0], warnings)
-        tail = Tail()
-        try:
-            tail = self.journal().read()
-        except TransientError as error:
-            warnings.append(str(error))
         warnings += tail.damaged
         joined = (state or ReplicaState()).rejoin(
             word=word, trips=tail.facts, local=tail.local_trips, stands=tail.stands
         )
-        return Recovery(state=joined, warnings=tuple(warnings), torn=torn)
+        return Recovery(state=joined, warnings=tuple(warnings), torn=torn, journal_read=tail.offset)
 
     def set_aside_state(self) -> Path:
         """

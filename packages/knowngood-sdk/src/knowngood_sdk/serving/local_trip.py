@@ -117,7 +117,7 @@ class LocalTrips:
     def _tested_target(self, version: str) -> frozenset[str]:
         """Return what is ready on the whole replica, once the target of leaving a version has proved itself."""
         # Another worker may have left a version a moment ago.
-        self._router.learn(self._folder.recover().state)
+        self._router.look()
         state, slots = self._router.state, self._router.slots
         if any(trip.generation == state.fleet.generation for trip in state.local):
             raise NotReadyError("it has left a version of this generation already, and the next is sick too")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from knowngood_sdk.errors import NotReadyError
 from knowngood_sdk.model.route import LocalTrip, ReplicaState
 from knowngood_sdk.model.word import unpack
-from knowngood_sdk.serving.folder import ReplicaFolder
+from knowngood_sdk.serving.folder import Recovery, ReplicaFolder
 from knowngood_sdk.serving.shared_word import Position, SharedWord
 from knowngood_sdk.serving.slot import Slot
 from knowngood_sdk.serving.table import NO_WORD, Pick, Table
@@ -47,6 +47,7 @@ class Router:
         self._in_force = in_force
         self._lock = threading.Lock()
         self._state = ReplicaState()
+        self._journal_read = 0
         self._slots: Mapping[str, Slot] = {}
         self._fallback: Slot | None = None
         self._open = False
@@ -105,11 +106,19 @@ class Router:
             self._word, self.cell = word, word.cell
             self._settle()
 
-    def learn(self, found: ReplicaState) -> None:
-        """Take what the files say now; what is known already is never forgotten."""
+    def look(self) -> Recovery:
+        """
+        Take what the files say now, and return it; what is known already is never forgotten.
+
+        Raises:
+            InvalidError: A newer version of this program wrote them.
+        """
+        # Not under the lock: a request may want it, and a disk may hang.
+        found = self._folder.recover(self._journal_read)
         with self._lock:
-            self._state = join_states(self._state, found)
+            self._learn(found)
             self._settle()
+        return found
 
     def install(self, slots: Mapping[str, Slot], fallback: Slot | None) -> None:
         """Replace the ready slots."""
@@ -173,6 +182,10 @@ class Router:
 
     # Inside, under the lock.
 
+    def _learn(self, found: Recovery) -> None:
+        # The journal grows with every flip: what was read of it once is known, and not read again.
+        self._state, self._journal_read = join_states(self._state, found.state), found.journal_read
+
     def _settle(self) -> None:
         """Bring state and word together, and put the table that follows in force."""
         word = self.cell[0]
@@ -202,7 +215,7 @@ class Router:
             generation = self._state.fleet.generation
             if (word and position is None) or (position is not None and position[0] > generation):
                 # A newer generation is in the file before it is in the word (rule 10).
-                self._state = join_states(self._state, self._folder.recover().state)
+                self._learn(self._folder.recover(self._journal_read))
             self._state = _moved(self._state, position)
             mine = self._position()
             if self._word is None or mine is None or position == mine:

@@ -228,9 +228,7 @@ class Worker:
             del self._seen[path]
 
     def _learn(self) -> None:
-        recovery = self._folder.recover()
-        self.troubles.note("replica folder", " ".join(recovery.warnings))
-        self.router.learn(recovery.state)
+        self.troubles.note("replica folder", " ".join(self.router.look().warnings))
 
     def _read_route(self) -> None:
         self._route = self._folder.route()
