@@ -16,7 +16,7 @@ _TARGET_MS = 5.0
 _HOW = (
     "Real agents, each with a worker process, one folder each on one disk; the control plane's push goes to their "
     "sockets side by side. A way back (the route's step; every {every}th a trip that quarantines) is in force in every "
-    "worker and durable when it is acknowledged, which takes two syncs of the disk."
+    "worker and durable when it is acknowledged, which takes one sync of the disk; a new generation takes two."
 )
 
 
