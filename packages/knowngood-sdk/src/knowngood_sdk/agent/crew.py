@@ -3,6 +3,7 @@
 import contextlib
 import time
 
+from knowngood_sdk.agent.departed import fold_counts
 from knowngood_sdk.model.wire import WorkerReport
 from knowngood_sdk.serving.folder import ReplicaFolder, is_held
 
@@ -76,7 +77,12 @@ class Crew:
         return sum(report.memory_bytes for report in self.reports.values())
 
     def clear_away_dead(self) -> None:
-        """Remove locks and slot reports that dead workers left; their counts stay, for they are evidence."""
+        """
+        Remove locks and slot reports that dead workers left, and fold their counts, which are evidence, into one file.
+
+        Raises:
+            KnownGoodError: The counts stay as they are; see ``fold_counts``.
+        """
         oldest = time.time() - _DEAD_SECONDS
         for lock in self._folder.workers.glob("*.lock"):
             # Another process may clear away too, and a full or read-only disk is no reason to stop: it is only tidying.
@@ -84,3 +90,4 @@ class Crew:
                 if lock.stem not in self.reports and lock.stat().st_mtime < oldest and not is_held(lock):
                     lock.with_suffix(".json").unlink(missing_ok=True)
                     lock.unlink(missing_ok=True)
+        fold_counts(self._folder, self.reports.keys(), _DEAD_SECONDS)

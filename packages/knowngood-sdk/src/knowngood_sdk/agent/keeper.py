@@ -195,8 +195,8 @@ class Keeper:
         self._warn("word", " ".join(self._word.warnings))
 
     def clear_away_dead(self) -> None:
-        """Remove what dead workers left, except their counts."""
-        self._crew.clear_away_dead()
+        """Remove what dead workers left; what they counted stays, in one file."""
+        self._guarded("departed", self._crew.clear_away_dead)
 
     # What goes out.
 

@@ -261,29 +261,32 @@ class ReplicaReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountsReport:
     """
-    Cumulative counts of one worker.
+    Cumulative counts of one worker, or of all that are gone of one replica.
 
     Attributes:
         worker: Unique for each process start.
         sequence: Rises with every report of that worker; the highest one holds.
         at: When it was taken, as ISO 8601 in UTC.
         versions: Version -> its counts.
+        holds: Workers that are gone, whose counts are in it: what is left of their own reports counts no more.
     """
 
     worker: str
     sequence: int
     at: str
-    versions: Mapping[str, VersionCounts]
+    versions: Mapping[str, VersionCounts] = field(default_factory=dict)
+    holds: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {
+        document = {
             "format": FORMAT,
             "worker": self.worker,
             "sequence": self.sequence,
             "at": self.at,
             "versions": {version: counts.to_json() for version, counts in self.versions.items()},
         }
+        return {**document, "holds": list(self.holds)} if self.holds else document
 
     @classmethod
     def from_json(cls, document: Any) -> "CountsReport":
@@ -394,4 +397,5 @@ def _counts_report(item: Any) -> CountsReport:
         sequence=integer(item, "sequence"),
         at=text(item, "at"),
         versions={version: VersionCounts.from_json(versions[version]) for version in versions},
+        holds=texts(item, "holds") if "holds" in item else (),
     )

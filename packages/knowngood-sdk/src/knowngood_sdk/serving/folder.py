@@ -10,11 +10,11 @@ Replica folder: where one agent and its workers keep what they know, and where t
                                 /replicas/<replica>/agent.lock  agent.sock  report.json
                                                    /state.json  word  journal.jsonl  anchor.json
                                                    /workers/<worker>.json  <worker>.lock
-                                                   /counts/<worker>.json
+                                                   /counts/<worker>.json  departed.json
 
-Who writes what: the control plane the files of the system; the agent ``state.json``, ``report.json`` and
-``anchor.json``; every process the word and the journal; each worker the files that carry its name. All is the owner's
-alone.
+Who writes what: the control plane the files of the system; the agent ``state.json``, ``report.json``, ``anchor.json``
+and ``departed.json``; every process the word and the journal; each worker the files that carry its name. All is the
+owner's alone.
 """
 
 import fcntl
@@ -88,6 +88,7 @@ class ReplicaFolder:
         self.anchor_file = self.path / "anchor.json"
         self.workers = self.path / "workers"
         self.counts = self.path / "counts"
+        self.departed_file = self.path / "departed.json"
         self.route_file = self.system_folder / "route.json"
         self.settings_file = self.system_folder / "system.json"
         self.manifests = self.system_folder / "manifests"
@@ -271,6 +272,17 @@ class ReplicaFolder:
     def write_report(self, report: ReplicaReport) -> None:
         """Replace the agent's report; raises TransientError."""
         _write_json(self.report_file, report.to_json())
+
+    def departed(self) -> CountsReport | None:
+        """
+        Return what the workers counted that are gone, or None; to be read after the counts of the others.
+
+        Raises:
+            InvalidError: The file is malformed or of a newer format.
+            TransientError: It cannot be read.
+        """
+        document = read_json(self.departed_file)
+        return None if document is None else CountsReport.from_json(document)
 
     # What the workers write.
 

@@ -33,8 +33,15 @@ class FolderTelemetry:
     def counts(self, system: str) -> Mapping[str, CountsReport]:
         """See the port."""
         replicas = self._directory / "systems" / check_name(system, "system") / "replicas"
-        reports = [_read(path) for path in sorted(replicas.glob("*/counts/*.json"))]
-        return {report.worker: report for report in reports if report is not None}
+        found: dict[str, CountsReport] = {}
+        for replica in sorted(path.parent for path in replicas.glob("*/counts")):
+            workers = {path.stem: _read(path) for path in sorted(replica.glob("counts/*.json"))}
+            # Afterwards: a worker whose file was removed meanwhile is in it, and one that is in both counts once.
+            departed = _read(replica / "departed.json")
+            held = departed.holds if departed is not None else ()
+            reports = (*(report for name, report in workers.items() if name not in held), departed)
+            found.update({report.worker: report for report in reports if report is not None})
+        return found
 
     def health(self, url: str, timeout: timedelta) -> HealthSample:
         """See the port."""
