@@ -152,7 +152,8 @@ class System:
     def loaded(self) -> frozenset[str]:
         """System versions that are ready in this process."""
         worker = self._engine.worker
-        return frozenset(worker.slots) if worker is not None else frozenset()
+        # The router's, not the loader's, which are a moment ahead: what stands here can serve and rescue.
+        return frozenset(worker.router.slots) if worker is not None else frozenset()
 
     @property
     def troubles(self) -> tuple[str, ...]:
