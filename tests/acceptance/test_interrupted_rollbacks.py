@@ -92,6 +92,20 @@ def test_ctrl_c_while_a_rollback_is_verified_stops_the_waiting_alone(pricing: Pr
 
 
 @pytest.mark.usefixtures("load")
+def test_a_kill_between_the_deployment_of_the_target_and_the_trip_is_completed(pricing: Pricing) -> None:
+    oldest = str(pricing.served())
+    pricing.deploy(next(NUMBERS))
+    pricing.deploy(next(NUMBERS))
+    pricing.deploy(next(NUMBERS))
+    bad = pricing.deploy(next(NUMBERS))
+    killed = pricing.stage.kg("rollback", "pricing", "--to", oldest, env={"KNOWNGOOD_FAULT": "rollback.deployed"})
+    assert killed.code == -signal.SIGKILL, killed.err
+    again = pricing.kg("rollback", "pricing", "--to", oldest)
+    assert (again["version"], again["target"], again["resumed"]) == (bad, oldest, True)
+    assert_left_once(pricing, bad, oldest)
+
+
+@pytest.mark.usefixtures("load")
 def test_a_rollback_need_not_be_waited_for(pricing: Pricing) -> None:
     version = pricing.deploy(next(NUMBERS))
     started = pricing.kg("rollback", "pricing", "--no-wait", code=3)

@@ -17,7 +17,7 @@ from knowngood.adapters.folder.traffic import FolderTraffic
 from knowngood.ports.traffic import Unreachable
 from knowngood.testing.contracts.traffic import NEW, OLD, SYSTEM, Fleet, TrafficContract, trip_of
 from knowngood.testing.replica import ReplicaUnderTest
-from knowngood_sdk.errors import InvalidError, TransientError
+from knowngood_sdk.errors import InvalidError, NewerFormatError, TransientError
 from knowngood_sdk.model.manifest import Component, Manifest, Ref, Role
 from knowngood_sdk.model.route import FULL, FleetRoute, Generation, LocalTrip
 from knowngood_sdk.model.wire import ReleaseDocument, ReplicaReport, RouteDocument
@@ -112,6 +112,36 @@ def test_a_document_that_cannot_be_read_is_written_anew_only_by_one_who_knows_al
     assert route.read_text() == "{"
     traffic.publish(SYSTEM, lambda _: DEPLOYED, anew=True)
     assert traffic.published(SYSTEM) == DEPLOYED
+
+
+def test_a_document_of_a_newer_format_is_never_written_over(tmp_path: Path) -> None:
+    traffic = FolderTraffic(tmp_path)
+    route = tmp_path / "systems" / SYSTEM / "route.json"
+    traffic.publish(SYSTEM, lambda _: DEPLOYED)
+    newer = json.dumps({**DEPLOYED.to_json(), "format": 99})
+    route.write_text(newer)
+    with pytest.raises(NewerFormatError, match="format 99") as caught:
+        traffic.publish(SYSTEM, lambda _: DEPLOYED, anew=True)
+    assert caught.value.hint == "Upgrade knowngood here"
+    assert route.read_text() == newer
+
+
+def test_a_writer_that_hung_takes_nothing_back_from_those_who_went_past(tmp_path: Path) -> None:
+    traffic = FolderTraffic(tmp_path)
+    traffic.publish(SYSTEM, lambda _: DEPLOYED)
+    trip = trip_of(OLD)
+    looked = []
+
+    def hang(known: RouteDocument) -> RouteDocument:
+        looked.append(known)
+        if len(looked) == 1:
+            FolderTraffic(tmp_path).publish(SYSTEM, lambda now: replace(now, facts=now.facts.with_trip(trip)))
+        return replace(known, prepare=(NEW,))
+
+    traffic.publish(SYSTEM, hang)
+    document = traffic.published(SYSTEM)
+    assert document is not None
+    assert (len(looked), document.prepare, document.facts.trips) == (2, (NEW,), {trip.uid: trip})
 
 
 def test_a_writer_that_hangs_holds_up_nobody_for_long(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from knowngood.control.break_glass import break_glass, foremost
 from knowngood.ports.traffic import Unreachable
-from knowngood_sdk.errors import ConflictError, NotFoundError
+from knowngood_sdk.errors import ConflictError, NotFoundError, NotReadyError
 from knowngood_sdk.model.route import FULL, FleetRoute, Generation, ReplicaState, Trip
 
 pytestmark = pytest.mark.requirement("G2")
@@ -94,6 +94,11 @@ def test_one_replica_leaves_and_the_others_stay(incident: Any) -> None:
     assert not isinstance(broken.answers["r1"], Unreachable)
     assert (serves(incident, "r1"), serves(incident, "r2")) == (v1, v2)
     assert incident.traffic.published("pricing").facts.trips == {}
+
+
+def test_replicas_that_cannot_say_what_they_serve_are_not_taken_for_the_static_fallback(pricing: Any) -> None:
+    with pytest.raises(NotReadyError, match="no replica of pricing says what it serves"):
+        break_glass(pricing.traffic, "pricing", make)
 
 
 def test_who_is_not_there_cannot_leave(incident: Any) -> None:

@@ -48,6 +48,7 @@ def test_names_of_points_are_public_and_stay() -> None:
         "deploy.armed",
         "deploy.minted",
         "deploy.advanced",
+        "rollback.deployed",
         "flip.decided",
         "flip.first-acknowledged",
         "flip.pushed",

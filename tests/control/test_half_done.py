@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from knowngood.control.apply import apply
-from knowngood.control.deploy import Order, deploy
+from knowngood.control.deploy import Order, deploy, put_into_service
 from knowngood.control.flip import flip
 from knowngood.control.publish import Arming, publish, published
-from knowngood.control.reconcile import reconcile
+from knowngood.control.reconcile import complete, reconcile
 from knowngood.control.release import capture
 from knowngood.control.roll_back import Wish, roll_back
-from knowngood.control.rollback import leave, run_open, step_forward, trip_of
+from knowngood.control.rollback import leave, run_open, step_forward, trip_of, under_way
 from knowngood.domain.deployment import Deployment, DeploymentState, Strategy
-from knowngood.domain.fleet import mint
+from knowngood.domain.fleet import mint, release
 from knowngood.domain.saga import SagaState, StepName, StepOutcome
 from knowngood.domain.system import SystemFile
 from knowngood_sdk.errors import ConflictError, InvalidError, OutcomeUnknownError, PermanentError, TransientError
@@ -106,6 +106,77 @@ class TestDeploymentWhoseDeployerDied:
         states = {made.version: made.state for made in verified.store.deployments("pricing")}
         assert states == {served: DeploymentState.ROLLED_BACK, candidate: DeploymentState.ABANDONED}
 
+    def test_what_a_deployer_had_loaded_when_it_died_while_arming_is_withdrawn(self, verified: Any) -> None:
+        never_minted = "sha256:" + "f" * 64
+        arming = Arming(version=never_minted, shadow=None)
+        publish(verified.plane, "pricing", verified.store.read("pricing"), arming=arming)
+        with verified.plane.deploying("pricing"):
+            reconcile(verified.plane, "pricing")
+            assert published(verified.plane, "pricing").prepare == (never_minted,), "its deployer lives"
+        reconcile(verified.plane, "pricing")
+        assert published(verified.plane, "pricing").prepare == ()
+
+    def test_a_canary_goes_on_while_a_version_that_nobody_serves_is_left(self, verified: Any) -> None:
+        served = verified.store.read("pricing").served
+        canary = verified.deploy(split=1_000).deployment.version
+        elsewhere = trip_of(verified.plane, "pricing", "sha256:" + "e" * 64, source="person", why="found bad")
+        leave(verified.plane, "pricing", elsewhere, "ann")
+        run_open(verified.plane, "pricing")
+        newest = verified.store.deployments("pricing")[-1]
+        assert (newest.version, newest.state) == (canary, DeploymentState.CANARY)
+        assert (verified.store.read("pricing").candidate, verified.store.read("pricing").served) == (canary, served)
+
+    def test_a_late_rollback_does_not_close_a_newer_deployment_of_the_same_version(self, verified: Any) -> None:
+        bad = verified.deploy().deployment.version
+        old = roll_back(verified.plane, "pricing", WISH).saga
+        state = verified.store.read("pricing")
+        with verified.store.change("pricing") as change:
+            change.save(release(state, frozenset(state.facts.trips)))
+        again = verified.deploy().deployment
+        step_forward(verified.plane, old)
+        newest = verified.store.deployments("pricing")[-1]
+        assert (newest.version, newest.generation, newest.state) == (bad, again.generation, DeploymentState.FULL)
+
+    def test_after_an_older_copy_of_the_store_was_put_back_no_number_names_two_chains(self, verified: Any) -> None:
+        old = verified.store.read("pricing")
+        ahead = verified.deploy().deployment
+        with verified.store.change("pricing") as change:
+            change.save(old)
+        verified.change(model="model 3")
+        newer = verified.deploy().deployment
+        assert newer.generation == ahead.generation + 1
+        replicas = verified.traffic.replicas("pricing").values()
+        assert {replica.report.state.chain[0] for replica in replicas} == {newer.version}
+
+
+@pytest.mark.requirement("B2")
+class TestRollbackWhoseTargetIsDeployedFirst:
+    """Killed between the deployment of the target and the trip of what was to be left."""
+
+    @pytest.fixture
+    def interrupted(self, verified: Any) -> Any:
+        good = verified.store.read("pricing").served
+        bad = verified.deploy().deployment.version
+        manifest = verified.store.manifest("pricing", good)
+        with verified.plane.deploying("pricing"):
+            put_into_service(verified.plane, Order(manifest=manifest, actor="ann", leaves=bad), lambda _: None)
+            assert complete(verified.plane, "pricing") == (), "whoever asked for it lives"
+        return verified
+
+    def test_whoever_looks_next_completes_it_once(self, interrupted: Any) -> None:
+        good, bad = interrupted.store.read("pricing").chain[:2]
+        (saga,) = reconcile(interrupted.plane, "pricing").started
+        assert (saga.version, saga.target) == (bad, good)
+        assert "ann asked for" in next(iter(interrupted.store.read("pricing").facts.trips.values())).why
+        assert reconcile(interrupted.plane, "pricing").started == ()
+
+    def test_what_a_person_released_since_is_not_left_again(self, interrupted: Any) -> None:
+        complete(interrupted.plane, "pricing")
+        state = interrupted.store.read("pricing")
+        with interrupted.store.change("pricing") as change:
+            change.save(release(state, frozenset(state.facts.trips)))
+        assert complete(interrupted.plane, "pricing") == ()
+
 
 @pytest.mark.requirement("G2")
 class TestWhatIsPublished:
@@ -151,7 +222,6 @@ class TestWhatIsPublished:
         assert sorted(done.flip.acknowledged) == ["r1", "r2"]
         assert "cannot be read" in done.flip.unpublished
         assert "not published yet" in done.flip.summary
-        step_forward(verified.plane, done.saga)
         assert bad in verified.traffic.published("pricing").facts.quarantined
         assert verified.traffic.published("pricing").route == verified.store.read("pricing").row
 
@@ -180,6 +250,37 @@ class TestRecords:
         leave(verified.plane, "pricing", trip, "automation", {"outcome": "roll back", "why": "errors"})
         decided = [entry for entry in verified.store.ledger("pricing") if entry.kind == "decided"]
         assert decided[-1].body["why"] == "errors"
+
+    def test_a_decision_that_cannot_be_read_or_removed_stops_no_record(self, verified: Any) -> None:
+        bad = verified.deploy().deployment.version
+        trip = trip_of(verified.plane, "pricing", bad, source="person", why="wrong prices")
+
+        def damaged(*_: Any) -> Any:
+            raise InvalidError("the decision is no object")
+
+        verified.outbox.get = verified.outbox.drop = damaged
+        _, (saga,) = leave(verified.plane, "pricing", trip, "ann", {"outcome": "roll back"})
+        assert saga.version == bad
+
+    def test_a_rollback_that_somebody_else_resumes_at_the_same_moment_goes_on(self, verified: Any) -> None:
+        verified.deploy()
+        saga = roll_back(verified.plane, "pricing", WISH).saga
+        with verified.store.change("pricing") as change:
+            change.save_saga(saga.stuck("somebody is needed"))
+        verified.store.patience = timedelta(0)
+        with verified.store.change("pricing"):
+            going = under_way(verified.plane, "pricing")
+        assert going is not None
+        assert going.id == saga.id
+
+    def test_a_plan_is_made_without_counts_that_cannot_be_read(self, verified: Any) -> None:
+        bad = verified.deploy().deployment.version
+
+        def torn(_system: str) -> Any:
+            raise PermanentError("the counts of w1 cannot be read")
+
+        verified.telemetry.counts = torn
+        assert roll_back(verified.plane, "pricing", WISH).saga.version == bad
 
     def test_counts_that_cannot_be_read_hold_up_no_step_and_verify_nothing(self, verified: Any) -> None:
         verified.deploy()

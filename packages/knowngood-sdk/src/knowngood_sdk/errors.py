@@ -26,6 +26,7 @@ __all__ = [
     "ConflictError",
     "InvalidError",
     "KnownGoodError",
+    "NewerFormatError",
     "NotAuthorizedError",
     "NotFoundError",
     "NotReadyError",
@@ -63,6 +64,12 @@ class InvalidError(KnownGoodError):
     """What was given can never be valid, whatever the state of the system."""
 
     code = "invalid"
+
+
+class NewerFormatError(InvalidError):
+    """A newer version of this program wrote it: this one leaves it alone."""
+
+    code = "newer-format"
 
 
 class NotFoundError(KnownGoodError):

@@ -83,7 +83,8 @@ def _deploying(folder: Path, system: str) -> Iterator[None]:
     if descriptor is None:
         raise ConflictError(
             f"another deployment of {system} is under way on this host (process {path.read_text(encoding='ascii')})",
-            hint=f"Wait until it has ended, then look what it did: kg status {system}",
+            hint=f"Wait until it has ended, then look what it did: kg status {system}. What serves can be left "
+            f"meanwhile, for what stands behind it: kg rollback {system}",
         )
     try:
         os.ftruncate(descriptor, 0)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from knowngood_sdk.errors import InvalidError
+from knowngood_sdk.errors import InvalidError, NewerFormatError
 from knowngood_sdk.model.counts import VersionCounts
 from knowngood_sdk.model.fields import entry, flag, integer, mapping, number, shown, text, text_map, texts
 from knowngood_sdk.model.manifest import Manifest
@@ -301,7 +301,7 @@ def _read(what: str, document: Any, read: Callable[[Any], _T]) -> _T:
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise InvalidError(f"a {what} must carry its format number, not {shown(version)}")
     if version > FORMAT:
-        raise InvalidError(
+        raise NewerFormatError(
             f"this {what} has format {version}; this program reads up to {FORMAT}", hint="Upgrade knowngood here"
         )
     return parse(what, document, read)

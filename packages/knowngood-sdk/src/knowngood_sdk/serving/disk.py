@@ -12,7 +12,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def make_folder(path: Path) -> None:
             folder.mkdir(mode=OWNER_FOLDER, exist_ok=True)
 
 
-def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
+def write_whole(path: Path, data: bytes, *, durable: bool = True, unless: Callable[[], bool] | None = None) -> bool:
     """
     Replace a file: the new bytes are written beside it, then renamed over it.
 
@@ -65,6 +65,10 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
         path: The file; its folder exists.
         data: All of its bytes.
         durable: Whether it must survive a power cut once this returns; costs two syncs.
+        unless: Asked when nothing is left to do but the renaming; true leaves the file as it is.
+
+    Returns:
+        Whether the file was replaced.
 
     Raises:
         TransientError: It cannot be written (disk full, read-only, not the owner); the file is as before.
@@ -78,6 +82,9 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
                 if durable:
                     file.flush()
                     os.fsync(descriptor)
+            if unless is not None and unless():
+                beside.unlink()
+                return False
             beside.replace(path)
             if durable:
                 sync_folder(path.parent)
@@ -85,6 +92,7 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
             raise
+    return True
 
 
 def sync_folder(path: Path) -> None:

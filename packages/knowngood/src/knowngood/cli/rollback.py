@@ -96,26 +96,26 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if not no_wait:
         say(f"{mark('waiting')} verifying; Ctrl-C leaves the rollback in place")
         saga = follow(plane, saga, timedelta(seconds=timeout))
-    code = _code(saga, waited=not no_wait, reached=not flipped["unreachable"])
+    code = _code(saga, waited=not no_wait, reached=not (flipped["unreachable"] or flipped["unpublished"]))
     answer({**saga.to_json(), **flipped}, output, lambda: lines_of(saga, code))
     return code
 
 
 def _leave(plane: "Plane", system: str, wish: "Wish") -> "tuple[Saga, dict[str, Any]]":
     """Leave what is served; where a rollback is under way go on with that one, so that nothing is left twice."""
-    from knowngood.control.reconcile import learn
+    from knowngood.control.reconcile import complete, learn
     from knowngood.control.roll_back import roll_back
     from knowngood.control.rollback import under_way
     from knowngood_sdk.errors import ConflictError
     from knowngood_sdk.model.canonical import short
 
-    going = None
     try:
         learn(plane, system)
-        going = under_way(plane, system) if wish.target is None else None
     except (ComponentError, ConflictError) as error:
         # A store that cannot be written stops no flip.
         say(f"{mark('warning')} {error}")
+    completed = complete(plane, system)
+    going = completed[0] if completed else under_way(plane, system) if wish.target is None else None
     if going is not None:
         serves = short(going.target) if going.target else "the static fallback"
         say(f"{mark('waiting')} going on with the rollback that left {short(going.version)}")
@@ -127,6 +127,7 @@ def _leave(plane: "Plane", system: str, wish: "Wish") -> "tuple[Saga, dict[str, 
             "acknowledged": [],
             "unreachable": {},
             "gone": [],
+            "unpublished": "",
         }
     done = roll_back(plane, system, wish, tell=lambda line: say(f"{mark('waiting')} {line}"))
     say(f"{mark('good')} {done.flip.summary}")
@@ -137,6 +138,7 @@ def _leave(plane: "Plane", system: str, wish: "Wish") -> "tuple[Saga, dict[str, 
         "acknowledged": sorted(done.flip.acknowledged),
         "unreachable": dict(done.flip.unreachable),
         "gone": list(done.flip.gone),
+        "unpublished": done.flip.unpublished,
     }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from knowngood.ports.traffic import Answers, Traffic
-from knowngood_sdk.errors import ConflictError, KnownGoodError, NotFoundError
+from knowngood_sdk.errors import ConflictError, KnownGoodError, NotFoundError, NotReadyError
 from knowngood_sdk.model.route import ReplicaState, Trip
 
 __all__ = ["Broken", "break_glass", "foremost"]
@@ -66,6 +66,7 @@ def break_glass(
 
     Raises:
         NotFoundError: There is no replica, or none of that name.
+        NotReadyError: No replica can say what it serves.
         ConflictError: Everyone answers with the static fallback already.
     """
     seen = traffic.replicas(system)
@@ -76,6 +77,12 @@ def break_glass(
     running = {name: one for name, one in asked.items() if one.alive} or asked
     found = foremost(one.report.state for one in running.values())
     if found is None:
+        if not any(one.report.state.fleet.generation for one in running.values()):
+            told = "; ".join(f"{name}: {one.trouble}" for name, one in sorted(running.items()) if one.trouble)
+            raise NotReadyError(
+                f"no replica of {system} says what it serves" + (f": {told}" if told else ", for none has joined yet"),
+                hint=f"Look: kg status {system}; a replica that cannot say it can be stopped",
+            )
         raise ConflictError(
             f"{replica or 'every replica'} of {system} answers with the static fallback already",
             hint=f"There is nothing left to leave; look: kg status {system}",

@@ -21,7 +21,7 @@ from knowngood.control.gate import (
     wait_until_armed,
 )
 from knowngood.control.plane import Plane
-from knowngood.control.publish import Arming, publish, publish_anchor, spread
+from knowngood.control.publish import Arming, known_generation, publish, publish_anchor, published, spread
 from knowngood.control.release import stage
 from knowngood.control.telemetry import merged_counts
 from knowngood.domain import fleet
@@ -36,7 +36,7 @@ from knowngood_sdk.model.manifest import Manifest
 from knowngood_sdk.model.route import FULL, FleetRoute, Refusal
 from knowngood_sdk.model.wire import ShadowOrder
 
-__all__ = ["Deployed", "Order", "abandon", "abandon_orphan", "advance", "deploy"]
+__all__ = ["Deployed", "Order", "abandon", "abandon_orphan", "advance", "deploy", "put_into_service", "withdraw_orphan"]
 
 _SHADOW_PER_SECOND = 15.0
 """Requests that each worker scores in shadow every second, at most: enough for a verdict in seconds."""
@@ -57,6 +57,8 @@ class Order:
         split: First share of the candidate in basis points; ``FULL`` for all traffic at once.
         override: Leave to use an unproven combination, by a person's name; None when there is none.
         deadline: How long the replicas may take to get ready.
+        leaves: Version that is left once this one takes all traffic: the wish of a rollback whose target does not
+            stand behind it. It is on record with the deployment, so that whoever comes next completes it.
     """
 
     manifest: Manifest
@@ -64,6 +66,7 @@ class Order:
     split: int = FULL
     override: Override | None = None
     deadline: timedelta = timedelta(seconds=120)
+    leaves: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +92,11 @@ def deploy(plane: Plane, order: Order, tell: Callable[[str], None] = lambda _: N
         NotReadyError: The gate found no tested way back.
     """
     with plane.deploying(order.manifest.system):
-        return _deploy(plane, order, tell)
+        return put_into_service(plane, order, tell)
 
 
-def _deploy(plane: Plane, order: Order, tell: Callable[[str], None]) -> Deployed:
+def put_into_service(plane: Plane, order: Order, tell: Callable[[str], None]) -> Deployed:
+    """Deploy as ``deploy`` does, for one who keeps other deployments out already and has more to do."""
     system, version = order.manifest.system, order.manifest.content_digest
     spec = plane.system_file(system)
     state = plane.store.read(system)
@@ -158,6 +162,7 @@ def _mint(plane: Plane, order: Order, read: FleetState, armed: Armed, minting: l
     system, version = order.manifest.system, order.manifest.content_digest
     spec = plane.system_file(system)
     ready = ready_everywhere(live_replicas(plane, system))
+    known = known_generation(plane, system)
     with plane.store.change(system) as change:
         state = change.state
         if state.row != read.row or state.facts.quarantined != read.facts.quarantined:
@@ -165,7 +170,7 @@ def _mint(plane: Plane, order: Order, read: FleetState, armed: Armed, minting: l
                 f"system {system} moved while {short(version)} was being armed: {read.row} became {state.row}",
                 hint=f"Somebody deployed or rolled back; look: kg status {system}; then deploy again",
             )
-        minted = fleet.mint(state, version, ready=ready, static_fallback=spec.fallback is not None)
+        minted = fleet.mint(state, version, ready=ready, static_fallback=spec.fallback is not None, above=known)
         change.save(minted)
         deployment = Deployment(
             system=system,
@@ -177,6 +182,7 @@ def _mint(plane: Plane, order: Order, read: FleetState, armed: Armed, minting: l
             actor=order.actor,
             started_at=plane.now(),
             baseline=merged_counts(plane, system),
+            leaves=order.leaves,
         )
         minting.append(deployment)
         change.save_deployment(deployment)
@@ -296,6 +302,21 @@ def abandon_orphan(plane: Plane, system: str, actor: str) -> str | None:
     except ConflictError:
         # Its deployer lives, or somebody was faster.
         return None
+
+
+def withdraw_orphan(plane: Plane, system: str) -> None:
+    """Let replicas unload what a deployer that died while it armed had them load and score in shadow."""
+    document = published(plane, system)
+    left_over = [version for version in document.prepare if version not in plane.store.read(system).chain]
+    if not left_over:
+        return
+    try:
+        with plane.deploying(system):
+            for version in left_over:
+                publish(plane, system, plane.store.read(system), withdraw=version)
+    except ConflictError:
+        # Its deployer lives.
+        return
 
 
 def _give_up(plane: Plane, order: Order, minting: list[Deployment], error: BaseException) -> None:

@@ -25,6 +25,7 @@ class FaultPoint(StrEnum):
     DEPLOY_ARMED = "deploy.armed"
     DEPLOY_MINTED = "deploy.minted"
     DEPLOY_ADVANCED = "deploy.advanced"
+    ROLLBACK_DEPLOYED = "rollback.deployed"
     FLIP_DECIDED = "flip.decided"
     FLIP_FIRST_ACKNOWLEDGED = "flip.first-acknowledged"
     FLIP_PUSHED = "flip.pushed"

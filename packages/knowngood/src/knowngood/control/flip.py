@@ -6,6 +6,7 @@ into the published document that replicas poll, and then on record. Wherever thi
 that know the fact report it, and the store merges it (rule 12).
 """
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ from typing import Any
 
 from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.plane import Plane
-from knowngood.control.publish import PUSH_DEADLINE, publish_anchor, published
+from knowngood.control.publish import PUSH_DEADLINE, publish_record, published
 from knowngood.domain import fleet
 from knowngood.domain.fleet import Episode
 from knowngood.domain.saga import Saga
@@ -24,6 +25,8 @@ from knowngood_sdk.model.route import Facts, LocalTrip, Trip
 from knowngood_sdk.model.wire import ReplicaReport, trip_to_json
 
 __all__ = ["Flip", "flip", "reach_without_agent", "record", "record_trip"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,7 @@ def flip(plane: Plane, system: str, trip: Trip, deadline: timedelta = PUSH_DEADL
 
 
 def _publish(plane: Plane, system: str, trip: Trip) -> str:
-    """Add a trip to what is published; the record that follows publishes it too, so a failure here ends nothing."""
+    """Add a trip to what is published; the record that follows publishes it too, so a failure here stops nothing."""
     try:
         plane.traffic.publish(system, lambda known: replace(known, facts=known.facts.with_trip(trip)))
     except KnownGoodError as error:
@@ -188,16 +191,33 @@ def record(
         levels = {facts.trips[uid].version: decision.get("level") for uid, decision in decisions.items()}
         sagas = _open_sagas(change, system, episodes, levels, actor=actor, now=now)
     reach(FaultPoint.FLIP_RECORDED)
-    for uid in decisions:
-        plane.outbox.drop(system, uid)
-    publish_anchor(plane, system)
+    _forget_decisions(plane, system, decisions)
+    publish_record(plane, system)
     return sagas
 
 
 def _kept_decisions(plane: Plane, system: str, facts: Facts) -> dict[str, Mapping[str, Any]]:
     """Return what waits in the outbox for trips to be put on record."""
-    kept = {uid: plane.outbox.get(system, uid) for uid in facts.trips}
-    return {uid: decision for uid, decision in kept.items() if decision is not None}
+    kept: dict[str, Mapping[str, Any]] = {}
+    for uid in facts.trips:
+        try:
+            decision = plane.outbox.get(system, uid)
+        except KnownGoodError as error:
+            # Why it was left matters less than that it was.
+            _log.warning("the decision of trip %s cannot be read: %s", uid, error)
+            continue
+        if decision is not None:
+            kept[uid] = decision
+    return kept
+
+
+def _forget_decisions(plane: Plane, system: str, uids: Collection[str]) -> None:
+    """Clear the outbox of what is on record; what cannot be removed is on record all the same."""
+    for uid in uids:
+        try:
+            plane.outbox.drop(system, uid)
+        except KnownGoodError as error:
+            _log.warning("the decision of trip %s is on record and could not be removed: %s", uid, error)
 
 
 def _open_sagas(

@@ -17,7 +17,17 @@ from knowngood_sdk.errors import InvalidError, KnownGoodError
 from knowngood_sdk.model.route import Generation
 from knowngood_sdk.model.wire import RouteDocument, ShadowOrder
 
-__all__ = ["PUSH_DEADLINE", "Arming", "behind", "publish", "publish_anchor", "published", "spread"]
+__all__ = [
+    "PUSH_DEADLINE",
+    "Arming",
+    "behind",
+    "known_generation",
+    "publish",
+    "publish_anchor",
+    "publish_record",
+    "published",
+    "spread",
+]
 
 _log = logging.getLogger(__name__)
 PUSH_DEADLINE = timedelta(seconds=2)
@@ -86,6 +96,24 @@ def publish(
 
     plane.traffic.publish(system, change, anew=True)
     return written[-1]
+
+
+def known_generation(plane: Plane, system: str) -> int:
+    """Return the newest generation that replicas know or can read; a store that was put back may know less."""
+    seen = (replica.report.state.fleet.generation for replica in plane.traffic.replicas(system).values())
+    return max((published(plane, system).route.generation, *seen))
+
+
+def publish_record(plane: Plane, system: str) -> None:
+    """
+    Publish what has just been put on record.
+
+    That it is on record does not depend on this: the reconciler publishes what is missing.
+    """
+    try:
+        publish(plane, system, plane.store.read(system))
+    except KnownGoodError as error:
+        _log.warning("what is on record of %s could not be published: %s", system, error)
 
 
 def publish_anchor(plane: Plane, system: str) -> None:

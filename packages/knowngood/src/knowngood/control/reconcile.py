@@ -10,15 +10,18 @@ whatever a crash left half done.
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from knowngood.control.deploy import abandon_orphan
+from knowngood.control.deploy import abandon_orphan, withdraw_orphan
 from knowngood.control.flip import flip, record, record_trip
 from knowngood.control.plane import Plane
 from knowngood.control.publish import behind, publish, publish_anchor, published, spread
+from knowngood.control.rollback import leave, trip_of
 from knowngood.domain.fleet import FleetState, widened
 from knowngood.domain.saga import Saga
-from knowngood_sdk.model.route import Facts, LocalTrip, Trip
+from knowngood_sdk.errors import ConflictError
+from knowngood_sdk.model.canonical import short
+from knowngood_sdk.model.route import FULL, Facts, FleetRoute, LocalTrip, Trip
 
-__all__ = ["Reconciled", "learn", "reconcile"]
+__all__ = ["Reconciled", "complete", "learn", "reconcile"]
 
 _ACTOR = "reconciler"
 
@@ -46,6 +49,8 @@ def reconcile(plane: Plane, system: str) -> Reconciled:
     learned = learn(plane, system)
     learned = replace(learned, started=learned.started + _widen(plane, system))
     abandoned = abandon_orphan(plane, system, _ACTOR)
+    withdraw_orphan(plane, system)
+    learned = replace(learned, started=learned.started + complete(plane, system))
     state = plane.store.read(system)
     document = published(plane, system)
     if _stale(document.facts, state) or document.route != state.row:
@@ -84,6 +89,29 @@ def _widen(plane: Plane, system: str) -> tuple[Saga, ...]:
         flip(plane, system, trip)
         started += record_trip(plane, system, trip, _ACTOR)
     return started
+
+
+def complete(plane: Plane, system: str) -> tuple[Saga, ...]:
+    """
+    Complete a rollback whose target had to be deployed first, where whoever asked for it died in between.
+
+    Returns:
+        The rollbacks that this started: the version that was to be left is left now.
+    """
+    state = plane.store.read(system)
+    deployment = next((d for d in plane.store.deployments(system) if d.generation == state.row.generation), None)
+    if deployment is None or deployment.leaves is None or state.row != FleetRoute(deployment.generation, 0, FULL):
+        return ()
+    try:
+        with plane.deploying(system):
+            trips = plane.store.read(system).facts.trips.values()
+            if any((t.version, t.generation) == (deployment.leaves, deployment.generation) for t in trips):
+                return ()
+            why = f"{deployment.actor} asked for {short(deployment.version)} in its place, and was interrupted"
+            return leave(plane, system, trip_of(plane, system, deployment.leaves, source="person", why=why), _ACTOR)[1]
+    except ConflictError:
+        # Whoever asked for it lives.
+        return ()
 
 
 def _news(state: FleetState, facts: Facts) -> bool:

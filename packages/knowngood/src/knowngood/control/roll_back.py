@@ -8,7 +8,8 @@ first, as everything that comes into service is, and what is left is tripped the
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from knowngood.control.deploy import Order, abandon_orphan, deploy
+from knowngood.control.deploy import Order, abandon_orphan, put_into_service
+from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.flip import Flip
 from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
@@ -94,16 +95,25 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
         tell(f"{target.label} does not stand behind {short(leaving)}: it is deployed first")
         abandon_orphan(plane, system, wish.actor)
         override = made.chosen.override if made.chosen else None
-        deploy(plane, Order(manifest=target, actor=wish.actor, override=override), tell=tell)
-    trip = trip_of(plane, system, leaving, source="person", why=wish.why)
-    decision = {"outcome": "roll back", "reasons": [wish.why], "plan": made.to_json()}
-    flipped, sagas = leave(plane, system, trip, wish.actor, decision)
+        order = Order(manifest=target, actor=wish.actor, override=override, leaves=leaving)
+        with plane.deploying(system):
+            put_into_service(plane, order, tell)
+            reach(FaultPoint.ROLLBACK_DEPLOYED)
+            flipped, sagas = _leave(plane, system, leaving, wish, made)
+    else:
+        flipped, sagas = _leave(plane, system, leaving, wish, made)
     ours = [saga for saga in sagas if saga.version == leaving]
     if not ours:
         raise ConflictError(
             f"version {short(leaving)} was left already", hint=f"Look: kg status {system}, kg history {system}"
         )
     return Rolled(plan=made, flip=flipped, saga=ours[0])
+
+
+def _leave(plane: Plane, system: str, leaving: str, wish: Wish, made: Plan) -> tuple[Flip, tuple[Saga, ...]]:
+    trip = trip_of(plane, system, leaving, source="person", why=wish.why)
+    decision = {"outcome": "roll back", "reasons": [wish.why], "plan": made.to_json()}
+    return leave(plane, system, trip, wish.actor, decision)
 
 
 def _check_static(plane: Plane, system: str, behind: str | None) -> None:

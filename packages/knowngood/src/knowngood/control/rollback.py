@@ -67,7 +67,7 @@ def leave(
     flipped = flip(plane, system, trip)
     try:
         return flipped, record_trip(plane, system, trip, actor, decision)
-    except ComponentError as error:
+    except KnownGoodError as error:
         raise OutcomeUnknownError(
             f"{short(trip.version)} was left ({flipped.summary}), and that is not on record yet: {error.message}",
             hint=f"{error.hint}; then kg watch {system}, or the same command again, records it and goes on",
@@ -97,7 +97,7 @@ def step_forward(plane: Plane, saga: Saga) -> Saga:
             _log.warning("%s of %s is tried again: %s", name, saga.id, error)
             return saga
         except KnownGoodError as error:
-            return _save(plane, saga.stuck(f"{name}: {error}"), "rollback-stuck", {"step": name, "why": str(error)})
+            return _stuck(plane, saga, name, error)
         if isinstance(result, Waiting):
             return saga
         after = saga.with_step(result)
@@ -134,9 +134,18 @@ def under_way(plane: Plane, system: str) -> Saga | None:
     for saga in reversed(plane.store.sagas(system)):
         if (saga.generation, saga.target) == (state.row.generation, state.served):
             if saga.state is SagaState.STUCK:
-                return _save(plane, saga.resumed(), "rollback-resumed", {"saga": saga.id})
+                return _resumed(plane, saga)
             return saga if saga.state is SagaState.RUNNING else None
     return None
+
+
+def _resumed(plane: Plane, saga: Saga) -> Saga:
+    """Put on record that a rollback goes on; it goes on also where that cannot be recorded, or somebody else did it."""
+    try:
+        return _save(plane, saga.resumed(), "rollback-resumed", {"saga": saga.id})
+    except (ConflictError, ComponentError) as error:
+        _log.warning("that rollback %s goes on is not on record: %s", saga.id, error)
+        return _reread(plane, saga)
 
 
 def _leave_what_failed(plane: Plane, saga: Saga, details: Mapping[str, Any]) -> None:
@@ -165,6 +174,13 @@ def _save(plane: Plane, saga: Saga, kind: str, body: dict[str, Any]) -> Saga:
         change.append(kind, "saga", plane.now(), body)
     publish_anchor(plane, saga.system)
     return saga
+
+
+def _stuck(plane: Plane, saga: Saga, name: StepName, error: KnownGoodError) -> Saga:
+    try:
+        return _save(plane, saga.stuck(f"{name}: {error}"), "rollback-stuck", {"step": name, "why": str(error)})
+    except ConflictError:
+        return _reread(plane, saga)
 
 
 def _reread(plane: Plane, saga: Saga) -> Saga:

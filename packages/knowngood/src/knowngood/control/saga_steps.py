@@ -18,6 +18,7 @@ from knowngood.control.publish import behind, publish, published, spread
 from knowngood.control.telemetry import merged_counts
 from knowngood.domain.authority import duty_of
 from knowngood.domain.deployment import Deployment, DeploymentState
+from knowngood.domain.fleet import FleetState
 from knowngood.domain.saga import Saga, Step, StepName, StepOutcome
 from knowngood.domain.system import SystemFile
 from knowngood.domain.trigger import from_spec
@@ -56,7 +57,7 @@ def _record(plane: Plane, saga: Saga) -> Result:
     with plane.store.change(saga.system) as change:
         state = change.state
         for deployment in plane.store.deployments(saga.system):
-            ended = _ended(deployment, saga)
+            ended = _ended(deployment, saga, state)
             if ended is not deployment:
                 change.save_deployment(ended)
     publish(plane, saga.system, state)
@@ -64,11 +65,18 @@ def _record(plane: Plane, saga: Saga) -> Result:
     return Step(name=StepName.RECORD, at=plane.now(), details=details)
 
 
-def _ended(deployment: Deployment, saga: Saga) -> Deployment:
-    """Return a deployment as the rollback leaves it: that of the version left, and one that was under way meanwhile."""
+def _ended(deployment: Deployment, saga: Saga, state: FleetState) -> Deployment:
+    """
+    Return a deployment as the rollback leaves it.
+
+    That of the version left is rolled back, unless somebody released the version and deployed it again since. One that
+    was under way is given up where the fleet stepped back from it; a trip of what nobody serves moves no canary.
+    """
     if deployment.version == saga.version and deployment.state in _IN_SERVICE:
-        return replace(deployment, state=DeploymentState.ROLLED_BACK)
-    if deployment.generation == saga.generation and deployment.state in {DeploymentState.ARMED, DeploymentState.CANARY}:
+        again = deployment.generation > saga.generation
+        return deployment if again else replace(deployment, state=DeploymentState.ROLLED_BACK)
+    under_way = deployment.state in {DeploymentState.ARMED, DeploymentState.CANARY}
+    if under_way and deployment.generation == state.row.generation and state.row.step > 0:
         return replace(deployment, state=DeploymentState.ABANDONED)
     return deployment
 
@@ -78,7 +86,8 @@ def _fan_out(plane: Plane, saga: Saga) -> Result:
     document = published(plane, saga.system)
     if any(behind(replica, document) for replica in live_replicas(plane, saga.system).values()):
         spread(plane, document)
-    trip = next((t for t in document.facts.trips.values() if t.version == saga.version), None)
+    in_force = (t for uid, t in document.facts.trips.items() if uid not in document.facts.released)
+    trip = next((t for t in in_force if t.version == saga.version), None)
     if trip is not None:
         reach_without_agent(plane, saga.system, trip, _staying(plane, saga))
     running = {name for name, replica in plane.traffic.replicas(saga.system).items() if replica.workers_alive}
@@ -94,7 +103,8 @@ def _fan_out(plane: Plane, saga: Saga) -> Result:
 
 def _dependents(plane: Plane, saga: Saga) -> Result:
     """Switch what does not follow the flip: components behind a pointer or changed in place."""
-    if saga.target is None:
+    if saga.target is None or plane.store.read(saga.system).served != saga.target:
+        # Past it, what serves now was switched to by whoever put it there.
         return Step(name=StepName.DEPENDENTS, at=plane.now(), outcome=StepOutcome.SKIPPED)
     manifest = plane.store.manifest(saga.system, saga.target)
     adapters = plane.adapters(saga.system)

@@ -1,5 +1,6 @@
 """Situation: everything that a plan is made from, gathered from the store, the replicas and what was measured."""
 
+import logging
 from collections.abc import Mapping
 
 from knowngood.control.gate import live_replicas, ready_everywhere
@@ -12,11 +13,13 @@ from knowngood.domain.level import Level
 from knowngood.domain.plan import Estimates
 from knowngood.domain.planner import Recorded, Shadowed, Situation
 from knowngood.domain.system import SystemFile, SystemKind
-from knowngood_sdk.errors import NotFoundError
+from knowngood_sdk.errors import ComponentError, NotFoundError
 from knowngood_sdk.model.counts import VersionCounts
 from knowngood_sdk.model.manifest import Manifest
 
 __all__ = ["situation_of"]
+
+_log = logging.getLogger(__name__)
 
 
 def situation_of(
@@ -61,7 +64,7 @@ def situation_of(
         live=live,
         history=history,
         ready=ready_everywhere(live_replicas(plane, system)),
-        shadow=_shadowed(merged_counts(plane, system), leaving),
+        shadow=_shadowed(_counted(plane, system), leaving),
         overrides=overrides or {},
         suspected=suspected,
         asked=asked,
@@ -71,6 +74,15 @@ def situation_of(
         behind=tuple(v for v in state.chain[state.chain.index(leaving) + 1 :] if v not in state.facts.quarantined),
         static_fallback=spec.fallback is not None,
     )
+
+
+def _counted(plane: Plane, system: str) -> Mapping[str, VersionCounts]:
+    """Return what was counted; nothing where it cannot be read, for a plan without evidence beats none at all."""
+    try:
+        return merged_counts(plane, system)
+    except ComponentError as error:
+        _log.warning("planned without what was measured in shadow: %s", error)
+        return {}
 
 
 def _shadowed(counts: Mapping[str, VersionCounts], leaving: str) -> dict[str, Shadowed]:

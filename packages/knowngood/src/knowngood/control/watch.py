@@ -134,7 +134,7 @@ class Watcher:
 
     def _measured(self, deployment: Deployment, state: FleetState) -> Measured:
         """Measure the version under watch beside the one behind it; after a rollback nothing known is behind."""
-        compared = not state.row.step and len(state.chain) > 1
+        compared = not state.row.step and len(state.chain) > 1 and deployment.version != state.chain[1]
         known = state.chain[1] if compared else None
         return measure(self.recent, deployment, state, version=deployment.version, known=known)
 

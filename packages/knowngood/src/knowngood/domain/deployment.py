@@ -54,6 +54,7 @@ class Deployment:
         state: How far it got.
         baseline: Cumulative counts of every version when it was last given traffic, so that what came since can be told
             apart after any restart.
+        leaves: Version that is left once this one takes all traffic, where a rollback asked for it; else None.
         anchored_at: When the baseline was taken, as ISO 8601 in UTC; left out, when it started.
     """
 
@@ -69,6 +70,7 @@ class Deployment:
     state: DeploymentState = DeploymentState.ARMED
     baseline: Mapping[str, VersionCounts] = field(default_factory=dict)
     anchored_at: str = ""
+    leaves: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.split <= FULL:
@@ -91,6 +93,7 @@ class Deployment:
             "full_at": self.full_at,
             "state": self.state.value,
             "anchored_at": self.anchored_at,
+            "leaves": self.leaves,
             "baseline": {version: counts.to_json() for version, counts in self.baseline.items()},
         }
 
@@ -98,7 +101,7 @@ class Deployment:
     def from_json(cls, document: Any) -> "Deployment":
         """Read what ``to_json`` wrote; raises InvalidError for anything else."""
         try:
-            full_at = document["full_at"]
+            full_at, leaves = document["full_at"], document["leaves"]
             return cls(
                 system=str(document["system"]),
                 generation=int(document["generation"]),
@@ -111,6 +114,7 @@ class Deployment:
                 full_at=None if full_at is None else str(full_at),
                 state=DeploymentState(document["state"]),
                 anchored_at=str(document["anchored_at"]),
+                leaves=None if leaves is None else str(leaves),
                 baseline={str(v): VersionCounts.from_json(counts) for v, counts in document["baseline"].items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:

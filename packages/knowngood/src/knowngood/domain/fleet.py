@@ -154,7 +154,9 @@ def widened(state: FleetState, live: frozenset[str]) -> dict[str, frozenset[str]
     }
 
 
-def mint(state: FleetState, version: str, *, ready: frozenset[str], static_fallback: bool) -> FleetState:
+def mint(
+    state: FleetState, version: str, *, ready: frozenset[str], static_fallback: bool, above: int = 0
+) -> FleetState:
     """
     Mint the generation of a deployment (rule 15): the candidate in front, what is served and its way back behind.
 
@@ -163,6 +165,8 @@ def mint(state: FleetState, version: str, *, ready: frozenset[str], static_fallb
         version: Content digest of the candidate.
         ready: Versions that are ready on every live replica.
         static_fallback: Whether a static fallback stands past the end of every chain.
+        above: A generation that replicas know. After an older copy of the store was put back it is one that the store
+            does not; a number that was given before would name two chains.
 
     Raises:
         RefusedError: The candidate is in quarantine.
@@ -191,7 +195,7 @@ def mint(state: FleetState, version: str, *, ready: frozenset[str], static_fallb
             f"there is no way back from version {short(version)}: no version behind it is ready",
             hint="Declare a static fallback in the system file, or wait until the version that is served is ready",
         )
-    number = max(state.generations, default=0) + 1
+    number = max(above, *state.generations, 0) + 1
     generation = Generation(number=number, chain=(version, *behind), saw_quarantine=quarantined, saw_local=state.local)
     return replace(state, row=FleetRoute(number, 0, 0), generations={**state.generations, number: generation})
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.canonical import canonical_bytes
-from knowngood_sdk.serving.disk import make_folder, read_json, write_whole
+from knowngood_sdk.serving.disk import make_folder, read_json, write_whole, writing
 
 __all__ = ["FolderOutbox"]
 
@@ -33,7 +33,9 @@ class FolderOutbox:
 
     def drop(self, system: str, uid: str) -> None:
         """Remove the file."""
-        self._path(system, uid).unlink(missing_ok=True)
+        path = self._path(system, uid)
+        with writing(path):
+            path.unlink(missing_ok=True)
 
     def _path(self, system: str, uid: str) -> Path:
         if not uid.isalnum():

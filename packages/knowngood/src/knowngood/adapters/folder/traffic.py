@@ -19,7 +19,7 @@ from knowngood.ports.traffic import Answers, Replica, Unreachable
 from knowngood_sdk.agent.agent import leave_without_agent
 from knowngood_sdk.agent.client import ask_each
 from knowngood_sdk.agent.protocol import leave_request, push_request
-from knowngood_sdk.errors import InvalidError, KnownGoodError, NotFoundError
+from knowngood_sdk.errors import InvalidError, KnownGoodError, NewerFormatError, NotFoundError
 from knowngood_sdk.model.canonical import DIGEST_PREFIX, canonical_bytes
 from knowngood_sdk.model.manifest import check_name
 from knowngood_sdk.model.route import ReplicaState, Trip
@@ -53,26 +53,32 @@ class FolderTraffic:
 
     def published(self, system: str) -> RouteDocument | None:
         """See the port."""
-        try:
-            document = read_json(self._system_folder(system) / "route.json")
-            return None if document is None else RouteDocument.from_json(document)
-        except InvalidError as error:
-            hint = f"Whoever can write to the record writes it anew: kg rollback {system}, or kg watch {system}"
-            raise InvalidError(error.message, hint=hint) from error
+        document = read_json(self._system_folder(system) / "route.json")
+        return None if document is None else RouteDocument.from_json(document)
 
     def publish(self, system: str, change: Callable[[RouteDocument], RouteDocument], *, anew: bool = False) -> None:
         """See the port."""
         folder = self._system_folder(system)
         make_folder(folder)
-        with _writing(folder / "route.lock"):
-            try:
-                before = self.published(system)
-            except InvalidError as error:
-                if not anew:
-                    raise
-                _log.warning("what is published for %s is written anew: %s", system, error)
-                before = None
-            _write(folder / "route.json", change(before or RouteDocument(system=system)).to_json())
+        path = folder / "route.json"
+        with _turn(folder / "route.lock"):
+            while True:
+                seen = _identity(path)
+                document = change(self._before(system, anew=anew)).to_json()
+                # One who hung in here goes on after others went past; what they wrote must not be taken back.
+                if _write(path, document, unless=lambda seen=seen: _identity(path) != seen):  # type: ignore[misc]
+                    return
+
+    def _before(self, system: str, *, anew: bool) -> RouteDocument:
+        """Return what is published, to be changed."""
+        try:
+            before = self.published(system)
+        except InvalidError as error:
+            if not anew or isinstance(error, NewerFormatError):
+                raise
+            _log.warning("what is published for %s is written anew: %s", system, error)
+            before = None
+        return before or RouteDocument(system=system)
 
     def publish_release(self, release: ReleaseDocument) -> None:
         """See the port."""
@@ -135,7 +141,7 @@ class FolderTraffic:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _turn(path: Path) -> Iterator[None]:
     """Be the only writer, unless another one hangs: facts wait for nobody for long."""
     with writing(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | NO_LINK, OWNER_FILE)
@@ -146,16 +152,35 @@ def _writing(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _write(path: Path, document: Mapping[str, Any]) -> None:
-    """Replace a document, unless it is the same: its readers look at the file's time."""
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells one file of this name from the next; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _write(path: Path, document: Mapping[str, Any], unless: Callable[[], bool] | None = None) -> bool:
+    """
+    Replace a document, unless it is the same: its readers look at the file's time.
+
+    Args:
+        path: The file.
+        document: What it is to hold.
+        unless: Asked right before the new file takes its name; true leaves the one that is there.
+
+    Returns:
+        Whether the file holds the document now.
+    """
     data = canonical_bytes(document)
     try:
         if path.read_bytes() == data:
-            return
+            return True
     except OSError:
         # Not there yet, or not readable: writing it tells which.
         make_folder(path.parent)
-    write_whole(path, data)
+    return write_whole(path, data, unless=unless)
 
 
 def _ask(
@@ -190,7 +215,7 @@ def _look_at(folder: ReplicaFolder) -> Replica:
         trouble = str(error)
     seen_at = _instant(report.at) if report else None
     report = report or ReplicaReport(replica=folder.replica, state=ReplicaState())
-    if not agent_alive:
+    if not agent_alive or trouble:
         # Workers trip by themselves, and a command may have broken the glass: word and journal know of it.
         report = replace(report, state=folder.recover().state)
     return Replica(

@@ -40,7 +40,7 @@ __all__ = [
     "trips",
 ]
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision that this program knows, oldest first; the last one is the schema below."""
 
 
@@ -169,6 +169,7 @@ deployments = Table(
     Column("state", Text, nullable=False),
     Column("anchored_at", Text, nullable=False),
     Column("baseline", CanonicalJson, nullable=False),
+    Column("leaves", Text),
     ForeignKeyConstraint(["system", "generation"], ["generations.system", "generations.number"]),
 )
 
