@@ -129,6 +129,27 @@ def test_options_that_say_nothing_together_are_refused(shared: Stage, arguments:
     assert shared.files() == before
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["status", ""], id="a system"),
+        pytest.param(["rollback", " "], id="a system that is a blank"),
+        pytest.param(["diff", "pricing", ""], id="a version"),
+        pytest.param(["quarantine", "release", "pricing", "", "--reason", "false alarm"], id="a version to release"),
+        pytest.param(["rollback", "pricing", "--to", ""], id="a version to go back to"),
+        pytest.param(["deploy", "pricing", "--version="], id="a version to deploy"),
+        pytest.param(["plan", "pricing", "--suspect", ""], id="a component"),
+        pytest.param(["status", "pricing", "--dir", ""], id="a folder"),
+    ],
+)
+def test_an_unset_variable_is_no_name_and_never_means_the_default(shared: Stage, arguments: list[str]) -> None:
+    before = shared.files()
+    done = shared.kg(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert "variable" in done.err
+    assert shared.files() == before
+
+
 @pytest.mark.parametrize("option", ["--promote", "--abandon"])
 def test_where_no_deployment_is_under_way_there_is_none_to_finish(shared: Stage, option: str) -> None:
     done = shared.kg("deploy", "pricing", option)

@@ -4,12 +4,19 @@ from pathlib import Path
 
 import click
 
-from knowngood.cli.console import directory_option, mark, say, system_argument
+from knowngood.cli.console import GIVEN, directory_option, mark, say, system_argument
 
 
 @click.command(epilog="Example:  kg agent pricing --replica r1")
 @system_argument
-@click.option("--replica", envvar="KNOWNGOOD_REPLICA", default="r1", show_default=True, help="Name of the replica.")
+@click.option(
+    "--replica",
+    type=GIVEN,
+    envvar="KNOWNGOOD_REPLICA",
+    default="r1",
+    show_default=True,
+    help="Name of the replica.",
+)
 @directory_option
 def command(system: str, replica: str, directory: str) -> None:
     """Run the agent of one replica of SYSTEM until it is told to stop."""

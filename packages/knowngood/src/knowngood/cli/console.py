@@ -18,6 +18,7 @@ from knowngood.cli.exit_code import ExitCode, exit_code_of
 from knowngood_sdk.errors import KnownGoodError, NotFoundError
 
 __all__ = [
+    "GIVEN",
     "answer",
     "colours",
     "columns",
@@ -35,8 +36,25 @@ __all__ = [
 _SYSTEM = f"{__name__}.system"
 
 
+class _Given(click.ParamType):
+    """A text that is not empty: ``--to "$VERSION"`` with no such variable must not mean that nothing was asked for."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.strip():
+            self.fail("it is empty; is a variable not set?", param, ctx)
+        return value
+
+
+GIVEN = _Given()
+"""Type of every argument and option that names something."""
+
+
 def _working_folder(_context: click.Context, _parameter: click.Parameter, directory: str) -> str:
     """Refuse a folder that has the working folder in it: taken as one, it would seem to be empty."""
+    if not directory.strip():
+        raise click.BadParameter("it is empty; is a variable not set?")
     folder, inside = Path(directory), Path(directory, ".knowngood")
     # Not Path.exists: that one raises where this user may not look, and what to do then is told later.
     if os.access(inside / "format", os.F_OK) and not os.access(folder / "format", os.F_OK):
@@ -56,7 +74,7 @@ def with_the_system(hint: str, context: click.Context) -> str:
     return hint.replace("SYSTEM", context.find_root().meta.get(_SYSTEM, "SYSTEM"))
 
 
-system_argument = click.argument("system", shell_complete=systems, callback=_named_system)
+system_argument = click.argument("system", type=GIVEN, shell_complete=systems, callback=_named_system)
 output_option = click.option(
     "--output",
     type=click.Choice(["text", "json"]),

@@ -3,13 +3,13 @@
 import click
 
 from knowngood.cli.completion import versions
-from knowngood.cli.console import answer, columns, directory_option, output_option, system_argument
+from knowngood.cli.console import GIVEN, answer, columns, directory_option, output_option, system_argument
 
 
 @click.command(epilog="Example:  kg diff pricing 3f1c9a0b7d2e live")
 @system_argument
-@click.argument("before", default="way-back", shell_complete=versions)
-@click.argument("after", default="live", shell_complete=versions)
+@click.argument("before", default="way-back", type=GIVEN, shell_complete=versions)
+@click.argument("after", default="live", type=GIVEN, shell_complete=versions)
 @directory_option
 @output_option
 def command(system: str, before: str, after: str, directory: str, output: str) -> None:

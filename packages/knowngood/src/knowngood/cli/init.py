@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from knowngood.cli.console import answer, output_option
+from knowngood.cli.console import GIVEN, answer, output_option
 from knowngood_sdk.errors import ConflictError
 from knowngood_sdk.model.manifest import check_name
 
 
 @click.command(epilog="Example:  kg init pricing")
-@click.argument("system", default="pricing")
+@click.argument("system", default="pricing", type=GIVEN)
 @click.option(
     "--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="Where to; SYSTEM.yaml otherwise."
 )

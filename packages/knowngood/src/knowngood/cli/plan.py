@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from knowngood.cli.console import answer, directory_option, mark, output_option, system_argument
+from knowngood.cli.console import GIVEN, answer, directory_option, mark, output_option, system_argument
 from knowngood.cli.exit_code import ExitCode
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example:  kg plan pricing --suspect features")
 @system_argument
-@click.option("--suspect", metavar="COMPONENT", help="Component that is believed to be at fault.")
+@click.option("--suspect", type=GIVEN, metavar="COMPONENT", help="Component that is believed to be at fault.")
 @click.option("--level", type=click.IntRange(1, 4), help="Level to ask for; what it really is follows from the plan.")
 @directory_option
 @output_option

@@ -3,7 +3,7 @@
 import click
 
 from knowngood.cli.completion import versions
-from knowngood.cli.console import answer, columns, directory_option, mark, output_option, system_argument
+from knowngood.cli.console import GIVEN, answer, columns, directory_option, mark, output_option, system_argument
 from knowngood.cli.group import Group
 
 
@@ -35,8 +35,8 @@ def list_(system: str, directory: str, output: str) -> None:
 
 @command.command(epilog="Example:  kg quarantine release pricing 3f1c9a0b7d2e --reason 'false alarm: holiday'")
 @system_argument
-@click.argument("version", shell_complete=versions)
-@click.option("--reason", required=True, help="Why it may be used again; goes on record under your name.")
+@click.argument("version", type=GIVEN, shell_complete=versions)
+@click.option("--reason", required=True, type=GIVEN, help="Why it may be used again; goes on record under your name.")
 @directory_option
 @output_option
 def release(system: str, version: str, reason: str, directory: str, output: str) -> None:

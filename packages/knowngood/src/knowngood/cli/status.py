@@ -8,7 +8,7 @@ import click
 
 from knowngood.adapters.folder.traffic import FolderTraffic
 from knowngood.cli.completion import systems
-from knowngood.cli.console import answer, columns, directory_option, mark, output_option
+from knowngood.cli.console import GIVEN, answer, columns, directory_option, mark, output_option
 from knowngood.ports.traffic import Replica
 from knowngood_sdk.errors import KnownGoodError, NotFoundError
 from knowngood_sdk.model.canonical import short
@@ -19,7 +19,7 @@ from knowngood_sdk.serving.folder import check_format
 
 
 @click.command(epilog="Example:  kg status pricing --watch")
-@click.argument("system", required=False, shell_complete=systems)
+@click.argument("system", required=False, type=GIVEN, shell_complete=systems)
 @click.option("--watch", is_flag=True, help="Show it again each second, until Ctrl-C.")
 @directory_option
 @output_option
