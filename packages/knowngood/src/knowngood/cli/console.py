@@ -36,15 +36,14 @@ __all__ = [
 _SYSTEM = f"{__name__}.system"
 
 
-class _Given(click.ParamType):
+class _Given(click.types.StringParamType):
     """A text that is not empty: ``--to "$VERSION"`` with no such variable must not mean that nothing was asked for."""
 
-    name = "text"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not value.strip():
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(super().convert(value, param, ctx))
+        if not text.strip():
             self.fail("it is empty; is a variable not set?", param, ctx)
-        return value
+        return text
 
 
 GIVEN = _Given()

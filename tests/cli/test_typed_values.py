@@ -1,0 +1,47 @@
+"""Shares and effects are read as they are documented, exactly, or refused with the option and the value."""
+
+import pytest
+
+from knowngood.cli.reading import basis_points, expected_effects
+from knowngood_sdk.errors import InvalidError
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [("10%", 1_000), ("0.1", 1_000), ("0.01%", 1), ("99.99%", 9_999), ("100%", 10_000), ("2.5 %", 250)],
+)
+def test_a_share_is_a_percentage_or_a_fraction(text: str, points: int) -> None:
+    assert basis_points(text) == points
+
+
+@pytest.mark.parametrize(
+    "text", ["0%", "0", "-5%", "100.01%", "99.999%", "0.001%", "1", "10", "1.0", "ten", "", "5%%", "٣%", "nan", "1e-1"]
+)
+def test_anything_else_is_no_share_and_none_is_rounded_into_one(text: str) -> None:
+    with pytest.raises(InvalidError) as refused:
+        basis_points(text)
+    assert "--canary" in refused.value.message
+    assert text in refused.value.message
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("bounds", "effect"),
+    [
+        pytest.param("0%..10%", (0.0, 0.1), id="the documented example"),
+        pytest.param("-5%..0%", (-0.05, 0.0), id="at most down"),
+        pytest.param("0..0.1", (0.0, 0.1), id="as fractions"),
+        pytest.param("+5%..+150%", (0.05, 1.5), id="more than doubled"),
+        pytest.param("5%..5%", (0.05, 0.05), id="exactly"),
+    ],
+)
+def test_an_effect_has_two_bounds_of_which_each_may_be_nothing(bounds: str, effect: tuple[float, float]) -> None:
+    assert expected_effects([f"prediction_mean={bounds}"]) == {"prediction_mean": effect}
+
+
+@pytest.mark.parametrize(
+    "pair", ["prediction_mean", "prediction_mean=5%", "=0%..5%", "mean=5..10", "mean=a..b", "m=.."]
+)
+def test_an_effect_of_another_form_is_refused_and_named(pair: str) -> None:
+    with pytest.raises(InvalidError, match=f"--expect {pair.partition('=')[0]}"):
+        expected_effects([pair])
