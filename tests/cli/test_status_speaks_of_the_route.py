@@ -43,7 +43,9 @@ class Place:
         folder.make()
         document = folder.route()
         assert document is not None
-        state = ReplicaState(fleet=document.route, latched=document.route.step, generations=document.generations)
+        state = ReplicaState(
+            fleet=document.route, latched=document.route.step, generations=document.generations, facts=document.facts
+        ).relatch(frozenset(ready))
         folder.write_state(state)
         folder.write_report(ReplicaReport(replica=name, state=state, at=AT, ready=frozenset(ready)))
         locks: list[Path] = [folder.agent_lock] * agent + [folder.workers / "w1.lock"] * worker
@@ -86,6 +88,48 @@ def test_a_trip_leads_where_the_replicas_would_go(
     assert place.stage.kg("status", "--output", "json").json["systems"][0]["trip_leads_to"] == leads_to
     named = leads_to[7:19] if leads_to else "the static fallback"
     assert f"  a trip leads to: {named}; whether that is safe: kg plan pricing\n" in place.says()
+
+
+def test_after_the_glass_was_broken_what_serves_is_named_and_what_puts_it_on_record(place: Place) -> None:
+    place.route(NEW, OLD, OLDEST, left=(NEW,))
+    with place.replica("r1", OLD, OLDEST):
+        said = place.says()
+        status = place.stage.kg("status", "--output", "json").json["systems"][0]
+    assert said.startswith(f"pricing serves {OLD[7:19]}, generation 1\n")
+    assert f"a trip leads to: {OLDEST[7:19]}" in said
+    assert f"⚠ left, and not on record yet: {NEW[7:19]}\n    to record it, and to verify what serves: " in said
+    assert "kg rollback pricing, or kg watch pricing\n" in said
+    assert status["serving"] == status["replicas"][0]["serves"] == [OLD]
+    assert (status["not_on_record"], status["left"]) == ([NEW], [])
+
+
+def test_a_trip_that_only_a_replica_knows_of_is_not_on_record(place: Place) -> None:
+    place.route(NEW, OLD, left=(NEW,))
+    with place.replica("r1", NEW, OLD):
+        place.route(NEW, OLD)
+        said = place.says()
+    assert said.startswith(f"pricing serves {NEW[7:19]}")
+    assert f"not on record yet: {NEW[7:19]}" in said
+
+
+def test_after_a_rollback_it_says_what_was_left_and_where_its_verification_stands(place: Place) -> None:
+    place.route(NEW, OLD, step=1, left=(NEW,))
+    said = place.says()
+    assert f"  a rollback that left {NEW[7:19]} led here; its verification: kg history pricing\n" in said
+    assert "not on record" not in said
+
+
+def test_where_a_candidate_was_given_up_no_rollback_led_here(place: Place) -> None:
+    place.route(NEW, OLD, step=1)
+    assert "led here" not in place.says()
+
+
+def test_of_a_long_quarantine_the_newest_are_named(place: Place) -> None:
+    held = [f"sha256:{digit * 64}" for digit in "12345"]
+    place.route(NEW, OLD, left=tuple(held))
+    newest = ", ".join(version[7:19] for version in held[:1:-1])
+    assert f"⚠ in quarantine: {newest} and 2 more: kg quarantine list pricing\n" in place.says()
+    assert place.stage.kg("status", "--output", "json").json["systems"][0]["quarantined"] == held[::-1]
 
 
 def test_where_no_fallback_is_declared_none_is_promised(place: Place) -> None:

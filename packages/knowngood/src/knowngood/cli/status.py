@@ -1,6 +1,7 @@
 """``kg status``: what serves where. Reads files alone: no database layer, so that it answers at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from knowngood.cli.console import GIVEN, answer, columns, directory_option, mark
 from knowngood.ports.traffic import Replica
 from knowngood_sdk.errors import KnownGoodError, NotFoundError
 from knowngood_sdk.model.canonical import short
-from knowngood_sdk.model.route import FULL, live_positions, served_position, step_of
+from knowngood_sdk.model.route import FULL, Facts, FleetRoute, live_positions, served_position, step_of
 from knowngood_sdk.model.wire import RouteDocument
 from knowngood_sdk.serving.disk import read_json
 from knowngood_sdk.serving.folder import check_format
+
+_SHOWN = 3
+"""Versions in quarantine that are named, of those that were left last."""
 
 
 @click.command(epilog="Example:  kg status pricing --watch")
@@ -60,20 +64,59 @@ def _status(folder: Path, system: str) -> dict[str, Any]:
     document = traffic.published(system) or RouteDocument(system=system)
     generation = document.generations.get(document.route.generation)
     chain = generation.chain if generation else ()
-    serving = [chain[i] if i < len(chain) else None for i in live_positions(document.route.step, document.route.split)]
+    route = _in_force(document, chain)
+    serving = [chain[i] if i < len(chain) else None for i in live_positions(route.step, route.split)]
     replicas = traffic.replicas(system)
     return {
         "system": system,
-        "generation": document.route.generation,
+        "generation": route.generation,
         "serving": serving if generation else [None],
-        "split": document.route.split / FULL,
+        "split": route.split / FULL,
         "chain": list(chain),
-        "trip_leads_to": _behind(document, chain),
+        "trip_leads_to": _behind(document.facts, route, chain),
         "static_fallback": _declares_fallback(folder / "systems" / system / "system.json"),
-        "quarantined": sorted(document.facts.quarantined),
+        "left": _left(document, chain),
+        "not_on_record": _not_on_record(document, route, chain, replicas.values()),
+        "quarantined": _newest_first(document.facts),
         "ledger": {"count": document.anchor[0], "head": document.anchor[1]},
         "replicas": [_replica(replica) for _, replica in sorted(replicas.items())],
     }
+
+
+def _in_force(document: RouteDocument, chain: tuple[str, ...]) -> FleetRoute:
+    """Return the published route at the step that it means with the published facts, as the replicas read it."""
+    return replace(document.route, step=step_of(chain, document.route, document.facts.quarantined))
+
+
+def _left(document: RouteDocument, chain: tuple[str, ...]) -> list[str]:
+    """Return what the fleet has left in this generation, on record; a candidate that was given up is not among it."""
+    route, trips = document.route, document.facts.trips.values()
+    tripped = {trip.version for trip in trips if trip.generation == route.generation}
+    return [version for version in chain[: route.step] if version in tripped]
+
+
+def _not_on_record(
+    document: RouteDocument, route: FleetRoute, chain: tuple[str, ...], replicas: Iterable[Replica]
+) -> list[str]:
+    """
+    Return versions that were left although the record does not say so: the glass was broken, or a command was killed.
+
+    What is recorded moves the published route, so facts that mean a further step than it has are not on record; nor
+    are those that a replica knows and the document does not.
+    """
+    facts = document.facts
+    left = {version for version in chain[document.route.step : route.step] if version in facts.quarantined}
+    for replica in replicas:
+        known = replica.report.state.facts
+        left |= {known.trips[uid].version for uid in known.trips.keys() - facts.trips.keys() - known.released}
+    return sorted(left)
+
+
+def _newest_first(facts: Facts) -> list[str]:
+    """Return the versions in quarantine, those that were left last first."""
+    held = [trip for uid, trip in facts.trips.items() if uid not in facts.released]
+    held.sort(key=lambda trip: (trip.at, trip.uid), reverse=True)
+    return list(dict.fromkeys(trip.version for trip in held))
 
 
 def _replica(replica: Replica) -> dict[str, Any]:
@@ -104,15 +147,14 @@ def _declares_fallback(rules: Path) -> bool | None:
     return document.get("fallback") is not None if isinstance(document, dict) else None
 
 
-def _behind(document: RouteDocument, chain: tuple[str, ...]) -> str | None:
+def _behind(facts: Facts, route: FleetRoute, chain: tuple[str, ...]) -> str | None:
     """
     Return the version that leaving the one under watch would lead to; None means the static fallback.
 
     As the replicas decide it (rule 5): what stands next, whether it was ever verified or not.
     """
-    route = document.route
     leaving = live_positions(route.step, route.split)[0]
-    bad = document.facts.quarantined | set(chain[leaving : leaving + 1])
+    bad = facts.quarantined | set(chain[leaving : leaving + 1])
     after = served_position(step_of(chain, route, bad), route.split)
     return chain[after] if after < len(chain) else None
 
@@ -130,8 +172,15 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield "  a trip leads to: nothing, for no static fallback is declared"
     else:
         yield f"  a trip leads to: {_named(behind)}; whether that is safe: kg plan {system}"
+    if status["left"]:
+        yield f"  a rollback that left {_shorts(status['left'])} led here; its verification: kg history {system}"
+    if status["not_on_record"]:
+        yield f"  {mark('warning')} left, and not on record yet: {_shorts(status['not_on_record'])}"
+        yield f"    to record it, and to verify what serves: kg rollback {system}, or kg watch {system}"
     if status["quarantined"]:
-        yield f"  {mark('warning')} in quarantine: {', '.join(map(short, status['quarantined']))}"
+        newest, older = status["quarantined"][:_SHOWN], status["quarantined"][_SHOWN:]
+        more = f" and {len(older)} more: kg quarantine list {system}" if older else ""
+        yield f"  {mark('warning')} in quarantine: {_shorts(newest)}{more}"
     warnings = {replica["replica"]: list(_warnings(system, replica, behind)) for replica in status["replicas"]}
     rows = [_row(replica, well=not warnings[replica["replica"]]) for replica in status["replicas"]]
     if rows:
@@ -164,6 +213,10 @@ def _warnings(system: str, replica: dict[str, Any], behind: str | None) -> Itera
     yield from (f"{short(version)} failed: {reason}" for version, reason in replica["failed"].items())
     if replica["workers"] and behind is not None and behind not in replica["ready"]:
         yield f"{short(behind)}, which a trip leads to, is not ready here"
+
+
+def _shorts(versions: Iterable[str]) -> str:
+    return ", ".join(map(short, versions))
 
 
 def _named(version: str | None) -> str:
