@@ -4,9 +4,15 @@ from typing import Any
 
 import pytest
 
+from knowngood.control.deploy import Order, deploy
+from knowngood.control.release import recorded_again
 from knowngood.control.roll_back import Wish, roll_back
+from knowngood.control.rollback import run_open
+from knowngood.domain.fleet import release
 from knowngood.domain.level import Level
-from knowngood_sdk.errors import ConflictError, NotReadyError
+from knowngood.domain.saga import SagaState, StepOutcome
+from knowngood_sdk.errors import ConflictError, NotFoundError, NotReadyError, RefusedError
+from knowngood_sdk.model.manifest import Intent
 
 
 def verified(pricing: Any, **working: str) -> str:
@@ -103,6 +109,47 @@ def test_a_first_version_can_be_left_for_the_static_fallback_by_name(pricing: An
     done = roll_back(pricing.plane, "pricing", Wish(actor="ada", why="broken", target="fallback"))
     assert (done.saga.version, done.saga.target) == (v1, None)
     assert pricing.store.read("pricing").served is None
+    (over,) = run_open(pricing.plane, "pricing")
+    assert over.state is SagaState.DONE
+    assert {step.outcome for step in over.steps} <= {StepOutcome.DONE, StepOutcome.SKIPPED}, "nothing failed"
+
+
+@pytest.mark.requirement("B2")
+def test_what_a_rollback_led_to_is_not_left_by_the_same_command_again(incident: Any) -> None:
+    v1, v2 = (made.version for made in incident.store.deployments("pricing"))
+    roll_back(incident.plane, "pricing", Wish(actor="ada", why="prices too high"))
+    run_open(incident.plane, "pricing")
+    incident.serve(v1, 200)
+    (over,) = run_open(incident.plane, "pricing")
+    assert over.state is SagaState.DONE
+    with pytest.raises(ConflictError, match=r"is what the rollback of .* led to") as caught:
+        roll_back(incident.plane, "pricing", Wish(actor="ada", why="prices too high"))
+    assert "--to VERSION (or fallback)" in caught.value.hint
+    assert incident.store.read("pricing").facts.quarantined == {v2}
+    left = roll_back(incident.plane, "pricing", Wish(actor="ada", why="this one too", target="fallback"))
+    assert (left.saga.version, left.saga.target) == (v1, None)
+
+
+@pytest.mark.requirement("B2", "J2")
+def test_a_version_on_record_is_deployed_again_from_the_static_fallback(incident: Any) -> None:
+    v1, v2 = (made.version for made in incident.store.deployments("pricing"))
+    roll_back(incident.plane, "pricing", Wish(actor="ada", why="prices too high"))
+    run_open(incident.plane, "pricing")
+    incident.serve(v1, 200)
+    run_open(incident.plane, "pricing")
+    roll_back(incident.plane, "pricing", Wish(actor="ada", why="broken too", target="fallback"))
+    with pytest.raises(NotFoundError, match="serves no version") as caught:
+        roll_back(incident.plane, "pricing", Wish(actor="ada", why="again"))
+    assert "kg deploy pricing --version VERSION" in caught.value.hint
+    state = incident.store.read("pricing")
+    with incident.store.change("pricing") as change:
+        change.save(release(state, frozenset(uid for uid, t in state.facts.trips.items() if t.version == v1)))
+    again = recorded_again(incident.plane, "pricing", v1, Intent(text="it was the network"))
+    assert (again.content_digest, again.parent, again.intent.text) == (v1, None, "it was the network")
+    deploy(incident.plane, Order(manifest=again, actor="ada"))
+    assert incident.store.read("pricing").served == v1
+    with pytest.raises(RefusedError, match="is in quarantine"):
+        deploy(incident.plane, Order(manifest=recorded_again(incident.plane, "pricing", v2, Intent()), actor="ada"))
 
 
 def test_the_static_fallback_is_not_reached_past_a_version_that_stands_behind(incident: Any) -> None:

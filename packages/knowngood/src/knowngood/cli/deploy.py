@@ -1,9 +1,11 @@
 """``kg deploy``: a new system version, with the way back armed first."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from knowngood.cli.completion import versions
 from knowngood.cli.console import answer, directory_option, mark, output_option, say, system_argument
 
 if TYPE_CHECKING:
@@ -11,11 +13,21 @@ if TYPE_CHECKING:
     from knowngood_sdk.model.manifest import Intent
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """How a version is to be deployed, as it was typed."""
+
+    canary: str
+    seconds: int
+    override: str | None
+
+
 @click.command(
     epilog="""\b
 Examples:
   kg deploy pricing --intent "demand from attempts"
   kg deploy pricing --canary 10%
+  kg deploy pricing --version 3f1c9a0b7d2e
 """
 )
 @system_argument
@@ -26,6 +38,13 @@ Examples:
     multiple=True,
     metavar="METRIC=LOW..HIGH",
     help="An effect that is meant: prediction_mean=0%..10%.",
+)
+@click.option(
+    "--version",
+    "recorded",
+    metavar="VERSION",
+    shell_complete=versions,
+    help="Deploy this recorded version instead of what the working places hold.",
 )
 @click.option("--canary", default="100%", show_default=True, help="First share of the traffic.")
 @click.option("--timeout", default=120, show_default=True, help="Seconds that replicas may take to get ready.")
@@ -39,6 +58,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     system: str,
     intent: str,
     expects: tuple[str, ...],
+    recorded: str | None,
     canary: str,
     timeout: int,
     override: str | None,
@@ -48,11 +68,15 @@ def command(  # noqa: PLR0913 - one parameter for each option
     output: str,
 ) -> None:
     """
-    Put what SYSTEM's working places hold now into service.
+    Put what SYSTEM's working places hold now into service, or a version that was recorded before.
 
     It is recorded, checked, loaded beside what serves, and tried on its golden inputs before any rider, reader or
     customer can meet it; without a tested way back it is blocked.
     """
+    if recorded is not None and not recorded.strip():
+        raise click.UsageError("--version names no version: is a variable empty?")
+    if recorded is not None and (abandon or promote):
+        raise click.UsageError("--version starts a deployment; --abandon and --promote end one")
     if abandon and promote:
         raise click.UsageError("--abandon and --promote exclude each other")
     if abandon or promote:
@@ -62,7 +86,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
     from knowngood_sdk.model.manifest import Intent
 
     meant = Intent(text=intent, expects=expected_effects(expects))
-    _deploy(system, canary, timeout, override, meant, (directory, output))
+    terms = _Terms(canary=canary, seconds=timeout, override=override)
+    _deploy(system, recorded, meant, terms, (directory, output))
 
 
 def _finish(system: str, directory: str, output: str, *, abandon: bool) -> None:
@@ -91,16 +116,14 @@ def _finish(system: str, directory: str, output: str, *, abandon: bool) -> None:
     answer(_told(deployment), output, lambda: [f"{mark('good')} {short(deployment.version)} {what}"])
 
 
-def _deploy(
-    system: str, canary: str, timeout: int, override: str | None, intent: "Intent", place: tuple[str, str]
-) -> None:
+def _deploy(system: str, recorded: str | None, intent: "Intent", terms: _Terms, place: tuple[str, str]) -> None:
     from datetime import timedelta
 
     from knowngood.app import actor, open_plane
     from knowngood.cli.reading import basis_points
     from knowngood.control import deploy as verb
     from knowngood.control.reconcile import reconcile
-    from knowngood.control.release import capture
+    from knowngood.control.release import capture, recorded_again
     from knowngood.domain.compatibility import Override
     from knowngood_sdk.model.canonical import short
 
@@ -113,14 +136,16 @@ def _deploy(
         say(f"{mark('warning')} replicas had left {short(saga.version)}; that is on record now")
     if repaired.abandoned is not None:
         say(f"{mark('warning')} the deployment of {short(repaired.abandoned)} had ended half done; it is given up now")
-    manifest = capture(plane, system, intent)
-    leave = Override(by=who, reason=override, combination=manifest.content_digest, at=plane.now()) if override else None
+    manifest = recorded_again(plane, system, recorded, intent) if recorded else capture(plane, system, intent)
+    leave = None
+    if terms.override:
+        leave = Override(by=who, reason=terms.override, combination=manifest.content_digest, at=plane.now())
     order = verb.Order(
         manifest=manifest,
         actor=who,
-        split=basis_points(canary),
+        split=basis_points(terms.canary),
         override=leave,
-        deadline=timedelta(seconds=timeout),
+        deadline=timedelta(seconds=terms.seconds),
     )
     deployed = verb.deploy(plane, order, tell=lambda line: say(f"{mark('waiting')} {line}"))
     armed = deployed.armed

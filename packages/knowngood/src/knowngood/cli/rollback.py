@@ -62,9 +62,12 @@ def command(  # noqa: PLR0913 - one parameter for each option
     """
     Leave what SYSTEM serves now, at once and everywhere, and wait until what serves instead is verified.
 
-    Ctrl-C stops the waiting, never the rollback: kg watch, or this command again, goes on with it. What it led to is
-    left only when you say where to, with --to.
+    Once the version is left, Ctrl-C stops the waiting alone: kg watch, or this command again, goes on with it. A target
+    that does not stand behind what is left is deployed first; until it serves, Ctrl-C gives that up. What a rollback
+    led to is left only when you say where to, with --to.
     """
+    if target is not None and not target.strip():
+        raise click.UsageError("--to names no version: is a variable empty?")
     if this_host is not None and not break_glass:
         raise click.UsageError("--this-host goes with --break-glass")
     if break_glass and (target or level or suspect or override):
@@ -85,6 +88,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         level=Level(level) if level else None,
         suspected=suspect,
         override=override,
+        deadline=timedelta(seconds=timeout),
     )
     try:
         plane = open_plane(directory)
@@ -164,7 +168,7 @@ def lines_of(saga: "Saga", code: ExitCode) -> Iterator[str]:
 
     serves = short(saga.target) if saga.target else "the static fallback"
     endings = {
-        ExitCode.DONE: (mark("good"), "verified"),
+        ExitCode.DONE: (mark("good"), "verified" if saga.target else "which nothing has to verify"),
         ExitCode.WAITING: (mark("waiting"), "not yet verified"),
         ExitCode.NOT_VERIFIED: (mark("bad"), f"not verified: {_seen(saga.steps, StepName.VERIFY)}"),
         ExitCode.PARTIAL: (mark("bad"), saga.needs or "not every replica could be reached"),
@@ -175,6 +179,8 @@ def lines_of(saga: "Saga", code: ExitCode) -> Iterator[str]:
     }
     sign, ending = endings[code]
     yield f"{sign} left {short(saga.version)}; {serves} serves, {ending}"
+    if saga.target is None:
+        yield f"  to bring a version back: kg deploy {saga.system} --version VERSION"
     for step in saga.steps:
         why = _seen([step], step.name)
         yield f"  {step.at}  {step.name}: {step.outcome}" + (f" ({why})" if why else "")

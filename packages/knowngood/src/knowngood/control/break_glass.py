@@ -71,8 +71,9 @@ def break_glass(
     """
     seen = traffic.replicas(system)
     if not seen or replica not in {None, *seen}:
-        wanted = "replica" if replica is None else f"replica {replica!r}"
-        raise NotFoundError(f"system {system} has no {wanted}", hint=f"It has: {', '.join(sorted(seen)) or 'none'}")
+        wanted = "replica here" if replica is None else f"replica {replica!r}"
+        there = f"It has: {', '.join(sorted(seen))}" if seen else "Name the folder with --dir or KNOWNGOOD_DIR"
+        raise NotFoundError(f"system {system} has no {wanted}", hint=there)
     asked = {name: one for name, one in seen.items() if replica in {None, name}}
     running = {name: one for name, one in asked.items() if one.alive} or asked
     found = foremost(one.report.state for one in running.values())
@@ -88,7 +89,8 @@ def break_glass(
             hint=f"There is nothing left to leave; look: kg status {system}",
         )
     trip = make(*found)
-    answers = traffic.leave(system, trip, _DEADLINE, replica=replica)
+    only = None if replica is None else [replica]
+    answers = traffic.leave(system, trip, _DEADLINE, replicas=only, local=replica is not None)
     return Broken(trip=trip, answers=answers, unpublished="" if replica else _publish(traffic, system, trip))
 
 

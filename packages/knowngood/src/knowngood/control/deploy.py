@@ -116,7 +116,7 @@ def put_into_service(plane: Plane, order: Order, tell: Callable[[str], None]) ->
     try:
         armed = _arm(plane, order, state, served, tell)
         deployment = _mint(plane, order, state, armed, minting)
-        _take(plane, system, deployment, tell)
+        _take(plane, deployment, order.deadline, tell)
         deployment = advance(plane, system, order.split, order.actor)
     except BaseException as error:
         _give_up(plane, order, minting, error)
@@ -192,25 +192,33 @@ def _mint(plane: Plane, order: Order, read: FleetState, armed: Armed, minting: l
     return deployment
 
 
-def _take(plane: Plane, system: str, deployment: Deployment, tell: Callable[[str], None]) -> None:
-    """Wait until every live replica took the generation."""
+def _take(plane: Plane, deployment: Deployment, deadline: timedelta, tell: Callable[[str], None]) -> None:
+    """
+    Wait until every live replica took the generation, and has its candidate ready.
+
+    It was ready when it was armed; a worker that started since, or that was told in between to unload what an earlier
+    deployer had left behind, loads it again.
+    """
+    system = deployment.system
     document = publish(plane, system, plane.store.read(system))
     spread(plane, document)
-    last = plane.clock.monotonic() + _PATIENCE.total_seconds()
-    told = ""
+    began, told = plane.clock.monotonic(), ""
     while True:
         live = live_replicas(plane, system)
         waiting = {n: r for n, r in live.items() if r.report.state.fleet.generation < deployment.generation}
-        if not waiting:
+        loading = sorted(name for name, replica in live.items() if deployment.version not in replica.report.ready)
+        if not waiting and not loading:
             return
         refusals = _refusals(waiting, deployment.generation)
         who = "; ".join(f"{name}: {refusals[name].reason if name in refusals else 'no answer'}" for name in waiting)
+        who = who or f"{', '.join(loading)}: {short(deployment.version)} is not ready"
         if any(refusal.unseen_quarantine or refusal.unseen_local for refusal in refusals.values()):
             raise ConflictError(f"a replica left a version that this deployment has not seen: {who}", hint=_AGAIN)
-        if plane.clock.monotonic() > last:
+        patience = deadline if loading else _PATIENCE
+        if plane.clock.monotonic() > began + patience.total_seconds():
             message = f"generation {deployment.generation} was not taken by every replica: {who}"
             raise NotReadyError(message, hint=f"Look at their logs, and: kg status {system}")
-        now = f"waiting for {', '.join(sorted(waiting))} to take generation {deployment.generation}"
+        now = f"waiting for {', '.join(sorted(waiting) or loading)} to take generation {deployment.generation}"
         if now != told:
             tell(now)
             told = now

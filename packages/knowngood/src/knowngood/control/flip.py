@@ -125,10 +125,7 @@ def reach_without_agent(
         return {}
     seen = plane.traffic.replicas(system)
     lost = [name for name in names if name in seen and seen[name].workers_alive and not seen[name].agent_alive]
-    answers: dict[str, ReplicaReport | Unreachable] = {}
-    for name in lost:
-        answers.update(plane.traffic.leave(system, trip, PUSH_DEADLINE, replica=name))
-    return answers
+    return plane.traffic.leave(system, trip, PUSH_DEADLINE, replicas=lost) if lost else {}
 
 
 def _not_running(plane: Plane, system: str, names: Collection[str]) -> tuple[str, ...]:

@@ -1,15 +1,17 @@
 """Release: from working places to a manifest, and from a manifest to bytes that a worker can load."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
+from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
 from knowngood.domain.compatibility import Contract
 from knowngood.domain.component import Lease
 from knowngood_sdk.model.manifest import Component, Intent, Manifest
 from knowngood_sdk.model.wire import ReleaseDocument
 
-__all__ = ["capture", "stage"]
+__all__ = ["capture", "recorded_again", "stage"]
 
 _DEADLINE = timedelta(minutes=5)
 _NOTHING = Contract()
@@ -46,6 +48,19 @@ def capture(plane: Plane, system: str, intent: Intent) -> Manifest:
     served = plane.store.read(system).served
     parent = plane.store.manifest(system, served).digest if served else None
     return Manifest(system=system, components=components, intent=intent, parent=parent)
+
+
+def recorded_again(plane: Plane, system: str, name: str, intent: Intent) -> Manifest:
+    """
+    Return a recorded version as the manifest of a new deployment: its own content, another intent and parent.
+
+    Raises:
+        NotFoundError: No version answers to the name.
+        InvalidError: Several do.
+    """
+    served = plane.store.read(system).served
+    parent = plane.store.manifest(system, served).digest if served else None
+    return replace(version_named(plane, system, name), intent=intent, parent=parent)
 
 
 def stage(plane: Plane, manifest: Manifest, *, golden: bool) -> ReleaseDocument:

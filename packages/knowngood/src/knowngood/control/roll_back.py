@@ -7,20 +7,21 @@ first, as everything that comes into service is, and what is left is tripped the
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from knowngood.control.deploy import Order, abandon_orphan, put_into_service
 from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.flip import Flip
 from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
-from knowngood.control.rollback import leave, trip_of
+from knowngood.control.rollback import leave, led_here, trip_of
 from knowngood.control.situation import situation_of
 from knowngood.domain.authority import ON_CALL, Request, authorize
 from knowngood.domain.compatibility import Override
 from knowngood.domain.level import Level
 from knowngood.domain.plan import Plan
 from knowngood.domain.planner import plan
-from knowngood.domain.saga import Saga
+from knowngood.domain.saga import Saga, SagaState
 from knowngood_sdk.errors import ConflictError, NotAuthorizedError, NotReadyError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Manifest
@@ -43,6 +44,7 @@ class Wish:
         level: Level that they ask for; what it really is follows from the plan.
         suspected: Component that they believe to be at fault.
         override: Why an unproven combination may be used all the same; None when it may not.
+        deadline: How long replicas may take to load a target that does not stand behind what is left.
     """
 
     actor: str
@@ -51,6 +53,7 @@ class Wish:
     level: Level | None = None
     suspected: str | None = None
     override: str | None = None
+    deadline: timedelta = timedelta(seconds=120)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,8 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
         OutcomeUnknownError: The replicas left it, and the store could not be written.
         ConflictError: What was to be left is left already.
     """
+    if wish.target is None:
+        _check_not_restored(plane, system)
     situation = situation_of(plane, system, suspected=wish.suspected, asked=wish.level)
     made = plan(situation)
     if wish.override and made.unsafe:
@@ -95,9 +100,13 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
         tell(f"{target.label} does not stand behind {short(leaving)}: it is deployed first")
         abandon_orphan(plane, system, wish.actor)
         override = made.chosen.override if made.chosen else None
-        order = Order(manifest=target, actor=wish.actor, override=override, leaves=leaving)
+        order = Order(manifest=target, actor=wish.actor, override=override, deadline=wish.deadline, leaves=leaving)
         with plane.deploying(system):
-            put_into_service(plane, order, tell)
+            try:
+                put_into_service(plane, order, tell)
+            except BaseException:
+                tell(f"{target.label} did not come into service: {short(leaving)} serves on")
+                raise
             reach(FaultPoint.ROLLBACK_DEPLOYED)
             flipped, sagas = _leave(plane, system, leaving, wish, made)
     else:
@@ -108,6 +117,17 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
             f"version {short(leaving)} was left already", hint=f"Look: kg status {system}, kg history {system}"
         )
     return Rolled(plan=made, flip=flipped, saga=ours[0])
+
+
+def _check_not_restored(plane: Plane, system: str) -> None:
+    """Refuse to leave by accident what a rollback has just led to: the same command again is not another wish."""
+    led = led_here(plane, system)
+    if led is not None and led.state is SagaState.DONE and led.target is not None:
+        raise ConflictError(
+            f"version {short(led.target)} is what the rollback of {short(led.version)} led to",
+            hint=f"To leave it too, say where to: kg rollback {system} --to VERSION (or fallback); "
+            f"what there is: kg plan {system}",
+        )
 
 
 def _leave(plane: Plane, system: str, leaving: str, wish: Wish, made: Plan) -> tuple[Flip, tuple[Saga, ...]]:

@@ -29,7 +29,7 @@ from knowngood_sdk.errors import (
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import Trip
 
-__all__ = ["follow", "leave", "run_open", "step_forward", "trip_of", "under_way"]
+__all__ = ["follow", "leave", "led_here", "run_open", "step_forward", "trip_of", "under_way"]
 
 _log = logging.getLogger(__name__)
 _POLL = timedelta(milliseconds=100)
@@ -128,15 +128,19 @@ def under_way(plane: Plane, system: str) -> Saga | None:
 
     One that waits for a person is tried again, for a person asks.
     """
+    saga = led_here(plane, system)
+    if saga is not None and saga.state is SagaState.STUCK:
+        return _resumed(plane, saga)
+    return saga if saga is not None and saga.state is SagaState.RUNNING else None
+
+
+def led_here(plane: Plane, system: str) -> Saga | None:
+    """Return the rollback that led to what is served now, over or not; None where a deployment did."""
     state = plane.store.read(system)
     if state.candidate is not None:
         return None
-    for saga in reversed(plane.store.sagas(system)):
-        if (saga.generation, saga.target) == (state.row.generation, state.served):
-            if saga.state is SagaState.STUCK:
-                return _resumed(plane, saga)
-            return saga if saga.state is SagaState.RUNNING else None
-    return None
+    here = (state.row.generation, state.served)
+    return next((s for s in reversed(plane.store.sagas(system)) if (s.generation, s.target) == here), None)
 
 
 def _resumed(plane: Plane, saga: Saga) -> Saga:

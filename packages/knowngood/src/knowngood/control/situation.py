@@ -49,7 +49,10 @@ def situation_of(
     state = plane.store.read(system)
     leaving = state.watched
     if leaving is None:
-        raise NotFoundError(f"system {system} serves no version", hint=f"Deploy one: kg deploy {system}")
+        raise NotFoundError(
+            f"system {system} serves no version",
+            hint=f"Deploy one: kg deploy {system}, or one that is on record: kg deploy {system} --version VERSION",
+        )
     evidence = plane.store.evidence(system)
     now = plane.clock.now()
     history = tuple(

@@ -233,7 +233,8 @@ def _ended(sagas: Sequence[Saga]) -> list[str]:
         elif saga.state is SagaState.DONE:
             failed = [step.name.value for step in saga.steps if step.outcome is StepOutcome.FAILED]
             serves = short(saga.target) if saga.target else "the static fallback"
-            ending = f"failed: {', '.join(failed)}" if failed else "verified"
+            verdict = "verified" if saga.target else "nothing to verify"
+            ending = f"failed: {', '.join(failed)}" if failed else verdict
             notes.append(f"rollback {saga.id} is over: {serves} serves, {ending}")
     return notes
 

@@ -5,7 +5,7 @@ A published document is the truth: every replica reads it sooner or later, whoev
 that makes it sooner, and an acknowledgement is what a replica has made durable, never what it was sent.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -120,7 +120,15 @@ class Traffic(Protocol):
         """
         ...
 
-    def leave(self, system: str, trip: Trip, deadline: timedelta, *, replica: str | None = None) -> Answers:
+    def leave(
+        self,
+        system: str,
+        trip: Trip,
+        deadline: timedelta,
+        *,
+        replicas: Collection[str] | None = None,
+        local: bool = False,
+    ) -> Answers:
         """
         Break glass: make replicas leave a version, without store and control plane (rules 8 and 9).
 
@@ -128,8 +136,9 @@ class Traffic(Protocol):
             system: Name of the system.
             trip: The fact. Sent again under the same uid it stays one fact.
             deadline: Longest time to wait for answers, from the call.
-            replica: None takes the trip as a fact for the fleet to every replica. A name takes it to that replica
-                alone, as its own local trip: the others stay, and it refuses where nothing ready stands behind.
+            replicas: Those to ask; None for all.
+            local: Whether each takes it as its own local trip, not as a fact for the fleet: the others stay, and it
+                refuses where nothing ready stands behind.
 
         Returns:
             As ``push``. A refusal is an ``Unreachable`` whose reason says why.

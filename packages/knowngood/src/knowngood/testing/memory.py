@@ -215,20 +215,28 @@ class MemoryTraffic:
         }
         return {**self._ask(agents, take, deadline, on_acknowledged), **without}
 
-    def leave(self, system: str, trip: Trip, deadline: timedelta, *, replica: str | None = None) -> Answers:
+    def leave(
+        self,
+        system: str,
+        trip: Trip,
+        deadline: timedelta,
+        *,
+        replicas: Collection[str] | None = None,
+        local: bool = False,
+    ) -> Answers:
         """See the port."""
         fleet = self._fleets.get(system, {})
-        if replica is not None:
-            fleet = {replica: self._find(system, replica)}
+        if replicas is not None:
+            fleet = {name: self._find(system, name) for name in replicas}
 
         def take(simulated: _Simulated) -> str:
             state, ready = simulated.state, simulated.usable
-            if replica is None:
+            if not local:
                 simulated.state = state.leave(trip, ready)
-            elif trip.version not in {local.version for local in state.local}:
+            elif trip.version not in {left.version for left in state.local}:
                 if state.target_after_leaving(trip.version, ready) is None:
-                    return f"replica {replica} does not serve {trip.version} or has nothing ready behind it"
-                simulated.state = state.leave_here(replica, trip.version, ready)
+                    return f"replica {simulated.name} does not serve {trip.version} or has nothing ready behind it"
+                simulated.state = state.leave_here(simulated.name, trip.version, ready)
             return ""
 
         return self._ask(fleet, take, deadline, None)

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -98,20 +98,28 @@ class FolderTraffic:
         answers = _ask(folders, push_request(document), deadline, on_acknowledged)
         return {**{name: Unreachable(replica=name, reason=_NO_AGENT) for name in folders}, **answers}
 
-    def leave(self, system: str, trip: Trip, deadline: timedelta, *, replica: str | None = None) -> Answers:
+    def leave(
+        self,
+        system: str,
+        trip: Trip,
+        deadline: timedelta,
+        *,
+        replicas: Collection[str] | None = None,
+        local: bool = False,
+    ) -> Answers:
         """See the port. Where no agent runs, this process is the agent for a moment."""
         folders = self._folders(system)
-        if replica is not None:
-            if replica not in folders:
-                raise NotFoundError(
-                    f"system {system} has no replica {replica!r}", hint=f"It has: {', '.join(folders) or 'none'}"
-                )
-            folders = {replica: folders[replica]}
-        fleet = replica is None
-        answers = _ask(folders, leave_request(trip, fleet=fleet), deadline, None)
+        unknown = sorted(set(replicas or ()) - folders.keys())
+        if unknown:
+            raise NotFoundError(
+                f"system {system} has no replica {unknown[0]!r}", hint=f"It has: {', '.join(folders) or 'none'}"
+            )
+        if replicas is not None:
+            folders = {name: folders[name] for name in replicas}
+        answers = _ask(folders, leave_request(trip, fleet=not local), deadline, None)
         for name, folder in folders.items():
             if name not in answers:
-                answers[name] = _leave_directly(folder, trip, fleet=fleet)
+                answers[name] = _leave_directly(folder, trip, fleet=not local)
         return answers
 
     def replicas(self, system: str) -> Mapping[str, Replica]:

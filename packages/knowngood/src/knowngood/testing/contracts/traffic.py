@@ -259,7 +259,7 @@ class TrafficContract:
         fleet.start("a", [OLD, NEW])
         fleet.start("b", [OLD, NEW])
         fleet.traffic.push(_ON_NEW, _SOON)
-        answers = fleet.traffic.leave(SYSTEM, trip_of(NEW), _SOON, replica="a")
+        answers = fleet.traffic.leave(SYSTEM, trip_of(NEW), _SOON, replicas=["a"], local=True)
         report = _report(answers, "a")
         assert list(answers) == ["a"]
         assert _position(report) == (2, 1)
@@ -271,14 +271,14 @@ class TrafficContract:
     def test_one_replica_leaving_twice_leaves_once(self, fleet: Fleet) -> None:
         fleet.start("a", [OLD, NEW])
         fleet.traffic.push(_ON_NEW, _SOON)
-        once = _report(fleet.traffic.leave(SYSTEM, trip_of(NEW), _SOON, replica="a"), "a")
-        twice = _report(fleet.traffic.leave(SYSTEM, trip_of(NEW), _SOON, replica="a"), "a")
+        once = _report(fleet.traffic.leave(SYSTEM, trip_of(NEW), _SOON, replicas=["a"], local=True), "a")
+        twice = _report(fleet.traffic.leave(SYSTEM, trip_of(NEW), _SOON, replicas=["a"], local=True), "a")
         assert once.state == twice.state
 
     def test_one_replica_does_not_leave_alone_for_a_version_that_is_not_ready(self, fleet: Fleet) -> None:
         fleet.start("a", [NEW])
         fleet.traffic.push(_ON_NEW, _SOON)
-        answer = fleet.traffic.leave(SYSTEM, trip_of(NEW), _SOON, replica="a")["a"]
+        answer = fleet.traffic.leave(SYSTEM, trip_of(NEW), _SOON, replicas=["a"], local=True)["a"]
         assert isinstance(answer, Unreachable)
         assert "ready" in answer.reason
         assert _position(_report(fleet.traffic.push(_ON_NEW, _SOON), "a")) == (2, 0)
@@ -286,7 +286,7 @@ class TrafficContract:
     def test_an_unknown_replica_is_an_error_that_names_those_there_are(self, fleet: Fleet) -> None:
         fleet.start("a", [OLD])
         with pytest.raises(NotFoundError, match=r"'nobody'.*a"):
-            fleet.traffic.leave(SYSTEM, trip_of(OLD), _SOON, replica="nobody")
+            fleet.traffic.leave(SYSTEM, trip_of(OLD), _SOON, replicas=["nobody"], local=True)
 
     def test_a_replica_keeps_the_anchor_of_the_longest_ledger(self, fleet: Fleet) -> None:
         fleet.start("a", [OLD])
