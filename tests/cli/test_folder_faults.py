@@ -28,7 +28,7 @@ with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.Stri
     with contextlib.redirect_stderr(io.StringIO()):
         for arguments in (["apply", "pricing.yaml"], sys.argv[1:], ["history", "nope"]):
             with contextlib.suppress(SystemExit):
-                main([*arguments, "--dir", folder])
+                main([*arguments, *(["--file", folder] if arguments[0] == "init" else ["--dir", folder])])
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
@@ -101,6 +101,43 @@ def test_a_full_disk_stops_a_change_as_a_whole(applied: Stage) -> None:
     assert applied.kg("apply", "pricing.yaml").code == 0
 
 
+def to_a_full_disk(stage: Stage, words: str) -> tuple[int, str]:
+    """Run a command whose answer does not fit where it is written; return its code and what it says beside that."""
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m knowngood.cli {words} > /dev/full"],
+        cwd=stage.folder,
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode, done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    "words", ["status", "history pricing", "apply pricing.yaml", "status --output json", "status nope --output json"]
+)
+def test_an_answer_that_cannot_be_written_is_an_error_of_one_sentence(shared: Stage, words: str) -> None:
+    code, said = to_a_full_disk(shared, words)
+    assert code == 1
+    assert said.startswith("✖ the answer cannot be written to standard output: No space left on device\n")
+    assert "Traceback" not in said
+
+
+def test_a_log_on_a_full_disk_does_not_end_the_control_loop(applied: Stage) -> None:
+    route = applied.home / "systems" / "pricing" / "route.json"
+    route.unlink()
+    to_a_full_disk(applied, "watch pricing --every 0.01 --ticks 2 2> /dev/full")
+    assert route.exists(), "the first look wrote it anew, although nobody could be told that the watch began"
+
+
+@pytest.mark.parametrize("target", ["absent/pricing.yaml", "pricing.yaml/pricing.yaml", "''"])
+def test_a_file_that_cannot_be_made_is_named_with_the_option_for_another(shared: Stage, target: str) -> None:
+    done = shared.kg("init", "pricing", "--file", target.strip("'"))
+    assert (done.code, done.out) == (1, "")
+    assert len(done.err.splitlines()) == 2
+    assert "--file" in done.err
+
+
 class TestAsAnotherUser:
     @pytest.fixture(autouse=True)
     def only_root_can_become_another_user(self) -> None:
@@ -133,6 +170,12 @@ class TestAsAnotherUser:
         assert f"by user {NOBODY}" in said
         assert "ls -la" in said or "permissions" in said
         assert place.files() == before
+
+    def test_no_system_file_is_written_into_a_folder_of_somebody_else(self, place: Stage) -> None:
+        code, said = self.run(place, "init", "surge")
+        assert code == 1
+        assert "surge.yaml cannot be written: Permission denied" in said
+        assert "Traceback" not in said
 
     def test_a_folder_cannot_be_made_where_it_is_not_ours(self, place: Stage) -> None:
         shutil.rmtree(place.home)

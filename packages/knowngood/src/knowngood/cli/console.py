@@ -7,6 +7,7 @@ standard error. With ``--output json`` an error is the document.
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -115,11 +116,23 @@ def answer(document: Mapping[str, Any], output: str, text: Callable[[], Iterable
         output: ``json`` or ``text``.
         text: Makes the lines for a person; called only for ``text``.
     """
-    if output == "json":
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
-        return
-    for line in text():
+    lines = [json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)] if output == "json" else text()
+    for line in lines:
+        _write(line)
+
+
+def _write(line: str) -> None:
+    try:
         click.echo(line)
+    except BrokenPipeError:
+        # Nobody reads on: click ends the command without a word.
+        raise
+    except OSError as error:
+        # What could not be written is dropped, or the interpreter would try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(f"{mark('bad')} the answer cannot be written to standard output: {error.strerror}")
+        say("  What was done stands. Look, with the output elsewhere: kg status")
+        sys.exit(ExitCode.ERROR)
 
 
 def columns(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> Iterable[str]:
@@ -159,4 +172,4 @@ def colours() -> bool | None:
 
 def _tell_program(code: str, message: str, hint: str, details: Mapping[str, Any]) -> None:
     problem = {"code": code, "message": message, "hint": hint, "details": details}
-    click.echo(json.dumps({"error": problem}, indent=2, ensure_ascii=False, default=str))
+    _write(json.dumps({"error": problem}, indent=2, ensure_ascii=False, default=str))

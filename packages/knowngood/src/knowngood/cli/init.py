@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from knowngood.cli.console import GIVEN, answer, output_option
-from knowngood_sdk.errors import ConflictError
+from knowngood_sdk.errors import ConflictError, PermanentError
 from knowngood_sdk.model.manifest import check_name
 
 
@@ -28,6 +28,11 @@ def command(system: str, path: Path | None, output: str) -> None:
     except FileExistsError as error:
         raise ConflictError(
             f"{target} exists already", hint="Give another name with --file, or edit that one"
+        ) from error
+    except OSError as error:
+        raise PermanentError(
+            f"{target} cannot be written: {error.strerror}",
+            hint="Name a file in a folder that is there and that this user may write in: --file FILE",
         ) from error
     answer(
         {"system": system, "file": str(target)},

@@ -2,7 +2,7 @@
 
 import click
 
-from knowngood.cli.console import directory_option, output_option, say, system_argument
+from knowngood.cli.console import colours, directory_option, output_option, system_argument
 
 
 @click.command(epilog="Example:  kg watch pricing --every 1 --hold 300")
@@ -33,19 +33,27 @@ def command(*, system: str, every: float, hold: float | None, ticks: int | None,
     plane = open_plane(directory)
     plane.system_file(system)
     watcher = Watcher(plane, system, hold=timedelta(seconds=hold) if hold is not None else None)
-    say(f"watching {system} every {every:g} s; Ctrl-C stops it")
+    _tell(f"watching {system} every {every:g} s; Ctrl-C stops it", err=True)
     for count in itertools.count(1):
         try:
             tick = watcher.tick()
         except KnownGoodError as error:
             # Somebody else moved first, a store is locked or full, a file is torn: it is told, and the next look starts
             # from what is true then. A control loop that ends because a look failed watches nothing.
-            say(f"{plane.now()} {error.code}: {error}")
+            _tell(f"{plane.now()} {error.code}: {error}", err=True)
         else:
             for note in tick.notes:
-                click.echo(
-                    json.dumps({"at": plane.now(), "note": note}) if output == "json" else f"{plane.now()} {note}"
-                )
+                _tell(json.dumps({"at": plane.now(), "note": note}) if output == "json" else f"{plane.now()} {note}")
         if count == ticks:
             return
         plane.clock.pause(timedelta(seconds=every))
+
+
+def _tell(line: str, *, err: bool = False) -> None:
+    try:
+        click.echo(line, err=err, color=colours())
+    except BrokenPipeError:
+        raise
+    except OSError:
+        # What it does is on record; a log on a full disk must not end the control loop.
+        return
