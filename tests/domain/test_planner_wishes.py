@@ -77,8 +77,8 @@ def test_a_suspect_that_no_version_has_otherwise_leaves_nothing_safe() -> None:
     assert made.unsafe
     assert made.options == (
         "look elsewhere: no version on record has another config",
+        "answer with the static fallback: kg rollback pricing --to fallback",
         "deploy a fix, whose content is new: kg deploy pricing",
-        "answer with the static fallback until then: kg rollback pricing --to fallback",
     )
 
 
@@ -86,7 +86,7 @@ def test_without_a_target_only_what_restores_the_suspect_is_offered() -> None:
     live = V1.with_component("model", model("42", "16"))
     made = plan(Situation(live=live, history=(recorded(V1), recorded(V0, quarantined=True)), suspected="features"))
     assert [item.target for item in made.alternatives] == [V1, V0]
-    assert made.options[0] == (
+    assert made.options[-1] == (
         f"release {V0.label} from quarantine, if leaving it was a mistake: "
         f"kg quarantine release pricing {V0.label} --reason REASON"
     )
@@ -125,7 +125,7 @@ def test_a_level_that_is_asked_for_and_refused_leaves_nothing_and_says_what_is_o
     assert made.unsafe
     assert made.chosen is None
     assert verdicts(made) == [("system", 2, "allowed"), ("model", 1, "refused")]
-    assert made.options[:2] == (
+    assert (made.options[0], made.options[-1]) == (
         f"take {V1.label} at its own level: kg rollback pricing --level 2",
         (
             f"take {OLD_MODEL.label} all the same ({find(made, OLD_MODEL).reason}): "
@@ -320,16 +320,16 @@ def test_without_a_verified_version_nothing_is_safe_and_a_person_hears_what_they
     assert made.live == V2.content_digest
     assert [item.choice for item in made.alternatives] == [Choice.REFUSED, Choice.REFUSED]
     assert made.options == (
-        (
-            f"release {V1.label} from quarantine, if leaving it was a mistake: "
-            f"kg quarantine release pricing {V1.label} --reason REASON"
-        ),
+        "answer with the static fallback: kg rollback pricing --to fallback",
+        "deploy a fix, whose content is new: kg deploy pricing",
         (
             f"take {V0.label} as an emergency (it is only armed; a target is at least verified): "
             f"kg rollback pricing --to {V0.label}"
         ),
-        "deploy a fix, whose content is new: kg deploy pricing",
-        "answer with the static fallback until then: kg rollback pricing --to fallback",
+        (
+            f"release {V1.label} from quarantine, if leaving it was a mistake: "
+            f"kg quarantine release pricing {V1.label} --reason REASON"
+        ),
     )
     assert (made.risks, made.flags, made.stop_first) == ((), (), None)
 
@@ -339,19 +339,35 @@ def test_without_any_history_nothing_is_safe() -> None:
     assert made.unsafe
     assert made.alternatives == ()
     assert made.options == (
+        "answer with the static fallback: kg rollback pricing --to fallback",
         "deploy a fix, whose content is new: kg deploy pricing",
-        "answer with the static fallback until then: kg rollback pricing --to fallback",
     )
 
 
-def test_what_was_left_while_only_armed_is_released_first_for_nothing_in_quarantine_is_deployed() -> None:
+def test_of_a_long_history_the_newest_are_offered_behind_the_static_fallback() -> None:
+    unverified = [manifest(model=model(str(number), "16")) for number in range(9, 4, -1)]
+    left = [manifest(model=model(str(number), "16")) for number in range(4, 0, -1)]
+    history = (
+        *(recorded(version, Grade.ARMED) for version in unverified),
+        *(recorded(version, quarantined=True) for version in left),
+    )
+    static, fix, *emergencies = plan(Situation(live=V2, history=history)).options
+    assert static.startswith("answer with the static fallback")
+    assert fix.startswith("deploy a fix")
+    assert [option.rpartition(" ")[2] for option in emergencies[:3]] == [version.label for version in unverified[:3]]
+    assert emergencies[3] == "... and 2 more: kg history pricing"
+    assert [option.split()[1] for option in emergencies[4:7]] == [version.label for version in left[:3]]
+    assert emergencies[7:] == ["... and 1 more: kg quarantine list pricing"]
+
+
+def test_what_was_left_while_only_armed_has_to_be_released_for_nothing_in_quarantine_is_deployed() -> None:
     made = plan(Situation(live=V2, history=(recorded(V1, Grade.ARMED, quarantined=True),)))
-    assert made.options[0].endswith(f": kg quarantine release pricing {V1.label} --reason REASON")
+    assert made.options[-1].endswith(f": kg quarantine release pricing {V1.label} --reason REASON")
 
 
 def test_the_static_fallback_is_offered_behind_the_versions_that_would_serve_before_it() -> None:
     made = plan(Situation(live=V2, history=(recorded(V1, Grade.ARMED),), behind=(V1.content_digest,)))
-    assert made.options[-1].endswith(f": kg rollback pricing --to {V1.label}, then kg rollback pricing --to fallback")
+    assert made.options[0].endswith(f": kg rollback pricing --to {V1.label}, then kg rollback pricing --to fallback")
 
 
 def test_a_static_fallback_that_is_not_declared_is_not_offered() -> None:

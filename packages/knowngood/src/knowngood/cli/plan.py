@@ -11,6 +11,9 @@ from knowngood.cli.exit_code import ExitCode
 if TYPE_CHECKING:
     from knowngood.domain.plan import Plan
 
+_SHOWN = 5
+"""Alternatives that are told to a person."""
+
 
 @click.command(epilog="Example:  kg plan pricing --suspect features")
 @system_argument
@@ -27,16 +30,17 @@ def command(system: str, suspect: str | None, level: int | None, directory: str,
 
     asked = Level(level) if level else None
     made = plan(situation_of(open_plane(directory), system, suspected=suspect, asked=asked, probe=True))
-    answer({"system": system, **made.to_json()}, output, lambda: lines_of(made))
+    answer({"system": system, **made.to_json()}, output, lambda: lines_of(made, system))
     return ExitCode.NOT_READY if made.unsafe else ExitCode.DONE
 
 
-def lines_of(made: "Plan") -> Iterator[str]:
+def lines_of(made: "Plan", system: str) -> Iterator[str]:
     """Return a plan for a person."""
     chosen = made.chosen
     if chosen is None:
         yield f"{mark('bad')} {made}"
-        yield from (f"  a person could: {option}" for option in made.options)
+        yield "  a person could:"
+        yield from (f"    {option}" for option in made.options)
     else:
         takes = "unknown" if chosen.estimate_seconds is None else f"{chosen.estimate_seconds * 1000:.1f} ms"
         yield f"{mark('good')} {made}"
@@ -47,7 +51,10 @@ def lines_of(made: "Plan") -> Iterator[str]:
         yield from (f"  {number}. {', '.join(steps)}" for number, steps in stages.items())
     yield from (f"  risk: {risk}" for risk in made.risks)
     yield from (f"  {mark('warning')} {flag}" for flag in made.flags)
-    for other in made.alternatives:
-        if other is not chosen:
-            sign = mark("warning" if other.allowed else "bad")
-            yield f"  {sign} level {other.level} ({other.scope}) {other.choice}: {other.reason}"
+    others = [other for other in made.alternatives if other is not chosen]
+    for other in others[:_SHOWN]:
+        sign = mark("warning" if other.allowed else "bad")
+        named = other.target.label if other.proven else f"combination {other.target.label}"
+        yield f"  {sign} {named}, level {other.level} ({other.scope}) {other.choice}: {other.reason}"
+    if len(others) > _SHOWN:
+        yield f"  ... and {len(others) - _SHOWN} more, with the reasons: kg plan {system} --output json"

@@ -23,6 +23,8 @@ __all__ = ["SLOW_MINUTES", "Recorded", "Shadowed", "Situation", "plan"]
 SLOW_MINUTES = 10.0
 """A way back that takes longer is flagged."""
 WHOLE = "system"
+_SHOWN = 3
+"""Options of one kind that are told."""
 _NEVER = math.nan
 _ROLE_ASKED: Mapping[Level, Role] = {Level.FEATURES: Role.FEATURES, Level.DATA: Role.DATA}
 
@@ -383,34 +385,52 @@ def _flags(situation: Situation, chosen: Alternative, stop_first: Alternative | 
 
 
 def _options(situation: Situation, alternatives: Sequence[Alternative]) -> tuple[str, ...]:
-    """Say what a person could do where nothing is safe, each with the command that does it."""
+    """
+    Say what a person could do where nothing is safe, each with the command that does it.
+
+    What was verified stands first, then the static fallback and a fix, then what takes a person's word: combinations,
+    versions that were never verified, versions in quarantine.
+    """
     system = situation.live.system
     back = f"kg rollback {system}"
     suspect = "" if situation.suspected is None else f" --suspect {situation.suspected}"
     level = "" if situation.asked is None else f" --level {situation.asked}"
     held = {entry.manifest.content_digest for entry in situation.history if entry.standing.quarantined}
-    options = []
-    for item in alternatives:
+    age = {entry.manifest.content_digest: i for i, entry in reversed(list(enumerate(situation.history)))}
+    safe: list[str] = []
+    unproven: list[str] = []
+    unverified: list[str] = []
+    quarantined: list[str] = []
+    for item in sorted(alternatives, key=lambda item: age.get(item.target.content_digest, 0)):
         label = item.target.label
         if not _restores_suspect(situation, item):
             continue
         if item.allowed:
-            options.append(f"take {label} at its own level: {back}{suspect} --level {item.level}")
+            safe.append(f"take {label} at its own level: {back}{suspect} --level {item.level}")
         elif not item.proven:
-            options.append(f"take {label} all the same ({item.reason}): {back}{suspect}{level} --override REASON")
+            unproven.append(f"take {label} all the same ({item.reason}): {back}{suspect}{level} --override REASON")
         elif item.target.content_digest in held:
             release = f"kg quarantine release {system} {label} --reason REASON"
-            options.append(f"release {label} from quarantine, if leaving it was a mistake: {release}")
+            quarantined.append(f"release {label} from quarantine, if leaving it was a mistake: {release}")
         else:
-            options.append(f"take {label} as an emergency ({item.reason}): {back} --to {label}")
-    if situation.suspected is not None and not options:
-        options.append(f"look elsewhere: no version on record has another {situation.suspected}")
-    options.append(f"deploy a fix, whose content is new: kg deploy {system}")
-    if situation.static_fallback:
-        through = [*map(short, situation.behind), "fallback"]
-        commands = ", then ".join(f"{back} --to {name}" for name in through)
-        options.append(f"answer with the static fallback until then: {commands}")
-    return tuple(options)
+            unverified.append(f"take {label} as an emergency ({item.reason}): {back} --to {label}")
+    elsewhere = situation.suspected is not None and not (safe or unproven or unverified or quarantined)
+    static = ", then ".join(f"{back} --to {name}" for name in [*map(short, situation.behind), "fallback"])
+    return (
+        *safe,
+        *([f"look elsewhere: no version on record has another {situation.suspected}"] if elsewhere else ()),
+        *([f"answer with the static fallback: {static}"] if situation.static_fallback else ()),
+        f"deploy a fix, whose content is new: kg deploy {system}",
+        *unproven,
+        *_newest(unverified, f"kg history {system}"),
+        *_newest(quarantined, f"kg quarantine list {system}"),
+    )
+
+
+def _newest(options: Sequence[str], all_of_them: str) -> Sequence[str]:
+    """Return the first few options, which are the newest, and how to see the others."""
+    more = len(options) - _SHOWN
+    return [*options[:_SHOWN], f"... and {more} more: {all_of_them}"] if more > 0 else options
 
 
 _NO_STOP = "answer with the static fallback: no level 1 or 2 is open"
