@@ -25,6 +25,27 @@ def test_applying_names_what_is_not_there_yet_and_applies_all_the_same(stage: St
     assert missing["model"] == str(stage.folder / "model.json")
 
 
+def test_applying_over_other_rules_says_what_it_takes_from_the_way_back(applied: Stage) -> None:
+    rules = applied.folder / "pricing.yaml"
+    assert applied.kg("apply", "pricing.yaml", "--output", "json").json["changes"] == []
+    rules.write_text(
+        "system: pricing\nkind: batch\ncomponents:\n  model: {files: model.json}\n"
+        "triggers:\n  errors: {over: 5%, do: rollback}\n"
+    )
+    lines = applied.kg("apply", "pricing.yaml").out.splitlines()
+    assert lines[0] == "✔ pricing applied"
+    assert [line.split(":")[0] for line in lines[1:5]] == [
+        "  ⚠ kind",
+        "  ⚠ component config removed",
+        "  ⚠ fallback removed",
+        "  trigger errors added",
+    ]
+    rules.write_text(SMALL)
+    changes = applied.kg("apply", "pricing.yaml", "--output", "json").json["changes"]
+    assert {"what": "trigger errors removed: nobody watches it any longer", "weakens": True} in changes
+    assert {"what": "fallback added", "weakens": False} in changes
+
+
 def test_an_agent_of_a_system_that_was_never_applied_says_so_and_runs(applied: Stage) -> None:
     agent = applied.start_kg("agent", "pricng")
     until((applied.home / "systems" / "pricng" / "replicas" / "r1" / "report.json").exists, "the agent")

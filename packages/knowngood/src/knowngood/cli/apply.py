@@ -31,14 +31,17 @@ def command(file: Path, directory: str, output: str) -> None:
         "changed": applied.changed,
         "file": str(file),
         "grants": applied.grants,
+        "changes": [change.to_json() for change in applied.changes],
         "missing": missing,
     }
 
     def text() -> list[str]:
         state = "applied" if applied.changed else "unchanged"
+        changes = sorted(applied.changes, key=lambda change: not change.weakens)
         grants = (f"  {name}: {grant}" for name, grant in applied.grants.items())
         return [
             f"{mark('good')} {spec.system} {state}",
+            *(f"  {mark('warning')} {change.what}" if change.weakens else f"  {change.what}" for change in changes),
             "triggers, and what automation may do when one breaches:",
             *grants,
             *(

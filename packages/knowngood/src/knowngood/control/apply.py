@@ -6,9 +6,10 @@ from typing import Any
 
 from knowngood.control.plane import Plane
 from knowngood.control.publish import publish
+from knowngood.domain.rule_change import RuleChange, changes_of
 from knowngood.domain.system import SystemFile
 from knowngood.domain.trigger import from_spec
-from knowngood_sdk.errors import NotFoundError
+from knowngood_sdk.errors import InvalidError, NotFoundError
 
 __all__ = ["Applied", "apply"]
 
@@ -21,10 +22,12 @@ class Applied:
     Attributes:
         changed: Whether the rules are others than before.
         grants: Trigger -> what automation may do when it breaches.
+        changes: What matters of the change; empty for a system's first rules.
     """
 
     changed: bool
     grants: Mapping[str, str]
+    changes: tuple[RuleChange, ...] = ()
 
 
 def apply(plane: Plane, spec: SystemFile, *, root: str, actor: str) -> Applied:
@@ -56,7 +59,20 @@ def apply(plane: Plane, spec: SystemFile, *, root: str, actor: str) -> Applied:
             change.append("applied", actor, plane.now(), {"rules": rules, "grants": grants})
         publish(plane, spec.system, plane.store.read(spec.system))
     plane.traffic.publish_rules(spec.system, rules)
-    return Applied(changed=before != document, grants=grants)
+    return Applied(changed=before != document, grants=grants, changes=_changes(plane, before, spec))
+
+
+def _changes(plane: Plane, before: Mapping[str, Any] | None, spec: SystemFile) -> tuple[RuleChange, ...]:
+    if before is None:
+        return ()
+    try:
+        known = SystemFile.from_json(before["rules"], kinds=plane.kinds)
+    except InvalidError as error:
+        # Whoever replaces rules that this installation cannot read, as with an adapter that is gone, may well mend it.
+        return (
+            RuleChange(what=f"the rules of before cannot be read here, nor compared: {error.message}", weakens=True),
+        )
+    return changes_of(known, spec)
 
 
 def _retired(before: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> dict[str, Any]:
