@@ -51,7 +51,8 @@ def test_an_agent_of_a_system_that_was_never_applied_says_so_and_runs(applied: S
     until((applied.home / "systems" / "pricng" / "replicas" / "r1" / "report.json").exists, "the agent")
     agent.signal(signal.SIGTERM)
     agent.wait()
-    assert "no system 'pricng' was applied" in agent.text
+    assert f"no system 'pricng' was applied in {applied.home} yet" in agent.text
+    assert "--dir or KNOWNGOOD_DIR" in agent.text
     assert "Did you mean 'pricing'?" in agent.text
 
 

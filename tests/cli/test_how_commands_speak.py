@@ -199,6 +199,16 @@ def test_the_folder_of_a_mistyped_path_is_not_made(shared: Stage, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", ["status", "status shop"])
+def test_in_a_wrong_folder_status_names_it_whole_and_says_how_to_name_another(stage: Stage, words: str) -> None:
+    done = stage.kg(*words.split())
+    assert (done.code, done.out) == (1, "")
+    assert f"there is no system in {stage.folder}/.knowngood\n" in done.err
+    assert "--dir or KNOWNGOOD_DIR" in done.err
+    assert ("kg init shop" if "shop" in words else "kg init SYSTEM") in done.err
+    assert not stage.home.exists()
+
+
 def test_init_overwrites_nothing(stage: Stage) -> None:
     assert stage.kg("init", "pricing").code == 0
     (stage.folder / "pricing.yaml").write_text("mine")

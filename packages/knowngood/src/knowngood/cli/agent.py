@@ -26,11 +26,13 @@ def command(system: str, replica: str, directory: str) -> None:
     from knowngood_sdk.agent import run
     from knowngood_sdk.serving.folder import ReplicaFolder
 
-    known = [path.parent.name for path in Path(directory).glob("systems/*/system.json")]
+    folder = Path(directory).absolute()
+    known = [path.parent.name for path in folder.glob("systems/*/system.json")]
     if system not in known:
         # It may be applied later: an agent is often the first to start.
-        say(f"{mark('warning')} no system {system!r} was applied in {directory} yet; the agent waits for it")
+        say(f"{mark('warning')} no system {system!r} was applied in {folder} yet; the agent waits for it")
+        say(f"  To apply it here: kg apply {system}.yaml; another folder is named with --dir or KNOWNGOOD_DIR")
         if known:
             say(f"  {did_you_mean(system, known)}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s kg agent: %(message)s")
-    run(ReplicaFolder.of(directory, system, replica))
+    run(ReplicaFolder.of(folder, system, replica))

@@ -27,6 +27,7 @@ __all__ = [
     "fail",
     "mark",
     "misused",
+    "named_system",
     "output_option",
     "say",
     "system_argument",
@@ -64,8 +65,10 @@ def _working_folder(_context: click.Context, _parameter: click.Parameter, direct
     return directory
 
 
-def _named_system(context: click.Context, _parameter: click.Parameter, system: str) -> str:
-    context.find_root().meta[_SYSTEM] = system
+def named_system(context: click.Context, _parameter: click.Parameter, system: str | None) -> str | None:
+    """Keep the system that a command is about, for ``with_the_system``."""
+    if system is not None:
+        context.find_root().meta[_SYSTEM] = system
     return system
 
 
@@ -74,7 +77,7 @@ def with_the_system(hint: str, context: click.Context) -> str:
     return hint.replace("SYSTEM", context.find_root().meta.get(_SYSTEM, "SYSTEM"))
 
 
-system_argument = click.argument("system", type=GIVEN, shell_complete=systems, callback=_named_system)
+system_argument = click.argument("system", type=GIVEN, shell_complete=systems, callback=named_system)
 output_option = click.option(
     "--output",
     type=click.Choice(["text", "json"]),

@@ -9,7 +9,7 @@ import click
 
 from knowngood.adapters.folder.traffic import FolderTraffic
 from knowngood.cli.completion import systems
-from knowngood.cli.console import GIVEN, answer, columns, directory_option, mark, output_option
+from knowngood.cli.console import GIVEN, answer, columns, directory_option, mark, named_system, output_option
 from knowngood.ports.traffic import Replica
 from knowngood_sdk.errors import KnownGoodError, NotFoundError
 from knowngood_sdk.model.canonical import short
@@ -23,13 +23,13 @@ _SHOWN = 3
 
 
 @click.command(epilog="Example:  kg status pricing --watch")
-@click.argument("system", required=False, type=GIVEN, shell_complete=systems)
+@click.argument("system", required=False, type=GIVEN, shell_complete=systems, callback=named_system)
 @click.option("--watch", is_flag=True, help="Show it again each second, until Ctrl-C.")
 @directory_option
 @output_option
 def command(system: str | None, *, watch: bool, directory: str, output: str) -> None:
     """Show what SYSTEM serves on each replica, and where a trip leads to. Without SYSTEM: all of them."""
-    folder = Path(directory)
+    folder = Path(directory).absolute()
     check_format(folder)
     while True:
         if watch and output == "text":
@@ -46,16 +46,21 @@ def _show(documents: list[dict[str, Any]], output: str) -> None:
 
 def _systems(folder: Path, system: str | None) -> list[str]:
     known = sorted(path.parent.name for path in folder.glob("systems/*/route.json"))
+    if not known:
+        raise NotFoundError(
+            f"there is no system in {folder}",
+            hint="Name another folder with --dir or KNOWNGOOD_DIR; to begin one here: "
+            "kg init SYSTEM, then kg apply SYSTEM.yaml",
+        )
     if system is None:
-        if not known:
-            raise NotFoundError(
-                f"there is no system in {folder}", hint="Start with: kg init SYSTEM, then kg apply SYSTEM.yaml"
-            )
         return known
     if system not in known:
         from knowngood.domain.spelling import did_you_mean
 
-        raise NotFoundError(f"there is no system {system!r} in {folder}", hint=did_you_mean(system, known))
+        raise NotFoundError(
+            f"there is no system {system!r} in {folder}",
+            hint=f"{did_you_mean(system, known)}. Another folder is named with --dir or KNOWNGOOD_DIR",
+        )
     return [system]
 
 
