@@ -96,11 +96,18 @@ def test_report_is_written_over_the_one_before(play: Play, tmp_path: Path) -> No
     assert path.read_text(encoding="utf-8") == "an older one"
     write_report(Outcome(play()), path)
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path) -> None:
+def test_a_run_that_is_interrupted_leaves_no_report(tmp_path: Path) -> None:
+    check_writable(tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", [Path("nowhere/report.html"), Path()], ids=["no folder", "a folder"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path, place: Path) -> None:
     with pytest.raises(PermanentError, match="cannot be written"):
-        check_writable(tmp_path / "nowhere" / "report.html")
+        check_writable(tmp_path / place)
 
 
 def test_story_tells_what_was_measured_in_plain_lines(play: Play, tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """Report: the outcome of a run as one HTML file, which opens without network and without scripts, and prints well."""
 
+import errno
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,7 @@ from knowngood.demo.world.features import CHANGES
 from knowngood.demo.world.riders import BAD_PRICE_MARGIN
 from knowngood.demo.world.training import CASUAL_WEIGHT
 from knowngood_sdk.errors import PermanentError
+from knowngood_sdk.serving.disk import write_whole
 
 __all__ = ["check_writable", "render", "write_report"]
 
@@ -26,14 +30,16 @@ _NAMES: Final = {"known": "version 1", "bad": "version 2", "fix": "version 1 wit
 
 
 def write_report(outcome: Outcome, path: Path) -> None:
-    """Write the report of a run; a file that is there is replaced."""
-    path.write_text(render(outcome), encoding="utf-8")
+    """Write the report of a run; a file that is there is replaced, in one step."""
+    write_whole(path, render(outcome).encode())
 
 
 def check_writable(path: Path) -> None:
-    """Raise PermanentError now if a report could not be written at the end."""
+    """Raise PermanentError now if a report could not be written at the end; leaves nothing there, and no file changed."""
     try:
-        path.open("a", encoding="utf-8").close()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise PermanentError(
             f"the report cannot be written to {path}: {error.strerror}", hint="Name another place with --report"
