@@ -218,7 +218,9 @@ def make_folder_with_a_link_to_a_folder(place: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        pytest.param(make_empty_folder, "holds no file", id="an empty folder"),
+        pytest.param(
+            make_empty_folder, "component model: the folder .*/model.joblib holds no file", id="an empty folder"
+        ),
         pytest.param(make_pipe, "neither a file nor a folder", id="a pipe"),
         pytest.param(make_folder_with_a_pipe, "is no file", id="a pipe in a folder"),
         pytest.param(make_folder_with_a_link_to_a_folder, "link to a folder", id="a link to a folder"),

@@ -12,9 +12,9 @@ def test_applying_names_what_is_not_there_yet_and_applies_all_the_same(stage: St
     (stage.folder / "curve.yaml").write_text("base: 3\n")
     done = stage.kg("apply", "pricing.yaml")
     assert done.code == 0
-    warnings = [line for line in done.out.splitlines() if "is not there yet" in line]
+    warnings = [line for line in done.out.splitlines() if "there yet" in line]
     assert warnings == [
-        f"⚠ {what} is not there yet; a deployment needs it: {stage.folder / path}"
+        f"⚠ not there yet, and needed by a deployment: {what}, {stage.folder / path}"
         for what, path in [
             ("the golden inputs", "golden.jsonl"),
             ("model", "model.json"),

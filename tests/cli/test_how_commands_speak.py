@@ -7,11 +7,14 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from knowngood.adapters.sql import SqlStore
 from knowngood.cli.exit_code import ExitCode
+from knowngood_sdk.model.route import Facts, Trip
 from tests.acceptance.stage import Stage
 
 ESCAPE = "\x1b["
@@ -75,6 +78,8 @@ def test_what_to_do_next_names_the_system_that_was_named(stage: Stage) -> None:
         pytest.param(
             ["quarantine", "pricing"], "quarantine list pricing'? Known: list, release", id="a system for a command"
         ),
+        pytest.param(["ledger", "shop"], "If 'shop' is a system: ", id="a system that looks like a command"),
+        pytest.param(["ledger", "shop"], "ledger show shop\n", id="and the command for it"),
         pytest.param(["ledger", "pricing"], "ledger show pricing'? Known: show, verify", id="the same of a ledger"),
     ],
 )
@@ -216,6 +221,17 @@ def test_init_overwrites_nothing(stage: Stage) -> None:
     assert done.code == 1
     assert "pricing.yaml exists already" in done.err
     assert (stage.folder / "pricing.yaml").read_text() == "mine"
+
+
+def test_a_long_reason_is_cut_for_a_person_and_whole_for_a_program(applied: Stage) -> None:
+    why = "prices too high\nat the airport " * 20
+    trip = Trip(uid="t-1", version=f"sha256:{'a' * 64}", generation=1, source="person", at="2026-11-23", why=why)
+    with SqlStore.open(applied.home / "store.db") as store, store.change("pricing") as change:
+        change.save(replace(change.state, facts=Facts({"t-1": trip})))
+    shown = applied.kg("quarantine", "list", "pricing").out
+    assert len(shown.splitlines()) == 2
+    assert shown.endswith("…\n")
+    assert applied.kg("quarantine", "list", "pricing", "--output", "json").json["trips"][0]["why"] == why
 
 
 def test_who_acts_goes_on_record(shared: Stage) -> None:

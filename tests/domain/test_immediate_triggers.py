@@ -83,7 +83,7 @@ def test_a_breach_says_its_figures() -> None:
         pytest.param([], "there is no window yet", "a first window", id="nothing yet"),
         pytest.param([EMPTY], "no request came", "requests", id="nobody"),
         pytest.param([UNMEASURED], "not measured: the socket is gone", "a source that answers", id="unmeasured"),
-        pytest.param([QUIET], "19 requests in the newest window are too few", "20 requests in a window", id="quiet"),
+        pytest.param([QUIET], "19 requests in the newest window: too few", "20 requests in a window", id="quiet"),
         pytest.param([GOOD], "1 of 100 requests failed (1.0%; limit 5.0%)", "", id="good"),
         pytest.param(
             [GOOD, BAD], "6 of 100 requests failed (6.0%; limit 5.0%)", "2 more window(s) over the limit", id="bad once"

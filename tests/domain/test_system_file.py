@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowngood.domain.spelling import did_you_mean
+from knowngood.domain.spelling import counted, did_you_mean
 from knowngood.domain.system import (
     ComponentSpec,
     Grant,
@@ -256,8 +256,13 @@ def test_one_bound_of_sensible_outputs_is_enough(high: float) -> None:
 def test_the_nearest_known_word_is_offered() -> None:
     assert refusal(triggers={"erors": {}}).hint.startswith("Did you mean 'errors'?")
     assert refusal(standbye={}).hint.startswith("Did you mean 'standby'?")
+    assert did_you_mean("wat", ["batch", "llm"]) == "Known: batch, llm"
     assert did_you_mean("zzz", ["b", "a"]) == "Known: a, b"
     assert did_you_mean("zzz", []) == "There is none"
+
+
+def test_one_thing_is_not_several() -> None:
+    assert [counted(number, "request") for number in (0, 1, 2)] == ["0 requests", "1 request", "2 requests"]
 
 
 def test_a_component_that_does_not_exist_is_not_found_and_the_nearest_is_offered() -> None:

@@ -45,7 +45,7 @@ def command(file: Path, directory: str, output: str) -> None:
             "triggers, and what automation may do when one breaches:",
             *grants,
             *(
-                f"{mark('warning')} {what} is not there yet; a deployment needs it: {path}"
+                f"{mark('warning')} not there yet, and needed by a deployment: {what}, {path}"
                 for what, path in missing.items()
             ),
         ]

@@ -30,6 +30,7 @@ __all__ = [
     "named_system",
     "output_option",
     "say",
+    "shortened",
     "system_argument",
     "with_the_system",
 ]
@@ -145,6 +146,12 @@ def columns(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> Iterable[
     for row in table:
         cells = (cell + " " * (width - len(click.unstyle(cell))) for cell, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text as one line of so many characters at most; one that was cut ends with a sign for it."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def fail(error: KnownGoodError, output: str) -> ExitCode:

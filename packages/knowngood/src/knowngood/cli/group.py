@@ -22,7 +22,10 @@ def _advice(ctx: click.Context, word: str, known: list[str]) -> str:
     from knowngood.domain.spelling import did_you_mean
 
     advice = did_you_mean(word, known)
-    if ctx.parent is not None and advice.startswith("Known"):
-        # ``kg quarantine pricing``: the first command of each group takes a system.
-        return f"Did you mean '{ctx.command_path} {known[0]} {word}'? {advice}"
-    return advice
+    if ctx.parent is None:
+        return advice
+    # ``kg quarantine pricing``: the first command of each group takes a system.
+    whole = f"{ctx.command_path} {known[0]} {word}"
+    if advice.startswith("Known"):
+        return f"Did you mean '{whole}'? {advice}"
+    return f"{advice}. If {word!r} is a system: {whole}"

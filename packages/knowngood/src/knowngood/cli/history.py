@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from knowngood.cli.console import answer, columns, directory_option, output_option, system_argument
+from knowngood.cli.console import answer, columns, directory_option, output_option, shortened, system_argument
 
 _SHOWN = ("step", "outcome", "trigger", "reason", "why")
 _LONGEST = 120
@@ -41,7 +41,7 @@ def command(system: str, limit: int, directory: str, output: str) -> None:
         if "split" in body:
             words.append(f"share={body['split'] / 100:g}%")
         words += [f"{key}={body[key]}" for key in _SHOWN if key in body]
-        return " ".join(words)[:_LONGEST]
+        return shortened(" ".join(words), _LONGEST)
 
     rows = [(str(e.sequence), e.at, e.actor, e.kind, told(dict(e.body))) for e in entries]
     answer(document, output, lambda: columns(rows, ("#", "at", "actor", "what", "")))

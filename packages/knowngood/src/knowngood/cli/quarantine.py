@@ -3,8 +3,20 @@
 import click
 
 from knowngood.cli.completion import versions
-from knowngood.cli.console import GIVEN, answer, columns, directory_option, mark, output_option, system_argument
+from knowngood.cli.console import (
+    GIVEN,
+    answer,
+    columns,
+    directory_option,
+    mark,
+    output_option,
+    shortened,
+    system_argument,
+)
 from knowngood.cli.group import Group
+
+_LONGEST = 80
+"""Characters of a reason that are shown to a person; the whole one is in the JSON."""
 
 
 @click.group(name="quarantine", cls=Group, epilog="Example:  kg quarantine list pricing")
@@ -25,7 +37,7 @@ def list_(system: str, directory: str, output: str) -> None:
     facts = open_plane(directory).store.read(system).facts
     held = [trip for uid, trip in facts.trips.items() if uid not in facts.released]
     trips = sorted(held, key=lambda trip: (trip.at, trip.uid))
-    rows = [(short(trip.version), trip.at, trip.source, trip.uid, trip.why) for trip in trips]
+    rows = [(short(trip.version), trip.at, trip.source, trip.uid, shortened(trip.why, _LONGEST)) for trip in trips]
     answer(
         {"system": system, "trips": [trip_to_json(trip) for trip in trips]},
         output,

@@ -1,8 +1,14 @@
 """``kg watch``: the control loop."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from knowngood.cli.console import colours, directory_option, output_option, system_argument
+from knowngood.cli.console import colours, directory_option, output_option, system_argument, with_the_system
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from logging import LogRecord
 
 
 @click.command(epilog="Example:  kg watch pricing --every 1 --hold 300")
@@ -30,6 +36,8 @@ def command(*, system: str, every: float, hold: float | None, ticks: int | None,
     from knowngood_sdk.errors import KnownGoodError
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_naming(click.get_current_context()))
     plane = open_plane(directory)
     plane.system_file(system)
     watcher = Watcher(plane, system, hold=timedelta(seconds=hold) if hold is not None else None)
@@ -49,9 +57,19 @@ def command(*, system: str, every: float, hold: float | None, ticks: int | None,
         plane.clock.pause(timedelta(seconds=every))
 
 
+def _naming(context: click.Context) -> "Callable[[LogRecord], bool]":
+    """Return a filter that writes what to do next with the name of the system, as errors of commands have it."""
+
+    def named(record: "LogRecord") -> bool:
+        record.msg, record.args = with_the_system(record.getMessage(), context), ()
+        return True
+
+    return named
+
+
 def _tell(line: str, *, err: bool = False) -> None:
     try:
-        click.echo(line, err=err, color=colours())
+        click.echo(with_the_system(line, click.get_current_context()), err=err, color=colours())
     except BrokenPipeError:
         raise
     except OSError:

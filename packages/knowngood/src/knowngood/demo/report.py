@@ -35,7 +35,7 @@ def write_report(outcome: Outcome, path: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise PermanentError now if a report could not be written at the end; leaves nothing there, and no file changed."""
+    """Raise PermanentError now if a report could not be written at the end; leaves all as it is."""
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

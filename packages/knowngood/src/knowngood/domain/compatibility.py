@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from knowngood.domain.spelling import counted
 from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Component, Manifest, Role
@@ -217,15 +218,16 @@ def judge_combination(
     if n + failed == 0:
         reason = "it was never measured on real requests"
     elif failed > MAX_FAILED_SHARE * (n + failed):
-        reason = f"it gave no answer to {failed} of {n + failed} real requests"
+        reason = f"it gave no answer to {failed} of {counted(n + failed, 'real request')}"
     elif measured is None:
-        reason = f"its outputs on {n} real requests cannot be compared"
+        reason = f"its outputs on {counted(n, 'real request')} cannot be compared"
     elif n < min_requests:
-        reason = f"it was measured on {n} real requests; {min_requests} are needed"
+        reason = f"it was measured on {counted(n, 'real request')}; {min_requests} are needed"
     else:
         allowed = measured <= tolerance
         side = "within" if allowed else "beyond"
-        reason = f"its outputs diverge by {measured:.1%} on {n} real requests, {side} the tolerance of {tolerance:.1%}"
+        on = counted(n, "real request")
+        reason = f"its outputs diverge by {measured:.1%} on {on}, {side} the tolerance of {tolerance:.1%}"
     if override is not None and not allowed:
         reason = f"{override.by} allowed it although {reason}: {override.reason}"
         allowed = True

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["described", "did_you_mean"]
+__all__ = ["counted", "described", "did_you_mean"]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -21,8 +21,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if not words:
         return "There is none"
     listed = f"Known: {', '.join(words)}"
-    close = get_close_matches(word, words, n=1, cutoff=0.5)
+    close = get_close_matches(word, words, n=1, cutoff=0.6)
     return f"Did you mean {str(close[0])!r}? {listed}" if close else listed
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number and what it counts: ``1 request``, ``2 requests``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def described(value: object) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from knowngood.domain.spelling import counted
 from knowngood.domain.system import Verify
 from knowngood.domain.trigger import BusinessDrop, ErrorRate, Health, Latency, Nonsense, PredictionShift, Trigger
 from knowngood.domain.window import Control, Judgement, Verdict, Window
@@ -82,14 +83,14 @@ def verify(
         reason = f"{', '.join(breached)} breached"
         return Verification(outcome=Outcome.FAILED, requests=requests, reason=reason, judgements=judgements)
     if requests < sample.requests:
-        came = f"only {requests} requests came" if requests else "no request came"
+        came = f"only {counted(requests, 'request')} came" if requests else "no request came"
         reason = f"{came} ({requests} of {sample.requests})"
         return Verification(outcome=Outcome.WAITING, requests=requests, reason=reason, judgements=judgements)
     open_questions = [judgement.trigger for judgement in judgements if not _at_baseline(judgement)]
     if open_questions:
         reason = f"{', '.join(open_questions)} not yet back at the baseline"
         return Verification(outcome=Outcome.WAITING, requests=requests, reason=reason, judgements=judgements)
-    reason = f"{requests} requests, every metric at its baseline"
+    reason = f"{counted(requests, 'request')}, every metric at its baseline"
     return Verification(outcome=Outcome.VERIFIED, requests=requests, reason=reason, judgements=judgements)
 
 

@@ -67,13 +67,19 @@ class FilesComponent:
                     hint="Put the file or folder there, or correct its path in the system file",
                 )
             if self._source.is_dir():
-                tree = scan(self._source, within, self._objects.put_file)
+                tree = self._scan(within)
                 digest, form = self._objects.put_bytes(tree.to_bytes(), within), FOLDER
             elif self._source.is_file():
                 digest, form = self._objects.put_file(self._source, within), FILE
             else:
                 raise InvalidError(f"{self._source} is neither a file nor a folder", hint="Name one that is")
         return Ref(digest=digest, facets={"form": form, "name": self._source.resolve().name})
+
+    def _scan(self, within: Deadline) -> Tree:
+        try:
+            return scan(self._source, within, self._objects.put_file)
+        except InvalidError as error:
+            raise InvalidError(f"component {self.name}: {error.message}", hint=error.hint) from error
 
     def current(self) -> Seen:
         """Read the pointer file."""

@@ -134,6 +134,8 @@ def scan(folder: Path, deadline: Deadline, digest_file: Callable[[Path, Deadline
                 raise InvalidError(f"{path} is no file", hint="Remove it from the folder")
             executable = bool(status.st_mode & stat.S_IXUSR)
             files[check_path(relative)] = TreeFile(digest=digest_file(path, deadline), executable=executable)
+    if not files:
+        raise InvalidError(f"the folder {folder} holds no file", hint="A version needs at least one")
     return Tree(files=files)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from knowngood.domain.spelling import counted
 from knowngood.domain.system import TriggerKind
 from knowngood.domain.window import Judgement, Verdict, Window
 from knowngood_sdk.errors import InvalidError
@@ -83,10 +84,12 @@ class Streak:
         newest = tallies[-1]
         figures = {"hits": newest.hits, "n": newest.n, "limit": self.limit, "windows": self.windows}
         if newest.n < self.enough:
-            reason = f"{newest.n} requests in the newest window are too few"
-            return self._judgement(Verdict.INCONCLUSIVE, reason, f"{self.enough} requests in a window", figures)
+            reason = f"{counted(newest.n, 'request')} in the newest window: too few"
+            return self._judgement(
+                Verdict.INCONCLUSIVE, reason, f"{counted(self.enough, 'request')} in a window", figures
+            )
         share = newest.hits / newest.n
-        reason = f"{newest.hits} of {newest.n} requests {self.fault} ({share:.1%}; limit {self.limit:.1%})"
+        reason = f"{newest.hits} of {counted(newest.n, 'request')} {self.fault} ({share:.1%}; limit {self.limit:.1%})"
         in_a_row = next((i for i, item in enumerate(reversed(tallies)) if not self._over(item)), len(tallies))
         figures["in_a_row"] = in_a_row
         if in_a_row == 0:
