@@ -283,6 +283,16 @@ def test_ctrl_c_ends_a_watch_with_its_own_code_and_without_a_traceback(shared: S
     assert "Traceback" not in watch.text
 
 
+def test_a_status_that_is_watched_as_json_is_one_document_a_line(shared: Stage) -> None:
+    watch = shared.start_kg("status", "--watch", "--output", "json")
+    while watch.text.count("\n") < 2:
+        assert watch.running, watch.text
+    watch.signal(signal.SIGINT)
+    watch.wait()
+    lines = watch.text.splitlines()
+    assert [json.loads(line)["systems"][0]["system"] for line in lines[:2]] == ["pricing", "pricing"]
+
+
 def test_json_of_a_ledger_is_what_is_kept(shared: Stage) -> None:
     document = json.loads(shared.kg("ledger", "show", "pricing", "--output", "json").out)
     assert [entry["kind"] for entry in document["entries"]] == ["applied"]

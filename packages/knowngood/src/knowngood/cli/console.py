@@ -111,7 +111,9 @@ def say(message: str) -> None:
     click.echo(message, err=True, color=colours())
 
 
-def answer(document: Mapping[str, Any], output: str, text: Callable[[], Iterable[str]]) -> None:
+def answer(
+    document: Mapping[str, Any], output: str, text: Callable[[], Iterable[str]], *, one_of_many: bool = False
+) -> None:
     """
     Write the answer of a command.
 
@@ -119,8 +121,10 @@ def answer(document: Mapping[str, Any], output: str, text: Callable[[], Iterable
         document: The whole answer, JSON-able.
         output: ``json`` or ``text``.
         text: Makes the lines for a person; called only for ``text``.
+        one_of_many: Whether others follow; each JSON document is a line then.
     """
-    lines = [json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)] if output == "json" else text()
+    indent = None if one_of_many else 2
+    lines = [json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)] if output == "json" else text()
     for line in lines:
         _write(line)
 

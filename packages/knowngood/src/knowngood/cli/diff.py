@@ -8,23 +8,25 @@ from knowngood.cli.console import GIVEN, answer, columns, directory_option, outp
 
 @click.command(epilog="Example:  kg diff pricing 3f1c9a0b7d2e live")
 @system_argument
-@click.argument("before", default="way-back", type=GIVEN, shell_complete=versions)
-@click.argument("after", default="live", type=GIVEN, shell_complete=versions)
+@click.argument("before", required=False, type=GIVEN, shell_complete=versions)
+@click.argument("after", required=False, type=GIVEN, shell_complete=versions)
 @directory_option
 @output_option
-def command(system: str, before: str, after: str, directory: str, output: str) -> None:
+def command(system: str, before: str | None, after: str | None, directory: str, output: str) -> None:
     """
     Show what differs between two versions of SYSTEM.
 
-    A version is given by the first digits of its digest, or as live or way-back.
+    A version is given by the first digits of its digest, or as live, candidate or way-back. Without any: what is live
+    and the candidate while one is tried, else the way back and what is live.
     """
     from knowngood.app import open_plane
-    from knowngood.control.lookup import version_named
+    from knowngood.control.lookup import compared, version_named
     from knowngood.domain.compatibility import label_of
     from knowngood.domain.level import diff
 
     plane = open_plane(directory)
-    left, right = (version_named(plane, system, name) for name in (before, after))
+    names = (before, after or "live") if before else compared(plane, system)
+    left, right = (version_named(plane, system, name) for name in names)
     found = diff(left, right)
     document = {"before": left.content_digest, "after": right.content_digest, **found.to_json()}
 

@@ -24,7 +24,7 @@ _SHOWN = 3
 
 @click.command(epilog="Example:  kg status pricing --watch")
 @click.argument("system", required=False, type=GIVEN, shell_complete=systems, callback=named_system)
-@click.option("--watch", is_flag=True, help="Show it again each second, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Show it again each second, until Ctrl-C; as JSON, one document a line.")
 @directory_option
 @output_option
 def command(system: str | None, *, watch: bool, directory: str, output: str) -> None:
@@ -34,14 +34,15 @@ def command(system: str | None, *, watch: bool, directory: str, output: str) -> 
     while True:
         if watch and output == "text":
             click.clear()
-        _show([_status(folder, name) for name in _systems(folder, system)], output)
+        _show([_status(folder, name) for name in _systems(folder, system)], output, one_of_many=watch)
         if not watch:
             return
         _wait()
 
 
-def _show(documents: list[dict[str, Any]], output: str) -> None:
-    answer({"systems": documents}, output, lambda: [line for one in documents for line in _lines(one)])
+def _show(documents: list[dict[str, Any]], output: str, *, one_of_many: bool) -> None:
+    lines = (line for one in documents for line in _lines(one))
+    answer({"systems": documents}, output, lambda: lines, one_of_many=one_of_many)
 
 
 def _systems(folder: Path, system: str | None) -> list[str]:

@@ -1,10 +1,10 @@
-"""Lookup: from the name of a version, as people type it, to its manifest."""
+"""Lookup: from the name of a version, as people type it, to its manifest; and what they mean who name none."""
 
 from knowngood.control.plane import Plane
 from knowngood_sdk.errors import NotFoundError
 from knowngood_sdk.model.manifest import Manifest
 
-__all__ = ["version_named"]
+__all__ = ["compared", "version_named"]
 
 
 def version_named(plane: Plane, system: str, name: str) -> Manifest:
@@ -25,3 +25,9 @@ def version_named(plane: Plane, system: str, name: str) -> Manifest:
             f"system {system} has no {name} version now", hint=f"Look: kg status {system}, kg history {system}"
         )
     return plane.store.manifest(system, version)
+
+
+def compared(plane: Plane, system: str) -> tuple[str, str]:
+    """Return the names of the two versions that are to be told apart: a candidate's from what it is to replace."""
+    trying = plane.store.read(system).candidate is not None
+    return ("live", "candidate") if trying else ("way-back", "live")
