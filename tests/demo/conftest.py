@@ -22,7 +22,7 @@ from knowngood.demo.world.training import Score, first_version
 KNOWN, BAD, FIX, MIXED = (f"sha256:{digit * 64}" for digit in "1234")
 STARTED_AT = datetime(2026, 11, 23, 18, tzinfo=UTC)
 CLOCK = ReplayClock(starts_at=STARTED_AT.timestamp(), start_offset_seconds=4800.0, speed=240.0)
-DEPLOYED, DETECTED, DECIDED, KILLED, LEFT, VERIFIED, CANARY = 13.0, 14.9, 15.0, 15.1, 18.0, 23.0, 40.0
+DEPLOYED, DETECTED, DECIDED, KILLED, LEFT, VERIFIED, FIXED, CANARY = 13.0, 14.9, 15.0, 15.1, 18.0, 23.0, 30.0, 40.0
 KNOWN_PRICES = {17: 4.4, 18: 4.2, 19: 3.2, 20: 2.6}
 URLS = {"r1": "http://127.0.0.1:1", "r2": "http://127.0.0.1:2"}
 
@@ -99,6 +99,7 @@ def record() -> Record:
     deployments = [
         {"version": KNOWN, "split": 10_000},
         {"version": BAD, "split": 10_000},
+        {"version": FIX, "split": 10_000, "full_at": at(FIXED)},
         {"version": BAD, "split": 1000},
     ]
     fan_out = step("fan-out", LEFT, left=["r1", "r2"])

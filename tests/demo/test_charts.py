@@ -44,6 +44,25 @@ def test_moments_that_are_close_have_numbers_that_do_not_touch() -> None:
     assert all(right - left >= 16 for left, right in itertools.pairwise(across))
 
 
+@pytest.mark.parametrize(
+    "places",
+    [
+        pytest.param([2.0, 2.1, 2.2, 2.5, 2.6, 9.0], id="two crowds side by side"),
+        pytest.param([0.0, 0.0, 0.0], id="at the left edge"),
+        pytest.param([9.9, 10.0, 10.0, 10.0], id="at the right edge"),
+        pytest.param([5.0], id="one"),
+    ],
+)
+def test_numbers_never_overlap_keep_their_order_and_stay_in_the_chart(places: list[float]) -> None:
+    marks = [Mark(x=place, number=number, title="m") for number, place in enumerate(places, start=1)]
+    numbers = drawn(Dot(x=1, y=1, style="a"), marks=marks).findall("g")
+    across = [float(number.find("circle").get("cx", "0")) for number in numbers]  # type: ignore[union-attr]
+    assert [number.findtext("text") for number in numbers] == [str(mark.number) for mark in marks]
+    assert all(right - left >= 16 for left, right in itertools.pairwise(across))
+    assert across[0] >= 50
+    assert across[-1] <= 900
+
+
 def test_titles_and_labels_are_escaped() -> None:
     text = chart(axis(), axis(), [Dot(x=1, y=1, style="a", title="<b>")], marks=[Mark(x=1, number=1, title="&")])
     assert "<b>" not in text

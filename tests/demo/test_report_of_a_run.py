@@ -79,6 +79,16 @@ def test_report_has_charts_timeline_diff_decision_and_plan(play: Play) -> None:
     assert len(charts) == 4
 
 
+def test_every_version_on_the_charts_has_a_row_in_the_timeline(play: Play) -> None:
+    page = render(Outcome(play()))
+    rows = re.findall(r'<span class="badge">(\d+)</span>.*?<td>([^<]*)</td></tr>', page)
+    assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
+    assert [what for _, what in rows[-2:]] == [
+        "The fix, version 1 with another note, has all traffic",
+        "Second act: released by name, deployed again as a canary",
+    ]
+
+
 def test_a_hostile_name_stays_text(play: Play) -> None:
     hostile = "<script>alert(1)</script>.py"
     seen = play()

@@ -145,6 +145,11 @@ def test_a_shift_says_where_it_lies_and_what_it_was_compared_with() -> None:
     )
 
 
+def test_a_change_that_is_the_same_on_every_request_is_told_as_one_number() -> None:
+    judgement = SHIFT.judge(window("v2"), paired(KNOWN, [value * 1.239 for value in KNOWN]))
+    assert "the change is +23.9% (limit" in judgement.reason
+
+
 def test_a_fall_of_the_outputs_harms_by_its_size() -> None:
     judgement = SHIFT.judge(
         window("v2"), paired(KNOWN, [value * (0.7 + 0.001 * (i % 3)) for i, value in enumerate(KNOWN)])

@@ -158,23 +158,18 @@ class _Frame:
                 return self._stack(shape)
 
     def marked(self, marks: Sequence[Mark]) -> list[str]:
-        """Return the moments, each number in the lowest row in which it does not touch another."""
-        rows: list[float] = []
+        """Return the moments, their numbers side by side, each as near to its moment as the others let it be."""
+        ordered = sorted(marks, key=lambda mark: (mark.x, mark.number))
+        moments = [self.x(mark.x) for mark in ordered]
+        y = _TOP - 12
         parts = []
-        for mark in sorted(marks, key=lambda mark: (mark.x, mark.number)):
-            at = self.x(mark.x)
-            free = (row for row, last in enumerate(rows) if at - last >= _MARK_GAP)
-            row = next(free, len(rows))
-            rows[row : row + 1] = [at]
-            y = _TOP - 12 - row * 5 if row < 1 else _TOP - 12
-            shifted = at if row < 1 else rows[0] + _MARK_GAP * row
+        for mark, at, number_at in zip(ordered, moments, _spread(moments), strict=True):
             parts.append(f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{self.bottom}"/>')
-            if row:
-                parts.append(f'<line class="mark" x1="{at:.1f}" x2="{shifted:.1f}" y1="{_TOP}" y2="{y + 8:.1f}"/>')
+            parts.append(f'<line class="mark" x1="{at:.1f}" x2="{number_at:.1f}" y1="{_TOP}" y2="{y + _MARK_RADIUS}"/>')
             parts.append(
                 f'<g class="mark-number"><title>{escape(mark.title)}</title>'
-                f'<circle cx="{shifted:.1f}" cy="{y:.1f}" r="{_MARK_RADIUS}"/>'
-                f'<text x="{shifted:.1f}" y="{y + 3.5:.1f}" text-anchor="middle">{mark.number}</text></g>'
+                f'<circle cx="{number_at:.1f}" cy="{y}" r="{_MARK_RADIUS}"/>'
+                f'<text x="{number_at:.1f}" y="{y + 3.5:.1f}" text-anchor="middle">{mark.number}</text></g>'
             )
         return parts
 
@@ -206,6 +201,33 @@ class _Frame:
             )
             base += share
         return "".join(parts)
+
+
+def _spread(places: Sequence[float]) -> list[float]:
+    """
+    Return places of the same order of which no two are closer than the width of a number.
+
+    Args:
+        places: Where they should be, from left to right.
+
+    Returns:
+        The mean of pushing all to the right and pushing all to the left, which leaves a crowd about where it was; then
+        back into the chart.
+    """
+    rightwards = _pushed(places)
+    leftwards = [-place for place in reversed(_pushed([-place for place in reversed(places)]))]
+    means = [(right + left) / 2 for right, left in zip(rightwards, leftwards, strict=True)]
+    from_the_left = _pushed([max(place, _LEFT) for place in means])
+    edge = _WIDTH - _RIGHT
+    return [-place for place in reversed(_pushed([-min(place, edge) for place in reversed(from_the_left)]))]
+
+
+def _pushed(places: Sequence[float]) -> list[float]:
+    """Return rising places, each pushed up as far as the one before it demands."""
+    pushed: list[float] = []
+    for place in places:
+        pushed.append(max(place, pushed[-1] + _MARK_GAP) if pushed else place)
+    return pushed
 
 
 def _round_step(least: float) -> float:

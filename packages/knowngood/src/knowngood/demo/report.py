@@ -13,6 +13,7 @@ import jinja2
 from knowngood.demo.charts import Axis, Dot, Line, Mark, Stack, chart
 from knowngood.demo.figures import Bin, bins_of
 from knowngood.demo.outcome import Outcome
+from knowngood.demo.record import epoch_of
 from knowngood.demo.replay_clock import clock_text
 from knowngood.demo.story import verdict_lines
 from knowngood.demo.world.features import CHANGES
@@ -107,9 +108,14 @@ def _moments(outcome: Outcome) -> list[_Moment]:
         (at.acknowledged_at, f"{outcome.acknowledged} of {len(seen.urls)} replicas seen to have left"),
         (at.verified_at, "Verified: metrics back at their baseline"),
     ]
-    ordered = sorted(first)
-    if seen.canary.started_at < seen.clock.epoch(6 * 3600.0):
-        ordered.append((seen.canary.started_at, "Second act: released by name, deployed again as a canary"))
+    later = [(seen.canary.started_at, "Second act: released by name, deployed again as a canary")]
+    fix = [deployment for deployment in seen.record.deployments if deployment["version"] == seen.versions.get("fix")]
+    later += [
+        (epoch_of(deployment["full_at"]), "The fix, version 1 with another note, has all traffic")
+        for deployment in fix
+        if deployment.get("full_at")
+    ]
+    ordered = sorted([*first, *(moment for moment in later if moment[0] < seen.clock.epoch(6 * 3600.0))])
     return [
         _Moment(
             number=number,

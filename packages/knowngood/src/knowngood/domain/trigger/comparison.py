@@ -145,10 +145,11 @@ def verdict_of(harm: Interval, limit: float) -> Verdict:
 
 
 def _said(measured: Measured, against: Against, limit: float) -> str:
-    change = measured.change
+    lower, upper = (f"{bound:+.1%}" for bound in (measured.change.lower, measured.change.upper))
+    found = f"is {lower}" if lower == upper else f"is between {lower} and {upper}"
     return (
         f"mean {measured.candidate.mean:.4g}, control {measured.control.mean:.4g} {_SAID[against]}: "
-        f"the change is between {change.lower:+.1%} and {change.upper:+.1%} (limit {limit:.1%})"
+        f"the change {found} (limit {limit:.1%})"
     )
 
 
