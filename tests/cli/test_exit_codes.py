@@ -1,6 +1,8 @@
 """Every error ends in the exit code that says what kind of failure it is; no command asks a question."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,23 @@ def test_no_command_asks_a_question() -> None:
         and (node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")) in asking
     ]
     assert found == []
+
+
+def test_an_interrupt_while_a_string_is_executed_ends_with_the_documented_code_too(tmp_path: Path) -> None:
+    program = """
+import click
+import knowngood.cli
+
+def interrupted(*_, **__):
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt as error:
+        raise click.exceptions.Abort from error
+
+knowngood.cli.cli.main = interrupted
+knowngood.cli.main([])
+"""
+    (tmp_path / "interrupted.py").write_text(program)
+    command = [sys.executable, "-m", "interrupted"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, "stopped" in ended.stderr) == (130, True), ended.stderr

@@ -96,10 +96,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(fail(error, output))
     except click.exceptions.Abort:
         say("stopped; what was under way is on record. Look: kg status")
-        sys.exit(ExitCode.STOPPED)
+        result = ExitCode.STOPPED
     except click.ClickException as error:
         sys.exit(misused(error, output))
-    sys.exit(result if isinstance(result, int) else ExitCode.DONE)
+    code = result if isinstance(result, int) else ExitCode.DONE
+    if code == ExitCode.STOPPED:
+        _forget_interrupt()
+    sys.exit(code)
+
+
+def _forget_interrupt() -> None:
+    """
+    Let this process end with its own exit code after an interrupt that was handled.
+
+    CPython remembers one that came while a string was being executed, as imports of data classes do, and ends as if
+    SIGINT had killed it; executing a string once more makes it forget.
+    """
+    exec("")  # noqa: S102
 
 
 def _stop_once(_number: int, _frame: FrameType | None) -> None:
