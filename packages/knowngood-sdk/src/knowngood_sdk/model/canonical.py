@@ -12,6 +12,7 @@ from json.encoder import encode_basestring
 from typing import Any, Never
 
 from knowngood_sdk.errors import InvalidError
+from knowngood_sdk.model.fields import shown
 
 __all__ = [
     "DIGEST_PREFIX",
@@ -118,7 +119,7 @@ def _write(value: Any, pieces: list[str]) -> None:
     elif isinstance(value, int):
         if abs(value) > MAX_SAFE_INTEGER:
             raise InvalidError(
-                f"{value} is beyond ±(2**53 - 1) and would lose digits as JSON", hint="Write it as a string"
+                f"{shown(value)} is beyond ±(2**53 - 1) and would lose digits as JSON", hint="Write it as a string"
             )
         pieces.append(str(int(value)))
     elif isinstance(value, float):
@@ -139,7 +140,7 @@ def _write(value: Any, pieces: list[str]) -> None:
 def _write_object(value: Mapping[Any, Any], pieces: list[str]) -> None:
     for key in value:
         if not isinstance(key, str):
-            raise InvalidError(f"a JSON key must be text, not {type(key).__name__}: {key!r}")
+            raise InvalidError(f"a JSON key must be text, not {type(key).__name__}: {shown(key)}")
     pieces.append("{")
     for index, key in enumerate(_sorted(value)):
         pieces.append("," if index else "")

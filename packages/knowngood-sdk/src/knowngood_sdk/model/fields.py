@@ -25,6 +25,8 @@ __all__ = [
     "texts",
 ]
 
+_LONGEST_BITS = 256
+
 
 def entry(item: Any, name: str) -> Any:
     """Return an entry; raises when there is none."""
@@ -45,7 +47,7 @@ def integer_value(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be a whole number, not {shown(value)}")
     if value < 0:
-        raise ValueError(f"{name} must be 0 or more, not {value}")
+        raise ValueError(f"{name} must be 0 or more, not {shown(value)}")
     return value
 
 
@@ -115,6 +117,9 @@ def text_map(item: Any, name: str) -> dict[str, str]:
 
 def shown(value: Any) -> str:
     """Return enough of a value to find it, for a message; never the whole of one that may be huge or deep."""
+    if isinstance(value, int) and value.bit_length() > _LONGEST_BITS:
+        # Python does not write one of more than 4300 digits at all.
+        return f"a whole number of {value.bit_length()} bits"
     if value is None or isinstance(value, bool | int | float | str):
         return f"{value!r:.80}"
     return {"dict": "an object", "list": "a list"}.get(type(value).__name__, type(value).__name__)
