@@ -12,25 +12,13 @@ from knowngood_sdk.model.route import (
     Generation,
     LocalTrip,
     Refusal,
-    Trip,
     live_positions,
     served_position,
     step_of,
 )
+from tests.sdk.model.lettered import A, B, C, D, facts, trip
 
-A, B, C, D = "ABCD"
 UIDS = [version + act for version in "ABCD" for act in "12"]
-
-
-def trip(uid: str) -> Trip:
-    """An act of leaving the version that its uid begins with."""
-    return Trip(uid=uid, version=uid[0], generation=1, source="person", at="2026-01-01T00:00:00Z", why="wrong prices")
-
-
-def facts(*uids: str, released: str = "") -> Facts:
-    return Facts({uid: trip(uid) for uid in uids}, frozenset(released.split()))
-
-
 any_uids = st.sets(st.sampled_from(UIDS))
 any_facts = st.builds(lambda trips, released: facts(*trips, released=" ".join(released)), any_uids, any_uids)
 steps = st.integers(0, 5)
