@@ -1,4 +1,4 @@
-"""A reader takes an entry for what it is and for nothing else, and says which it would not take and what stood there."""
+"""A reader takes an entry for what it is and for nothing else, and says which it would not take and what was there."""
 
 import math
 import sys
