@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from knowngood.cli.completion import versions
-from knowngood.cli.console import answer, directory_option, mark, output_option, say, system_argument
+from knowngood.cli.console import GIVEN, answer, directory_option, mark, output_option, say, system_argument
 
 if TYPE_CHECKING:
     from knowngood.domain.deployment import Deployment
@@ -42,13 +42,16 @@ Examples:
 @click.option(
     "--version",
     "recorded",
+    type=GIVEN,
     metavar="VERSION",
     shell_complete=versions,
     help="Deploy this recorded version instead of what the working places hold.",
 )
 @click.option("--canary", default="100%", show_default=True, help="First share of the traffic.")
 @click.option("--timeout", default=120, show_default=True, help="Seconds that replicas may take to get ready.")
-@click.option("--override", metavar="REASON", help="Use an unproven combination, on record under your name.")
+@click.option(
+    "--override", type=GIVEN, metavar="REASON", help="Use an unproven combination, on record under your name."
+)
 @click.option("--abandon", is_flag=True, help="Give up the deployment under way instead.")
 @click.option("--promote", is_flag=True, help="Give the candidate under way all traffic instead.")
 @directory_option
@@ -73,8 +76,6 @@ def command(  # noqa: PLR0913 - one parameter for each option
     It is recorded, checked, loaded beside what serves, and tried on its golden inputs before any rider, reader or
     customer can meet it; without a tested way back it is blocked.
     """
-    if recorded is not None and not recorded.strip():
-        raise click.UsageError("--version names no version: is a variable empty?")
     if recorded is not None and (abandon or promote):
         raise click.UsageError("--version starts a deployment; --abandon and --promote end one")
     if abandon and promote:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from knowngood.cli.completion import versions
-from knowngood.cli.console import answer, directory_option, mark, output_option, say, system_argument
+from knowngood.cli.console import (
+    GIVEN,
+    answer,
+    directory_option,
+    mark,
+    output_option,
+    say,
+    system_argument,
+)
 from knowngood.cli.exit_code import ExitCode
 from knowngood_sdk.errors import ComponentError
 
@@ -29,6 +37,7 @@ Examples:
 @click.option(
     "--to",
     "target",
+    type=GIVEN,
     metavar="VERSION",
     shell_complete=versions,
     help="Go back to this version, or to the static fallback (fallback); the plan's choice otherwise.",
@@ -36,10 +45,12 @@ Examples:
 @click.option(
     "--level", type=click.IntRange(1, 4), help="Level to ask for: 1 restores the model alone, if that is safe."
 )
-@click.option("--suspect", metavar="COMPONENT", help="Component that is believed to be at fault.")
-@click.option("--override", metavar="REASON", help="Use an unproven combination, on record under your name.")
+@click.option("--suspect", type=GIVEN, metavar="COMPONENT", help="Component that is believed to be at fault.")
+@click.option(
+    "--override", type=GIVEN, metavar="REASON", help="Use an unproven combination, on record under your name."
+)
 @click.option("--break-glass", is_flag=True, help="Tell the replicas' agents alone: no store, no control plane.")
-@click.option("--this-host", metavar="REPLICA", help="With --break-glass: only this replica leaves.")
+@click.option("--this-host", type=GIVEN, metavar="REPLICA", help="With --break-glass: only this replica leaves.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until the metrics are back at their baseline.")
 @click.option("--timeout", default=180, show_default=True, help="Seconds to wait.")
 @directory_option
@@ -66,8 +77,6 @@ def command(  # noqa: PLR0913 - one parameter for each option
     that does not stand behind what is left is deployed first; until it serves, Ctrl-C gives that up. What a rollback
     led to is left only when you say where to, with --to.
     """
-    if target is not None and not target.strip():
-        raise click.UsageError("--to names no version: is a variable empty?")
     if this_host is not None and not break_glass:
         raise click.UsageError("--this-host goes with --break-glass")
     if break_glass and (target or level or suspect or override):
@@ -167,11 +176,15 @@ def lines_of(saga: "Saga", code: ExitCode) -> Iterator[str]:
     from knowngood_sdk.model.canonical import short
 
     serves = short(saga.target) if saga.target else "the static fallback"
+    needs = saga.needs.replace("SYSTEM", saga.system)
     endings = {
         ExitCode.DONE: (mark("good"), "verified" if saga.target else "which nothing has to verify"),
         ExitCode.WAITING: (mark("waiting"), "not yet verified"),
         ExitCode.NOT_VERIFIED: (mark("bad"), f"not verified: {_seen(saga.steps, StepName.VERIFY)}"),
-        ExitCode.PARTIAL: (mark("bad"), saga.needs or "not every replica could be reached"),
+        ExitCode.PARTIAL: (
+            mark("bad"),
+            needs or "not every replica could be reached",
+        ),
         ExitCode.TIMED_OUT: (
             mark("waiting"),
             f"still being verified; to go on with it: kg watch {saga.system}, or this command again",
