@@ -39,6 +39,7 @@ def test_the_first_share_tells_the_strategy(split: int, strategy: Strategy) -> N
 def test_a_new_one_is_armed_and_its_counts_begin_when_it_does() -> None:
     new = deployment()
     assert (new.state, new.full_at, new.anchored_at) == (DeploymentState.ARMED, None, AT)
+    assert new.leaves is None
 
 
 @pytest.mark.parametrize("split", [0, 1, FULL])
@@ -64,6 +65,8 @@ def test_the_baseline_is_a_copy() -> None:
     [
         deployment(),
         deployment(baseline={}),
+        deployment(leaves="sha256:" + "3" * 64),
+        deployment(leaves="sha256:" + "3" * 64, state=DeploymentState.FULL, split=FULL, full_at=AT),
         *(deployment(state=state) for state in DeploymentState),
         deployment(state=DeploymentState.FULL, split=FULL, full_at=AT, anchored_at="2026-01-01T19:00:00Z"),
     ],
