@@ -180,7 +180,7 @@ class Intent:
                 lowest, highest = (number_value(bound, metric) for bound in bounds)
             except (TypeError, ValueError) as error:
                 raise InvalidError(f"intent.expects.{metric} must be [lowest, highest], not {shown(bounds)}") from error
-            expects[metric] = (lowest, highest)
+            expects[_text(metric, "intent.expects")] = (lowest, highest)
         return cls(text=_text(fields.get("text", ""), "intent.text"), expects=expects)
 
 
@@ -216,7 +216,7 @@ class Manifest:
     @cached_property
     def content_digest(self) -> str:
         """
-        Digest of components and contracts: the system version, as routes, trips and quarantines name it.
+        Digest of system, components and contracts: the system version, as routes, trips and quarantines name it.
 
         Hints (native versions, facets) are left out: the same bytes under another commit are the same content.
         """
@@ -273,7 +273,9 @@ class Manifest:
         parent = fields.get("parent")
         return cls(
             system=_text(fields["system"], "manifest.system"),
-            components={name: Component.from_json(item) for name, item in components.items()},
+            components={
+                _text(name, "manifest.components"): Component.from_json(item) for name, item in components.items()
+            },
             intent=Intent.from_json(fields.get("intent", {})),
             parent=None if parent is None else _text(parent, "manifest.parent"),
         )
