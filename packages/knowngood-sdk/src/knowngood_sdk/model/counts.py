@@ -26,7 +26,7 @@ _OFFSET = 1100 * SUBBINS
 _HASH_SPACE = 2**64
 _LARGEST = math.nextafter(math.inf, 0)
 _HASH = re.compile(r"[0-9a-f]{16}")
-_BIN = re.compile(r"-?[0-9]{1,5}")
+_BIN = re.compile(r"0|-?[1-9][0-9]{0,4}")
 
 
 def log_bin(value: float) -> int:
@@ -198,7 +198,7 @@ class VersionCounts:
         seen = 0
         for index in sorted(self.latency):
             seen += self.latency[index]
-            if seen >= q * total:
+            if 0 < seen >= q * total:
                 return bin_bounds(index)[1]
         return math.nan
 
