@@ -95,3 +95,9 @@ def test_more_voters_never_take_a_widening_back(live: int, voters: int) -> None:
     before = widened(left_by(state, V2, *sorted(names(voters))), names(live))
     after = widened(left_by(state, V2, *sorted(names(voters + 1))), names(live))
     assert before.keys() <= after.keys()
+
+
+def test_of_a_store_without_deployments_what_replicas_left_still_counts() -> None:
+    assert widened(FleetState(), names(2)) == {}
+    state = left_by(FleetState(), V2, "r0", "r1", generation=1)
+    assert widened(state, names(2)) == {V2: names(2)}
