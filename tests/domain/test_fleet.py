@@ -96,6 +96,7 @@ def test_neither_what_is_served_nor_its_way_back_is_in_quarantine(state: FleetSt
         pytest.param((0, 1), facts("2a"), 2, id="a share: both arms are left"),
         pytest.param((1, FULL), facts("3a"), 1, id="left already"),
         pytest.param((2, FULL), facts("2a"), 2, id="passed already"),
+        pytest.param((9, FULL), facts("3a"), 9, id="far past the end: a route never falls"),
     ],
 )
 def test_the_route_follows_what_is_in_quarantine(at: tuple[int, int], told: Facts, step: int) -> None:

@@ -70,6 +70,10 @@ def test_to_leave_is_what_is_in_quarantine_and_what_failed_here() -> None:
         pytest.param(replica(at=(3, FULL)), "ABC", 3, id="the fleet is on the static fallback"),
         pytest.param(replica(latched=1, known=facts("B1")), "ABC", 2, id="left again"),
         pytest.param(replica(latched=3, known=facts("B1")), "ABC", 3, id="nothing is behind the static fallback"),
+        pytest.param(replica(latched=9), "ABC", 9, id="far past the end: the latch never falls"),
+        pytest.param(
+            replace(replica(latched=2), generations={}), "ABC", 2, id="its chain is lost: the latch never falls"
+        ),
         pytest.param(replica(at=(0, 0), known=facts("A1")), "ABC", 0, id="armed: nobody is on the candidate"),
         pytest.param(replica(at=(0, 0), known=facts("B1")), "ABC", 2, id="armed: the live one is bad"),
         pytest.param(replica(at=(0, 1), known=facts("B1")), "ABC", 2, id="a share: both arms leave"),
