@@ -1,4 +1,4 @@
-"""After a restart a replica stands where it stood: what file, word and journal say is joined, none takes it back up."""
+"""After a restart a replica stands where it stood: file, word and journal are joined, none takes it back (rule 10)."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Whatever reaches a replica, however often: no live version is bad, and no step is taken back."""
+"""Whatever reaches a replica, however often: no live version is bad, and no step is taken back (rules 3 to 10)."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
