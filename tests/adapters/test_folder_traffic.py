@@ -163,6 +163,16 @@ def test_a_document_that_cannot_be_written_leaves_the_one_before(tmp_path: Path)
         traffic.publish(SYSTEM, lambda _: DEPLOYED)
 
 
+def test_a_replica_whose_state_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        ReplicaFolder.of(tmp_path, SYSTEM, name).make()
+    newer = ReplicaFolder.of(tmp_path, SYSTEM, "a")
+    newer.state_file.write_text(json.dumps({"format": 99, "state": {}, "check": ""}))
+    newer.report_file.write_text("{")
+    seen = FolderTraffic(tmp_path).replicas(SYSTEM)
+    assert (seen["a"].trouble != "", seen["b"].trouble) == (True, "")
+
+
 def test_a_folder_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "format").write_text("2\n")
     with pytest.raises(InvalidError, match=r"format '2'.*Upgrade"):

@@ -170,6 +170,26 @@ class TestRollbackWhoseTargetIsDeployedFirst:
         assert "ann asked for" in next(iter(interrupted.store.read("pricing").facts.trips.values())).why
         assert reconcile(interrupted.plane, "pricing").started == ()
 
+    def test_a_second_wish_in_between_is_refused_and_not_taken_for_leaving_the_target(self, interrupted: Any) -> None:
+        good = interrupted.store.read("pricing").served
+        with interrupted.plane.deploying("pricing"), pytest.raises(ConflictError, match="is being completed"):
+            roll_back(interrupted.plane, "pricing", WISH)
+        assert interrupted.store.read("pricing").served == good
+
+    def test_it_is_completed_also_where_the_target_was_left_meanwhile(self, interrupted: Any) -> None:
+        good, bad = interrupted.store.read("pricing").chain[:2]
+        leave(interrupted.plane, "pricing", trip_of(interrupted.plane, "pricing", good, source="person", why=""), "bob")
+        (saga,) = complete(interrupted.plane, "pricing")
+        assert (saga.version, saga.target) == (bad, None)
+
+    def test_once_it_is_complete_nobody_takes_the_lock_for_it(self, interrupted: Any) -> None:
+        complete(interrupted.plane, "pricing")
+
+        def refused(_system: str) -> Any:
+            raise TransientError("the folder is read-only")
+
+        assert complete(replace(interrupted.plane, deploying=refused), "pricing") == ()
+
     def test_what_a_person_released_since_is_not_left_again(self, interrupted: Any) -> None:
         complete(interrupted.plane, "pricing")
         state = interrupted.store.read("pricing")

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from knowngood.control.deploy import Order, deploy
+from knowngood.control.flip import record_trip
 from knowngood.control.release import recorded_again
 from knowngood.control.roll_back import Wish, roll_back
-from knowngood.control.rollback import run_open
+from knowngood.control.rollback import led_here, run_open, trip_of
 from knowngood.domain.fleet import release
 from knowngood.domain.level import Level
 from knowngood.domain.saga import SagaState, StepOutcome
@@ -128,6 +129,29 @@ def test_what_a_rollback_led_to_is_not_left_by_the_same_command_again(incident: 
     assert incident.store.read("pricing").facts.quarantined == {v2}
     left = roll_back(incident.plane, "pricing", Wish(actor="ada", why="this one too", target="fallback"))
     assert (left.saga.version, left.saga.target) == (v1, None)
+
+
+@pytest.mark.requirement("B2")
+def test_a_trip_of_what_nobody_served_does_not_stand_in_the_way_of_leaving_what_serves(incident: Any) -> None:
+    v1, v2 = (made.version for made in incident.store.deployments("pricing"))
+    elsewhere = trip_of(incident.plane, "pricing", "sha256:" + "e" * 64, source="break-glass", why="found bad")
+    record_trip(incident.plane, "pricing", elsewhere, "reconciler")
+    assert led_here(incident.plane, "pricing") is None
+    done = roll_back(incident.plane, "pricing", Wish(actor="ada", why="prices too high"))
+    assert (done.saga.version, done.saga.target) == (v2, v1)
+
+
+@pytest.mark.requirement("B2")
+def test_what_did_not_verify_is_left_by_a_plain_wish(incident: Any) -> None:
+    v1, _ = (made.version for made in incident.store.deployments("pricing"))
+    roll_back(incident.plane, "pricing", Wish(actor="ada", why="prices too high"))
+    run_open(incident.plane, "pricing")
+    incident.wait(100)
+    (over,) = run_open(incident.plane, "pricing")
+    assert (over.state, over.steps[-3].outcome) == (SagaState.DONE, StepOutcome.FAILED)
+    with pytest.raises(NotReadyError, match="no safe target"):
+        roll_back(incident.plane, "pricing", Wish(actor="ada", why="this one too"))
+    assert incident.store.read("pricing").served == v1
 
 
 @pytest.mark.requirement("B2", "J2")

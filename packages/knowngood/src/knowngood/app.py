@@ -9,7 +9,7 @@ import getpass
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -87,8 +87,10 @@ def _deploying(folder: Path, system: str) -> Iterator[None]:
             f"meanwhile, for what stands behind it: kg rollback {system}",
         )
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
+        with suppress(OSError):
+            # Who holds it is told where the disk has room for it; the lock is what counts.
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
         yield
     finally:
         os.close(descriptor)

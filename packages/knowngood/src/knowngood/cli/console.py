@@ -5,6 +5,7 @@ Text for people, or one JSON document for programs, goes to standard output; pro
 standard error. With ``--output json`` an error is the document.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -107,8 +108,14 @@ def mark(kind: str) -> str:
 
 
 def say(message: str) -> None:
-    """Write progress or an explanation where it does not disturb an answer that is piped on."""
-    click.echo(message, err=True, color=colours())
+    """
+    Write progress or an explanation where it does not disturb an answer that is piped on.
+
+    Where nobody can read it, a full disk or a pipe that was closed, what the command does goes on: a line that is lost
+    must not give up a rollback.
+    """
+    with contextlib.suppress(OSError):
+        click.echo(message, err=True, color=colours())
 
 
 def answer(

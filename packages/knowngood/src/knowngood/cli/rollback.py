@@ -128,6 +128,7 @@ def _leave(plane: "Plane", system: str, wish: "Wish") -> "tuple[Saga, dict[str, 
         # A store that cannot be written stops no flip.
         say(f"{mark('warning')} {error}")
     completed = complete(plane, system)
+    completed = tuple(saga for saga in completed if wish.target is None or _names(plane, system, wish.target, saga))
     going = completed[0] if completed else under_way(plane, system) if wish.target is None else None
     if going is not None:
         serves = short(going.target) if going.target else "the static fallback"
@@ -153,6 +154,16 @@ def _leave(plane: "Plane", system: str, wish: "Wish") -> "tuple[Saga, dict[str, 
         "gone": list(done.flip.gone),
         "unpublished": done.flip.unpublished,
     }
+
+
+def _names(plane: "Plane", system: str, target: str, saga: "Saga") -> bool:
+    """Whether what a person typed as the target is where a rollback led."""
+    from knowngood.control.lookup import version_named
+    from knowngood.control.roll_back import STATIC_FALLBACK
+
+    if target == STATIC_FALLBACK:
+        return saga.target is None
+    return version_named(plane, system, target).content_digest == saga.target
 
 
 def _code(saga: "Saga", *, waited: bool, reached: bool) -> ExitCode:

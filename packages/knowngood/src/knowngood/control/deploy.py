@@ -314,17 +314,21 @@ def abandon_orphan(plane: Plane, system: str, actor: str) -> str | None:
 
 def withdraw_orphan(plane: Plane, system: str) -> None:
     """Let replicas unload what a deployer that died while it armed had them load and score in shadow."""
-    document = published(plane, system)
-    left_over = [version for version in document.prepare if version not in plane.store.read(system).chain]
-    if not left_over:
+    if not _left_over(plane, system):
         return
     try:
         with plane.deploying(system):
-            for version in left_over:
+            for version in _left_over(plane, system):
                 publish(plane, system, plane.store.read(system), withdraw=version)
     except ConflictError:
         # Its deployer lives.
         return
+
+
+def _left_over(plane: Plane, system: str) -> list[str]:
+    """Return what replicas are told to load and no generation has."""
+    chain = plane.store.read(system).chain
+    return [version for version in published(plane, system).prepare if version not in chain]
 
 
 def _give_up(plane: Plane, order: Order, minting: list[Deployment], error: BaseException) -> None:

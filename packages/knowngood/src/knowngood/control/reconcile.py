@@ -14,12 +14,12 @@ from knowngood.control.deploy import abandon_orphan, withdraw_orphan
 from knowngood.control.flip import flip, record, record_trip
 from knowngood.control.plane import Plane
 from knowngood.control.publish import behind, publish, publish_anchor, published, spread
-from knowngood.control.rollback import leave, trip_of
+from knowngood.control.rollback import leave, owes_a_trip, trip_of
 from knowngood.domain.fleet import FleetState, widened
 from knowngood.domain.saga import Saga
 from knowngood_sdk.errors import ConflictError
 from knowngood_sdk.model.canonical import short
-from knowngood_sdk.model.route import FULL, Facts, FleetRoute, LocalTrip, Trip
+from knowngood_sdk.model.route import Facts, LocalTrip, Trip
 
 __all__ = ["Reconciled", "complete", "learn", "reconcile"]
 
@@ -100,12 +100,11 @@ def complete(plane: Plane, system: str) -> tuple[Saga, ...]:
     """
     state = plane.store.read(system)
     deployment = next((d for d in plane.store.deployments(system) if d.generation == state.row.generation), None)
-    if deployment is None or deployment.leaves is None or state.row != FleetRoute(deployment.generation, 0, FULL):
+    if deployment is None or deployment.leaves is None or not owes_a_trip(deployment, state):
         return ()
     try:
         with plane.deploying(system):
-            trips = plane.store.read(system).facts.trips.values()
-            if any((t.version, t.generation) == (deployment.leaves, deployment.generation) for t in trips):
+            if not owes_a_trip(deployment, plane.store.read(system)):
                 return ()
             why = f"{deployment.actor} asked for {short(deployment.version)} in its place, and was interrupted"
             return leave(plane, system, trip_of(plane, system, deployment.leaves, source="person", why=why), _ACTOR)[1]

@@ -14,14 +14,14 @@ from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.flip import Flip
 from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
-from knowngood.control.rollback import leave, led_here, trip_of
+from knowngood.control.rollback import leave, led_here, owes_a_trip, trip_of
 from knowngood.control.situation import situation_of
 from knowngood.domain.authority import ON_CALL, Request, authorize
 from knowngood.domain.compatibility import Override
 from knowngood.domain.level import Level
 from knowngood.domain.plan import Plan
 from knowngood.domain.planner import plan
-from knowngood.domain.saga import Saga, SagaState
+from knowngood.domain.saga import Saga, SagaState, StepOutcome
 from knowngood_sdk.errors import ConflictError, NotAuthorizedError, NotReadyError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Manifest
@@ -75,8 +75,7 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
         OutcomeUnknownError: The replicas left it, and the store could not be written.
         ConflictError: What was to be left is left already.
     """
-    if wish.target is None:
-        _check_not_restored(plane, system)
+    _check_not_restored(plane, system, wish)
     situation = situation_of(plane, system, suspected=wish.suspected, asked=wish.level)
     made = plan(situation)
     if wish.override and made.unsafe:
@@ -102,10 +101,16 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
         override = made.chosen.override if made.chosen else None
         order = Order(manifest=target, actor=wish.actor, override=override, deadline=wish.deadline, leaves=leaving)
         with plane.deploying(system):
+            if plane.store.read(system).watched != leaving:
+                raise ConflictError(
+                    f"system {system} moved while this was planned: {short(leaving)} is not what serves any more",
+                    hint=f"Look: kg status {system}; then, if need be, this command again",
+                )
             try:
                 put_into_service(plane, order, tell)
             except BaseException:
-                tell(f"{target.label} did not come into service: {short(leaving)} serves on")
+                if plane.store.read(system).served == leaving:
+                    tell(f"{target.label} did not come into service: {short(leaving)} serves on")
                 raise
             reach(FaultPoint.ROLLBACK_DEPLOYED)
             flipped, sagas = _leave(plane, system, leaving, wish, made)
@@ -119,14 +124,28 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
     return Rolled(plan=made, flip=flipped, saga=ours[0])
 
 
-def _check_not_restored(plane: Plane, system: str) -> None:
-    """Refuse to leave by accident what a rollback has just led to: the same command again is not another wish."""
+def _check_not_restored(plane: Plane, system: str, wish: Wish) -> None:
+    """
+    Refuse to leave by accident what a rollback has just led to: the same command again is not another wish.
+
+    One that says where to, or how, is; and so is one after a rollback whose target did not verify.
+    """
+    if wish.target or wish.level or wish.suspected or wish.override:
+        return
+    state = plane.store.read(system)
+    owing = next((d for d in plane.store.deployments(system) if owes_a_trip(d, state)), None)
+    if owing is not None:
+        raise ConflictError(
+            f"a rollback that leaves {short(owing.leaves or '')} is being completed by another process",
+            hint=f"Look: kg status {system}; then, if need be, this command again",
+        )
     led = led_here(plane, system)
-    if led is not None and led.state is SagaState.DONE and led.target is not None:
+    failed = led is not None and any(step.outcome is StepOutcome.FAILED for step in led.steps)
+    if led is not None and led.state is SagaState.DONE and led.target is not None and not failed:
         raise ConflictError(
             f"version {short(led.target)} is what the rollback of {short(led.version)} led to",
             hint=f"To leave it too, say where to: kg rollback {system} --to VERSION (or fallback); "
-            f"what there is: kg plan {system}",
+            f"what there is: kg history {system}",
         )
 
 

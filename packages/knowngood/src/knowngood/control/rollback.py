@@ -15,6 +15,8 @@ from knowngood.control.flip import Flip, flip, record_trip
 from knowngood.control.plane import Plane
 from knowngood.control.publish import publish_anchor
 from knowngood.control.saga_steps import STEPS, Waiting
+from knowngood.domain.deployment import Deployment
+from knowngood.domain.fleet import FleetState
 from knowngood.domain.saga import Saga, SagaState, StepName, StepOutcome
 from knowngood.domain.system import Grant
 from knowngood.domain.window import Verdict
@@ -29,7 +31,7 @@ from knowngood_sdk.errors import (
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import Trip
 
-__all__ = ["follow", "leave", "led_here", "run_open", "step_forward", "trip_of", "under_way"]
+__all__ = ["follow", "leave", "led_here", "owes_a_trip", "run_open", "step_forward", "trip_of", "under_way"]
 
 _log = logging.getLogger(__name__)
 _POLL = timedelta(milliseconds=100)
@@ -140,7 +142,24 @@ def led_here(plane: Plane, system: str) -> Saga | None:
     if state.candidate is not None:
         return None
     here = (state.row.generation, state.served)
-    return next((s for s in reversed(plane.store.sagas(system)) if (s.generation, s.target) == here), None)
+    # A trip of what nobody served starts a rollback too, and leads nowhere.
+    left = {*state.chain[: state.row.step], *_left_by_deploying(plane, system, state.row.generation)}
+    found = (s for s in reversed(plane.store.sagas(system)) if (s.generation, s.target) == here and s.version in left)
+    return next(found, None)
+
+
+def owes_a_trip(deployment: Deployment, state: FleetState) -> bool:
+    """Whether a rollback deployed its target, which took all traffic, and was cut off before it left what it had to."""
+    if deployment.leaves is None or deployment.full_at is None or deployment.generation != state.row.generation:
+        return False
+    trips = state.facts.trips.values()
+    return not any((t.version, t.generation) == (deployment.leaves, deployment.generation) for t in trips)
+
+
+def _left_by_deploying(plane: Plane, system: str, generation: int) -> tuple[str, ...]:
+    """Return what a rollback leaves whose target was deployed as this generation."""
+    made = (d.leaves for d in plane.store.deployments(system) if d.generation == generation)
+    return tuple(version for version in made if version is not None)
 
 
 def _resumed(plane: Plane, saga: Saga) -> Saga:

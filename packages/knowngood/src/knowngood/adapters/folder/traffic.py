@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class FolderTraffic:
                 seen = _identity(path)
                 document = change(self._before(system, anew=anew)).to_json()
                 # One who hung in here goes on after others went past; what they wrote must not be taken back.
-                if _write(path, document, unless=lambda seen=seen: _identity(path) != seen):  # type: ignore[misc]
+                if _write(path, document, unless=partial(_changed, path, seen)):
                     return
 
     def _before(self, system: str, *, anew: bool) -> RouteDocument:
@@ -169,6 +170,10 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
     return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
+def _changed(path: Path, since: tuple[int, int, int] | None) -> bool:
+    return _identity(path) != since
+
+
 def _write(path: Path, document: Mapping[str, Any], unless: Callable[[], bool] | None = None) -> bool:
     """
     Replace a document, unless it is the same: its readers look at the file's time.
@@ -225,7 +230,11 @@ def _look_at(folder: ReplicaFolder) -> Replica:
     report = report or ReplicaReport(replica=folder.replica, state=ReplicaState())
     if not agent_alive or trouble:
         # Workers trip by themselves, and a command may have broken the glass: word and journal know of it.
-        report = replace(report, state=folder.recover().state)
+        try:
+            report = replace(report, state=folder.recover().state)
+        except KnownGoodError as error:
+            # One folder that cannot be read, of a newer version for one, hides no other.
+            trouble = trouble or str(error)
     return Replica(
         name=folder.replica,
         report=report,
