@@ -200,11 +200,19 @@ def test_what_has_no_json_form_is_refused_by_its_value(value: object, message: s
             canonical_bytes(nested)
 
 
+def test_of_a_long_text_that_has_no_json_form_the_beginning_is_shown() -> None:
+    with pytest.raises(InvalidError) as refused:
+        canonical_bytes("x" * 50 + "\ud800")
+    assert str(refused.value) == "text with a lone surrogate has no JSON form: " + repr('"' + "x" * 39)
+
+
 def test_what_is_nested_too_deeply_to_be_read_is_not_written() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    with pytest.raises(InvalidError, match="nested so deeply"):
+    with pytest.raises(
+        InvalidError, match=r"^a value that is nested so deeply has no JSON form that could be read again$"
+    ):
         canonical_bytes(deep)
 
 
@@ -231,6 +239,7 @@ def test_the_digest_of_any_mapping_is_a_digest(value: Mapping[str, Any]) -> None
         pytest.param("sha256:" + HEX + "0", id="one digit more"),
         pytest.param("sha256:" + HEX.upper(), id="upper case"),
         pytest.param("sha256:" + HEX[:-1] + "g", id="no hex digit"),
+        pytest.param("sha256:" + HEX[:-1] + "X", id="no digit at all"),
         pytest.param("sha256:" + HEX[:-1] + "\n", id="a line end"),
         pytest.param("SHA256:" + HEX, id="a prefix in upper case"),
         pytest.param("sha512:" + HEX, id="another prefix"),

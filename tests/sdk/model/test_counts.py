@@ -257,6 +257,22 @@ def test_what_came_since_a_report_is_the_later_one_without_it(earlier: VersionCo
     assert said(later.minus(earlier)) == replace(said(since), subjects=later.subjects)
 
 
+def test_the_subjects_of_a_window_are_those_of_the_later_report() -> None:
+    # A full sketch drops hashes of the earlier report that smaller ones have pushed out.
+    later, earlier = VersionCounts(subjects=(1, 2)), VersionCounts(subjects=(2, 3))
+    assert later.minus(earlier).subjects == (1, 2)
+    assert later.plus(earlier).subjects == (1, 2, 3)
+
+
+@given(sums(), sums())
+def test_moments_and_pairs_are_added_once_unless_asked_otherwise(one: Sums, other: Sums) -> None:
+    assert one.plus(other) == Sums(one.n + other.n, one.total + other.total, one.squares + other.squares)
+    assert one.plus(other, -1).plus(other) == one
+    assert Paired(reference=one, failed=3).plus(Paired(reference=other, failed=2)) == Paired(
+        reference=one.plus(other), failed=5
+    )
+
+
 def test_a_name_that_one_reporter_alone_knows_is_kept() -> None:
     one = VersionCounts(outcomes={"a": Sums(1, 1.0, 1.0)}, shadow={"v": Paired(failed=1)}, latency={1: 1})
     other = VersionCounts(outcomes={"b": Sums(1, 2.0, 4.0)}, shadow={"w": Paired(failed=2)}, latency={2: 1})
@@ -313,6 +329,7 @@ def test_a_sketch_keeps_the_smallest_hashes() -> None:
         # 256 hashes in the lower half of all: about twice 255.
         ((*range(SKETCH_SIZE - 1), 2**63 - 1), 510),
         ((*range(SKETCH_SIZE - 1), 2**64 - 1), 255),
+        (tuple(range(SKETCH_SIZE)), 255 * 2**56),
     ],
 )
 def test_distinct_subjects_are_counted_while_they_are_few_and_then_estimated(

@@ -43,6 +43,13 @@ def test_what_python_takes_for_a_number_and_json_does_not_is_refused(text: str) 
         parse_canonical(text)
 
 
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "1.5e309", "2E+308"])
+def test_a_number_too_large_for_a_float_is_refused(text: str) -> None:
+    with pytest.raises(InvalidError) as refused:
+        parse_canonical(f'{{"a": [{text}]}}')
+    assert str(refused.value) == f"{text} has no JSON form"
+
+
 def test_keys_stand_in_the_order_of_their_utf16_units_whatever_script_they_are_of() -> None:
     # The example of RFC 8785, section 3.2.3: the smiley's first unit is d83d, below fb33.
     keys = ["\u20ac", "\r", "\ufb33", "1", "\U0001f600", "\u0080", "\u00f6"]
