@@ -47,6 +47,11 @@ def system_file(**changed: Any) -> SystemFile:
             "trigger errors: hold before, observe now",
             id="a lower grant",
         ),
+        pytest.param(
+            {"triggers": {"errors": {"over": "50%", "do": "hold"}}},
+            "trigger errors: over 0.05 before, over 0.5 now",
+            id="a looser limit",
+        ),
     ],
 )
 def test_what_weakens_the_way_back_is_marked(changed: dict[str, Any], says: str) -> None:
@@ -75,9 +80,15 @@ def test_what_weakens_the_way_back_is_marked(changed: dict[str, Any], says: str)
             id="a higher grant",
         ),
         pytest.param(
-            {"triggers": {"errors": {"over": "50%", "do": "hold"}}},
-            "trigger errors: over 0.05 before, over 0.5 now",
-            id="another limit",
+            {"triggers": {"errors": {"over": "1%", "do": "hold"}}},
+            "trigger errors: over 0.05 before, over 0.01 now",
+            id="a tighter limit",
+        ),
+        pytest.param({"sla": {"latency_p99": "80s"}}, "sla: nothing before, latency_p99 80s now", id="another promise"),
+        pytest.param(
+            {"verify": {"requests": 1, "within": "60s"}},
+            "verify: requests 200, within 1m before, requests 1, within 1m now",
+            id="another sample",
         ),
     ],
 )
@@ -88,5 +99,13 @@ def test_what_else_changed_is_said_without_a_warning(changed: dict[str, Any], sa
 
 def test_what_no_way_back_depends_on_is_no_news() -> None:
     moved = {**RULES["components"], "model": {"files": "elsewhere/model.joblib"}}
-    assert changes_of(system_file(), system_file(components=moved, verify={"requests": 7})) == ()
+    assert changes_of(system_file(), system_file(components=moved)) == ()
     assert changes_of(system_file(), system_file()) == ()
+
+
+def test_health_that_is_no_longer_asked_weakens() -> None:
+    watched = system_file(health=["http://127.0.0.1:1/healthz"])
+    (gone,) = changes_of(watched, system_file())
+    assert (gone.what, gone.weakens) == ("health: http://127.0.0.1:1/healthz before, nothing now", True)
+    (asked,) = changes_of(system_file(), watched)
+    assert not asked.weakens

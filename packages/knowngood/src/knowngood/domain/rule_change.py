@@ -1,6 +1,6 @@
 """Rule change: what a system file says otherwise than the one before it, as far as a way back depends on it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,9 @@ __all__ = ["RuleChange", "changes_of"]
 
 _ORDER = tuple(Grant)
 """Grants from the least to the most that automation may do."""
+_LIMITS = frozenset({"over", "shift", "drop", "windows", "min_requests", "failures"})
+"""Options of triggers that let more pass the higher they are."""
+_SECTIONS = ("sla", "standby", "unproven", "verify", "health")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,11 @@ def _changes(before: SystemFile, after: SystemFile) -> Iterator[tuple[str, bool]
         yield from _component(name, before.components.get(name), after.components.get(name))
     for name in sorted(before.triggers.keys() | after.triggers.keys()):
         yield from _trigger(name, before.triggers.get(name), after.triggers.get(name))
+    was, now = before.to_json(), after.to_json()
+    for section in _SECTIONS:
+        if was.get(section) != now.get(section):
+            # Whether another bound is weaker depends on what it bounds; a section that is gone bounds nothing.
+            yield f"{section}: {_said(was.get(section))} before, {_said(now.get(section))} now", section not in now
     if before.fallback is not None and after.fallback is None:
         yield "fallback removed: nothing answers when no version can", True
     elif before.fallback != after.fallback:
@@ -71,7 +79,19 @@ def _trigger(name: str, before: TriggerSpec | None, after: TriggerSpec | None) -
             weakens = _ORDER.index(after.grant) < _ORDER.index(before.grant)
             yield f"trigger {name}: {before.grant} before, {after.grant} now", weakens
         if before.options != after.options:
-            yield f"trigger {name}: {_options(before)} before, {_options(after)} now", False
+            looser = any(
+                value > before.options[option]
+                for option, value in after.options.items()
+                if option in _LIMITS and option in before.options
+            )
+            yield f"trigger {name}: {_options(before)} before, {_options(after)} now", looser
+
+
+def _said(section: Any) -> str:
+    """Return a section of a system file on one line."""
+    if isinstance(section, Mapping):
+        return ", ".join(f"{key} {value}" for key, value in section.items())
+    return ", ".join(section) if section else "nothing"
 
 
 def _options(trigger: TriggerSpec) -> str:
