@@ -425,6 +425,7 @@ def test_fields_that_it_does_not_know_are_refused_by_name() -> None:
         ("subjects", "00", "subjects must be a list, not '00'"),
         ("subjects", [1], "subjects must be a list of texts"),
         ("subjects", ["1"], "subjects must be up to 256 hashes of 16 hex digits, rising"),
+        ("subjects", ["0" * 15], "subjects must be up to 256 hashes of 16 hex digits, rising"),
         ("subjects", ["0" * 17], "subjects must be up to 256 hashes of 16 hex digits, rising"),
         ("subjects", ["F" * 16], "subjects must be up to 256 hashes of 16 hex digits, rising"),
         ("subjects", ["1" * 16, "0" * 16], "subjects must be up to 256 hashes of 16 hex digits, rising"),

@@ -240,9 +240,39 @@ def test_what_is_not_there_is_written_as_nothing() -> None:
         "shadow": None,
         "anchor": {"count": 0, "head": ""},
     }
-    assert ReplicaReport(replica="r1", state=ReplicaState()).to_json()["refusal"] is None
+    assert ReplicaReport(replica="r1", state=ReplicaState()).to_json() == {
+        "format": 1,
+        "replica": "r1",
+        "state": state_to_json(ReplicaState()),
+        "ready": [],
+        "failed": {},
+        "load_seconds": {},
+        "workers": 0,
+        "memory_bytes": 0,
+        "refusal": None,
+        "at": "",
+        "anchor": {"count": 0, "head": ""},
+        "stopped": False,
+        "warnings": [],
+    }
+    assert WorkerReport(worker="w", pid=1).to_json() == {
+        "format": 1,
+        "worker": "w",
+        "pid": 1,
+        "ready": [],
+        "failed": {},
+        "load_seconds": {},
+        "memory_bytes": 0,
+        "warnings": [],
+    }
     assert ReleaseDocument(manifest=MANIFEST, paths={}).to_json()["golden"] is None
-    assert "holds" not in CountsReport(worker="w", sequence=0, at=AT).to_json()
+    assert CountsReport(worker="w", sequence=0, at=AT).to_json() == {
+        "format": 1,
+        "worker": "w",
+        "sequence": 0,
+        "at": AT,
+        "versions": {},
+    }
     for value in (
         RouteDocument(system="pricing"),
         ReplicaReport(replica="r1", state=ReplicaState()),
