@@ -76,52 +76,61 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
         ConflictError: What was to be left is left already.
     """
     _check_not_restored(plane, system, wish)
-    situation = situation_of(plane, system, suspected=wish.suspected, asked=wish.level)
-    made = plan(situation)
-    if wish.override and made.unsafe:
-        refused = [item for item in made.alternatives if not item.proven]
-        overrides = {
-            item.target.content_digest: Override(
-                by=wish.actor, reason=wish.override, combination=item.target.content_digest, at=plane.now()
-            )
-            for item in refused
-        }
-        made = plan(situation_of(plane, system, suspected=wish.suspected, asked=wish.level, overrides=overrides))
+    made = _planned(plane, system, wish)
     state = plane.store.read(system)
-    leaving = situation.live.content_digest
+    leaving = made.live
     target: Manifest | None = None
     if wish.target == STATIC_FALLBACK:
         _check_static(plane, system, state.behind(leaving))
     else:
         target = version_named(plane, system, wish.target) if wish.target else _target(made)
     _authorize(made, wish, target)
-    if target is not None and state.behind(leaving) != target.content_digest:
+    if target is None or state.behind(leaving) == target.content_digest:
+        flipped, sagas = _leave(plane, system, leaving, wish, made)
+    else:
         tell(f"{target.label} does not stand behind {short(leaving)}: it is deployed first")
         abandon_orphan(plane, system, wish.actor)
-        override = made.chosen.override if made.chosen else None
-        order = Order(manifest=target, actor=wish.actor, override=override, deadline=wish.deadline, leaves=leaving)
         with plane.deploying(system):
-            if plane.store.read(system).watched != leaving:
-                raise ConflictError(
-                    f"system {system} moved while this was planned: {short(leaving)} is not what serves any more",
-                    hint=f"Look: kg status {system}; then, if need be, this command again",
-                )
-            try:
-                put_into_service(plane, order, tell)
-            except BaseException:
-                if plane.store.read(system).served == leaving:
-                    tell(f"{target.label} did not come into service: {short(leaving)} serves on")
-                raise
+            _deploy(plane, target, leaving, wish, made, tell)
             reach(FaultPoint.ROLLBACK_DEPLOYED)
             flipped, sagas = _leave(plane, system, leaving, wish, made)
-    else:
-        flipped, sagas = _leave(plane, system, leaving, wish, made)
     ours = [saga for saga in sagas if saga.version == leaving]
     if not ours:
         raise ConflictError(
             f"version {short(leaving)} was left already", hint=f"Look: kg status {system}, kg history {system}"
         )
     return Rolled(plan=made, flip=flipped, saga=ours[0])
+
+
+def _planned(plane: Plane, system: str, wish: Wish) -> Plan:
+    """Make the plan; where nothing is safe and the person takes that upon them, one with what is not proven, too."""
+    made = plan(situation_of(plane, system, suspected=wish.suspected, asked=wish.level))
+    if not (wish.override and made.unsafe):
+        return made
+    refused = [item.target.content_digest for item in made.alternatives if not item.proven]
+    overrides = {
+        version: Override(by=wish.actor, reason=wish.override, combination=version, at=plane.now())
+        for version in refused
+    }
+    return plan(situation_of(plane, system, suspected=wish.suspected, asked=wish.level, overrides=overrides))
+
+
+def _deploy(plane: Plane, target: Manifest, leaving: str, wish: Wish, made: Plan, tell: Callable[[str], None]) -> None:
+    """Put the target into service in front of what is left next; the caller keeps other deployments out."""
+    system = target.system
+    if plane.store.read(system).watched != leaving:
+        raise ConflictError(
+            f"system {system} moved while this was planned: {short(leaving)} is not what serves any more",
+            hint=f"Look: kg status {system}; then, if need be, this command again",
+        )
+    override = made.chosen.override if made.chosen else None
+    order = Order(manifest=target, actor=wish.actor, override=override, deadline=wish.deadline, leaves=leaving)
+    try:
+        put_into_service(plane, order, tell)
+    except BaseException:
+        if plane.store.read(system).served == leaving:
+            tell(f"{target.label} did not come into service: {short(leaving)} serves on")
+        raise
 
 
 def _check_not_restored(plane: Plane, system: str, wish: Wish) -> None:
