@@ -6,11 +6,12 @@ leaves what the first one led to, and a document that nobody can read stops noth
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
+from knowngood.control.publish import publish_trip
 from knowngood.ports.traffic import Answers, Traffic
-from knowngood_sdk.errors import ConflictError, KnownGoodError, NotFoundError, NotReadyError
+from knowngood_sdk.errors import ConflictError, NotFoundError, NotReadyError
 from knowngood_sdk.model.route import ReplicaState, Trip
 
 __all__ = ["Broken", "break_glass", "foremost"]
@@ -91,13 +92,4 @@ def break_glass(
     trip = make(*found)
     only = None if replica is None else [replica]
     answers = traffic.leave(system, trip, _DEADLINE, replicas=only, local=replica is not None)
-    return Broken(trip=trip, answers=answers, unpublished="" if replica else _publish(traffic, system, trip))
-
-
-def _publish(traffic: Traffic, system: str, trip: Trip) -> str:
-    """Let replicas that do not run now find the trip when they do."""
-    try:
-        traffic.publish(system, lambda known: replace(known, facts=known.facts.with_trip(trip)))
-    except KnownGoodError as error:
-        return str(error)
-    return ""
+    return Broken(trip=trip, answers=answers, unpublished="" if replica else publish_trip(traffic, system, trip))

@@ -14,7 +14,7 @@ from typing import Any
 
 from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.plane import Plane
-from knowngood.control.publish import PUSH_DEADLINE, publish_record, published
+from knowngood.control.publish import PUSH_DEADLINE, publish_record, publish_trip, published
 from knowngood.domain import fleet
 from knowngood.domain.fleet import Episode
 from knowngood.domain.saga import Saga
@@ -85,7 +85,7 @@ def flip(plane: Plane, system: str, trip: Trip, deadline: timedelta = PUSH_DEADL
         answers[name] = answer
         if isinstance(answer, ReplicaReport):
             acknowledged(name)
-    unpublished = _publish(plane, system, trip)
+    unpublished = publish_trip(plane.traffic, system, trip)
     reach(FaultPoint.FLIP_PUSHED)
     return Flip(
         trip=trip,
@@ -95,15 +95,6 @@ def flip(plane: Plane, system: str, trip: Trip, deadline: timedelta = PUSH_DEADL
         gone=gone,
         unpublished=unpublished,
     )
-
-
-def _publish(plane: Plane, system: str, trip: Trip) -> str:
-    """Add a trip to what is published; the record that follows publishes it too, so a failure here stops nothing."""
-    try:
-        plane.traffic.publish(system, lambda known: replace(known, facts=known.facts.with_trip(trip)))
-    except KnownGoodError as error:
-        return str(error)
-    return ""
 
 
 def reach_without_agent(

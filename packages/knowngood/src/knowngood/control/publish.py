@@ -12,9 +12,9 @@ from datetime import timedelta
 
 from knowngood.control.plane import Plane
 from knowngood.domain.fleet import FleetState
-from knowngood.ports.traffic import Replica
+from knowngood.ports.traffic import Replica, Traffic
 from knowngood_sdk.errors import InvalidError, KnownGoodError
-from knowngood_sdk.model.route import Generation
+from knowngood_sdk.model.route import Generation, Trip
 from knowngood_sdk.model.wire import RouteDocument, ShadowOrder
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "publish",
     "publish_anchor",
     "publish_record",
+    "publish_trip",
     "published",
     "spread",
 ]
@@ -102,6 +103,20 @@ def known_generation(plane: Plane, system: str) -> int:
     """Return the newest generation that replicas know or can read; a store that was put back may know less."""
     seen = (replica.report.state.fleet.generation for replica in plane.traffic.replicas(system).values())
     return max((published(plane, system).route.generation, *seen))
+
+
+def publish_trip(traffic: Traffic, system: str, trip: Trip) -> str:
+    """
+    Add a trip to what is published, so that replicas that do not run now find it when they do. Needs no store.
+
+    Returns:
+        Why it could not be published; empty when it was. That stops nothing: the record that follows publishes it too.
+    """
+    try:
+        traffic.publish(system, lambda known: replace(known, facts=known.facts.with_trip(trip)))
+    except KnownGoodError as error:
+        return str(error)
+    return ""
 
 
 def publish_record(plane: Plane, system: str) -> None:
