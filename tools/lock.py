@@ -35,6 +35,8 @@ def compile_lock(name: str, sources: list[str], *options: str) -> None:
         "--no-emit-find-links",
         "--no-emit-package=knowngood",
         "--no-emit-package=knowngood-sdk",
+        # pip holds `coverage[toml]` for another requirement than `coverage`: unpinned, once a newer coverage is out.
+        "--no-strip-extras",
         "--quiet",
         f"--output-file={LOCKS / name}",
         *options,
