@@ -21,13 +21,16 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 MUTANTS ?=
 
-.PHONY: simulate help demo test coverage lint format check bench mutation requirements requirements-lock docs clean
+.PHONY: simulate help demo server test coverage lint format check bench mutation requirements requirements-lock docs clean
 
 help:  ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run  ## Replay the incident on real data: a bad deployment, caught, and the whole system taken back
 	@$(BIN)/kg demo $(DEMO_ARGS)
+
+server: $(VENV)/.server  ## Install what the control plane over HTTP needs: kg serve
+	@echo "Installed: $(BIN)/kg serve --help"
 
 test: $(VENV)/.dev $(VENV)/.debian  ## Run the whole test suite
 	@$(BIN)/python -m pytest $(TESTS) $(PYTEST_ARGS)
@@ -89,7 +92,12 @@ $(VENV)/.run: $(VENV)/.made requirements/run.txt $(PACKAGES:%=%/pyproject.toml)
 	$(PIP) --quiet --no-deps --no-build-isolation $(PACKAGES:%=-e %)
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+$(VENV)/.server: $(VENV)/.run requirements/server.txt
+	@echo "Installing what the control plane over HTTP needs"
+	$(PIP) --require-hashes -r requirements/server.txt
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.server requirements/dev.txt
 	@echo "Installing what tests and linters need"
 	$(PIP) --require-hashes -r requirements/dev.txt
 	touch $@

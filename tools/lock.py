@@ -5,7 +5,8 @@ Every package is pinned with its hashes, for every platform and Python from 3.11
 index. Versions that are locked already stay where they still fit; with ``--upgrade`` the newest ones are taken.
 
     run.txt    what knowngood, its demo and the installation of both packages need
-    dev.txt    what tests and linters need on top of it
+    server.txt what the control plane over HTTP needs on top of it, with every extra
+    dev.txt    what tests and linters need on top of both
     bench.txt  what the benchmarks need on top of it, in an environment of their own
 """
 
@@ -16,7 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LOCKS = Path("requirements")
 PACKAGES = ["packages/knowngood-sdk/pyproject.toml", "packages/knowngood/pyproject.toml"]
-RUN = [*PACKAGES, "--extra", "demo", "--group", "pyproject.toml:build"]
+RUN = [*PACKAGES, "--extra=demo", "--group", "pyproject.toml:build"]
+SERVER = [*PACKAGES, *(f"--extra={extra}" for extra in ("server", "postgres", "client", "telemetry", "signing"))]
 
 
 def compile_lock(name: str, sources: list[str], *options: str) -> None:
@@ -49,7 +51,9 @@ def main() -> None:
     upgrade = ["--upgrade"] if "--upgrade" in sys.argv[1:] else []
     (ROOT / LOCKS).mkdir(exist_ok=True)
     compile_lock("run.txt", RUN, *upgrade)
-    compile_lock("dev.txt", ["--group", "pyproject.toml:dev"], "--constraints=requirements/run.txt", *upgrade)
+    compile_lock("server.txt", SERVER, "--constraints=requirements/run.txt", *upgrade)
+    both = ["--constraints=requirements/run.txt", "--constraints=requirements/server.txt"]
+    compile_lock("dev.txt", ["--group", "pyproject.toml:dev"], *both, *upgrade)
     compile_lock("bench.txt", ["--group", "pyproject.toml:bench"], "--constraints=requirements/run.txt", *upgrade)
 
 

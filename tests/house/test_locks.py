@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = [ROOT / "packages" / "knowngood-sdk", ROOT / "packages" / "knowngood"]
-INSTALLED = ["run.txt", "dev.txt"]  # bench.txt has an environment of its own
+INSTALLED = ["run.txt", "server.txt", "dev.txt"]  # bench.txt has an environment of its own
 
 
 def pinned(lock: str) -> dict[str, Requirement]:
@@ -36,7 +36,7 @@ def test_lock_holds_a_version_that_every_declared_dependency_accepts() -> None:
 def test_lock_pins_every_extra_that_a_locked_package_asks_for(name: str) -> None:
     # pip resolves `coverage[toml]` apart from `coverage`: unpinned, it takes the newest, for which there is no hash.
     locked = pinned(name)
-    environment = {**pinned("run.txt"), **locked}
+    environment = {**pinned("run.txt"), **pinned("server.txt"), **locked}
     missing = [
         f"{package} asks for {wanted}"
         for package, entry in locked.items()
