@@ -103,8 +103,7 @@ $(VENV)/.dev: $(VENV)/.server requirements/dev.txt
 	touch $@
 
 $(VENV)/.debian: $(VENV)/.made tools/debian_packages.sh
-	@bash tools/debian_packages.sh
-	touch $@
+	@if bash tools/debian_packages.sh; then touch $@; fi  # what is missing is looked for again the next time
 
 $(BENCH_VENV)/.bench: requirements/run.txt requirements/bench.txt $(PACKAGES:%=%/pyproject.toml)
 	@echo "Making $(BENCH_VENV), an environment of its own, for the peer that we compare with"

@@ -10,19 +10,31 @@ from tests.acceptance.stage import Stage
 
 THIRD_PARTY = {"click", "xxhash"}
 OURS = {"knowngood", "knowngood_sdk"}
+RINGS = {
+    "knowngood.adapters.folder",
+    "knowngood.cli",
+    "knowngood.ports.traffic",
+    "knowngood_sdk.agent",
+    "knowngood_sdk.errors",
+    "knowngood_sdk.model",
+    "knowngood_sdk.serving",
+}
+"""What of ours a status may import: no control, no domain, no store."""
+PACKAGES = {"knowngood", "knowngood.adapters", "knowngood.ports", "knowngood_sdk"}
 
 PROBE = """
 import atexit, json, sys
-atexit.register(lambda: print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})), file=sys.stderr))
+atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
 from knowngood.cli import main
 main(["status", "--output", "json"])
 """
 
 
-def test_status_imports_click_and_a_hash_and_no_other_library(shared: Stage) -> None:
+def test_status_imports_click_and_a_hash_and_of_ours_what_reads_files(shared: Stage) -> None:
     done = subprocess.run([sys.executable, "-c", PROBE], cwd=shared.folder, capture_output=True, check=True)
     assert json.loads(done.stdout)["systems"][0]["system"] == "pricing"
-    loaded = set(json.loads(done.stderr.decode().splitlines()[-1]))
+    modules = set(json.loads(done.stderr.decode().splitlines()[-1]))
+    loaded = {name.partition(".")[0] for name in modules}
     foreign = {name for name in loaded - sys.stdlib_module_names if not name.startswith("_")}
     # What the environment loads into every interpreter (editable installs, coverage) is not ours.
     at_start = subprocess.run(
@@ -32,6 +44,9 @@ def test_status_imports_click_and_a_hash_and_no_other_library(shared: Stage) -> 
     )
     before = set(at_start.stdout.decode().split())
     assert foreign - OURS - before == THIRD_PARTY
+    ours = {name for name in modules if name.partition(".")[0] in OURS} - PACKAGES
+    assert {name for name in ours if not any(name == ring or name.startswith(f"{ring}.") for ring in RINGS)} == set()
+    assert "asyncio" not in modules
 
 
 def test_status_answers_while_the_store_is_gone(stage: Stage, shared: Stage) -> None:

@@ -1,7 +1,10 @@
 """Shares and effects are read as they are documented, exactly, or refused with the option and the value."""
 
 import pytest
+from click.testing import CliRunner
 
+from knowngood.cli import cli
+from knowngood.cli.exit_code import ExitCode
 from knowngood.cli.reading import basis_points, expected_effects
 from knowngood_sdk.errors import InvalidError
 
@@ -45,3 +48,22 @@ def test_an_effect_has_two_bounds_of_which_each_may_be_nothing(bounds: str, effe
 def test_an_effect_of_another_form_is_refused_and_named(pair: str) -> None:
     with pytest.raises(InvalidError, match=f"--expect {pair.partition('=')[0]}"):
         expected_effects([pair])
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        *((["watch", "pricing"], f"--every={value}") for value in ("nan", "inf", "-1", "0", "1e+300")),
+        *((["watch", "pricing"], f"--hold={value}") for value in ("nan", "-inf", "-3")),
+        *((["watch", "pricing"], f"--ticks={value}") for value in ("0", "-1", "1.5")),
+        *((["history", "pricing"], f"--limit={value}") for value in ("0", "-3", "99999999999999999999")),
+        *((["rollback", "pricing"], f"--timeout={value}") for value in ("0", "-1", "99999999999999")),
+        *((["deploy", "pricing"], f"--timeout={value}") for value in ("0", "99999999999999")),
+    ],
+)
+def test_a_number_without_meaning_is_a_usage_error_that_names_option_and_value(command: list[str], option: str) -> None:
+    refused = CliRunner().invoke(cli, [*command, option])
+    name, _, value = option.partition("=")
+    assert refused.exit_code == ExitCode.USAGE
+    assert name in refused.output
+    assert value in refused.output

@@ -7,6 +7,7 @@ import click
 
 from knowngood.cli.completion import versions
 from knowngood.cli.console import GIVEN, answer, directory_option, mark, output_option, say, system_argument
+from knowngood.cli.number import WHOLE_SECONDS
 
 if TYPE_CHECKING:
     from knowngood.domain.deployment import Deployment
@@ -48,7 +49,9 @@ Examples:
     help="Deploy this recorded version instead of what the working places hold.",
 )
 @click.option("--canary", default="100%", show_default=True, help="First share of the traffic.")
-@click.option("--timeout", default=120, show_default=True, help="Seconds that replicas may take to get ready.")
+@click.option(
+    "--timeout", type=WHOLE_SECONDS, default=120, show_default=True, help="Seconds that replicas may take to get ready."
+)
 @click.option(
     "--override", type=GIVEN, metavar="REASON", help="Use an unproven combination, on record under your name."
 )

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from knowngood.cli.console import answer, columns, directory_option, output_option, shortened, system_argument
+from knowngood.cli.number import COUNT
 
 _SHOWN = ("step", "outcome", "trigger", "reason", "why")
 _LONGEST = 120
@@ -12,7 +13,7 @@ _LONGEST = 120
 
 @click.command(epilog="Example:  kg history pricing --limit 20")
 @system_argument
-@click.option("--limit", default=50, show_default=True, help="Newest entries to show.")
+@click.option("--limit", type=COUNT, default=50, show_default=True, help="Newest entries to show.")
 @directory_option
 @output_option
 def command(system: str, limit: int, directory: str, output: str) -> None:

@@ -1,4 +1,4 @@
-"""``kg quarantine``: versions that may not be activated, and their release by name."""
+"""``kg quarantine``: versions that may not be activated, what bars one, and their release by name."""
 
 import click
 
@@ -21,7 +21,7 @@ _LONGEST = 80
 
 @click.group(name="quarantine", cls=Group, epilog="Example:  kg quarantine list pricing")
 def command() -> None:
-    """List versions in quarantine, or release one by name."""
+    """List versions in quarantine, bar one that serves nobody, or release one by name."""
 
 
 @command.command(name="list", epilog="Example:  kg quarantine list pricing")
@@ -42,6 +42,30 @@ def list_(system: str, directory: str, output: str) -> None:
         {"system": system, "trips": [trip_to_json(trip) for trip in trips]},
         output,
         lambda: columns(rows, ("version", "at", "source", "uid", "why")) if rows else ["nothing is in quarantine"],
+    )
+
+
+@command.command(epilog="Example:  kg quarantine add pricing 3f1c9a0b7d2e --reason 'trained on leaked labels'")
+@system_argument
+@click.argument("version", type=GIVEN, shell_complete=versions)
+@click.option("--reason", required=True, type=GIVEN, help="Why it may not be used; goes on record under your name.")
+@directory_option
+@output_option
+def add(system: str, version: str, reason: str, directory: str, output: str) -> None:
+    """
+    Bar VERSION of SYSTEM, which serves nobody now: no deployment and no rollback brings it into service.
+
+    What serves is left with kg rollback, which bars it too.
+    """
+    from knowngood.app import actor, open_plane
+    from knowngood.control.quarantine import quarantine
+    from knowngood_sdk.model.canonical import short
+
+    started = quarantine(open_plane(directory), system, version, reason=reason, actor=actor())
+    answer(
+        {"system": system, "version": started.version, "rollback": started.id},
+        output,
+        lambda: [f"{mark('good')} {short(started.version)} is in quarantine; what serves stays as it is"],
     )
 
 

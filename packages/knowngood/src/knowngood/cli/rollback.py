@@ -16,6 +16,7 @@ from knowngood.cli.console import (
     system_argument,
 )
 from knowngood.cli.exit_code import ExitCode
+from knowngood.cli.number import WHOLE_SECONDS
 from knowngood_sdk.errors import ComponentError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ Examples:
 @click.option("--break-glass", is_flag=True, help="Tell the replicas' agents alone: no store, no control plane.")
 @click.option("--this-host", type=GIVEN, metavar="REPLICA", help="With --break-glass: only this replica leaves.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until the metrics are back at their baseline.")
-@click.option("--timeout", default=180, show_default=True, help="Seconds to wait.")
+@click.option("--timeout", type=WHOLE_SECONDS, default=180, show_default=True, help="Seconds to wait.")
 @directory_option
 @output_option
 def command(  # noqa: PLR0913 - one parameter for each option

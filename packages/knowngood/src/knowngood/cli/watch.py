@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from knowngood.cli.console import colours, directory_option, output_option, system_argument, with_the_system
+from knowngood.cli.number import COUNT, SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example:  kg watch pricing --every 1 --hold 300")
 @system_argument
-@click.option("--every", default=1.0, show_default=True, help="Seconds between two looks.")
+@click.option("--every", type=SECONDS, default=1.0, show_default=True, help="Seconds between two looks.")
 @click.option(
-    "--hold", type=float, help="Seconds after which a clear canary takes all traffic; a person decides otherwise."
+    "--hold", type=SECONDS, help="Seconds after which a clear canary takes all traffic; a person decides otherwise."
 )
-@click.option("--ticks", type=int, help="Stop after so many looks.")
+@click.option("--ticks", type=COUNT, help="Stop after so many looks.")
 @directory_option
 @output_option
 def command(*, system: str, every: float, hold: float | None, ticks: int | None, directory: str, output: str) -> None:
