@@ -43,6 +43,7 @@ def test_a_deployment_of_a_model_alone_is_taken_back_at_level_1(pricing: Any) ->
     pricing.change(model="model 2")
     pricing.deploy()
     done = roll_back(pricing.plane, "pricing", Wish(actor="ada", why="worse"))
+    assert done.plan is not None
     assert (done.plan.level, done.saga.target) == (Level.MODEL, v1)
 
 
@@ -75,6 +76,7 @@ def test_level_1_that_was_measured_within_tolerance_restores_the_model_alone(inc
     done = roll_back(incident.plane, "pricing", Wish(actor="ada", why="model only", level=Level.MODEL))
     state = incident.store.read("pricing")
     assert state.served == combination
+    assert done.plan is not None
     assert done.plan.chosen is not None
     assert done.plan.chosen.changes.components == ("model",)
     assert v2 in state.facts.quarantined
@@ -84,6 +86,7 @@ def test_level_1_that_was_measured_within_tolerance_restores_the_model_alone(inc
 def test_a_person_may_take_an_unproven_combination_upon_them_by_name(incident: Any) -> None:
     wish = Wish(actor="ada", why="model only", level=Level.MODEL, override="the features are right, I checked")
     done = roll_back(incident.plane, "pricing", wish)
+    assert done.plan is not None
     assert done.plan.chosen is not None
     assert done.plan.chosen.override is not None
     assert done.plan.chosen.override.by == "ada"

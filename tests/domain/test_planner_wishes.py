@@ -324,7 +324,7 @@ def test_without_a_verified_version_nothing_is_safe_and_a_person_hears_what_they
         "deploy a fix, whose content is new: kg deploy pricing",
         (
             f"take {V0.label} as an emergency (it is only armed; a target is at least verified): "
-            f"kg rollback pricing --to {V0.label}"
+            f"kg rollback pricing --to {V0.label} --override REASON"
         ),
         (
             f"release {V1.label} from quarantine, if leaving it was a mistake: "
@@ -354,7 +354,8 @@ def test_of_a_long_history_the_newest_are_offered_behind_the_static_fallback() -
     static, fix, *emergencies = plan(Situation(live=V2, history=history)).options
     assert static.startswith("answer with the static fallback")
     assert fix.startswith("deploy a fix")
-    assert [option.rpartition(" ")[2] for option in emergencies[:3]] == [version.label for version in unverified[:3]]
+    named = [option.removesuffix(" --override REASON").rpartition(" ")[2] for option in emergencies[:3]]
+    assert named == [version.label for version in unverified[:3]]
     assert emergencies[3] == "... and 2 more: kg history pricing"
     assert [option.split()[1] for option in emergencies[4:7]] == [version.label for version in left[:3]]
     assert emergencies[7:] == ["... and 1 more: kg quarantine list pricing"]

@@ -48,7 +48,7 @@ Examples:
 )
 @click.option("--suspect", type=GIVEN, metavar="COMPONENT", help="Component that is believed to be at fault.")
 @click.option(
-    "--override", type=GIVEN, metavar="REASON", help="Use an unproven combination, on record under your name."
+    "--override", type=GIVEN, metavar="REASON", help="Go to what is not proven all the same, on record under your name."
 )
 @click.option("--break-glass", is_flag=True, help="Tell the replicas' agents alone: no store, no control plane.")
 @click.option("--this-host", type=GIVEN, metavar="REPLICA", help="With --break-glass: only this replica leaves.")
@@ -148,7 +148,7 @@ def _leave(plane: "Plane", system: str, wish: "Wish") -> "tuple[Saga, dict[str, 
     say(f"{mark('good')} {done.flip.summary}")
     return done.saga, {
         "resumed": False,
-        "plan": done.plan.to_json(),
+        "plan": done.plan.to_json() if done.plan else None,
         "flip_seconds": done.flip.seconds,
         "acknowledged": sorted(done.flip.acknowledged),
         "unreachable": dict(done.flip.unreachable),

@@ -1,20 +1,19 @@
 """
 Roll back: what a person's word becomes.
 
-Where the target stands armed behind what is left, the flip is all it takes. Where it does not, the target is deployed
-first, as everything that comes into service is, and what is left is tripped then.
+It is planned, also where the person names the target: the level, the authority that it takes and the evidence are those
+of what would really change, and go on record.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from knowngood.control.deploy import Order, abandon_orphan, put_into_service
-from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.flip import Flip
+from knowngood.control.go_back import Act, go_back
 from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
-from knowngood.control.rollback import leave, led_here, owes_a_trip, trip_of
+from knowngood.control.rollback import led_here, owes_a_trip
 from knowngood.control.situation import situation_of
 from knowngood.domain.authority import ON_CALL, Request, authorize
 from knowngood.domain.compatibility import Override
@@ -43,7 +42,7 @@ class Wish:
         target: Version to go back to, or ``fallback`` for the static one; None leaves it to the plan.
         level: Level that they ask for; what it really is follows from the plan.
         suspected: Component that they believe to be at fault.
-        override: Why an unproven combination may be used all the same; None when it may not.
+        override: Why what is not proven may be used all the same; None when it may not.
         deadline: How long replicas may take to load a target that does not stand behind what is left.
     """
 
@@ -58,9 +57,9 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rolled:
-    """What was done: the plan, the flip as it was acknowledged, and the rollback that it started."""
+    """What was done: the plan (None where the static fallback was asked for), the flip, and the rollback it started."""
 
-    plan: Plan
+    plan: Plan | None
     flip: Flip
     saga: Saga
 
@@ -76,24 +75,28 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
         ConflictError: What was to be left is left already.
     """
     _check_not_restored(plane, system, wish)
-    made = _planned(plane, system, wish)
-    state = plane.store.read(system)
-    leaving = made.live
-    target: Manifest | None = None
     if wish.target == STATIC_FALLBACK:
-        _check_static(plane, system, state.behind(leaving))
+        made, target, leaving = None, None, _leaving_for_static(plane, system)
     else:
-        target = version_named(plane, system, wish.target) if wish.target else _target(made)
+        made = _planned(plane, system, wish)
+        target, leaving = _target(made), made.live
     _authorize(made, wish, target)
-    if target is None or state.behind(leaving) == target.content_digest:
-        flipped, sagas = _leave(plane, system, leaving, wish, made)
-    else:
-        tell(f"{target.label} does not stand behind {short(leaving)}: it is deployed first")
-        abandon_orphan(plane, system, wish.actor)
-        with plane.deploying(system):
-            _deploy(plane, target, leaving, wish, made, tell)
-            reach(FaultPoint.ROLLBACK_DEPLOYED)
-            flipped, sagas = _leave(plane, system, leaving, wish, made)
+    chosen = made.chosen if made else None
+    decision = {
+        "outcome": "roll back",
+        "reasons": [wish.why],
+        "target": target.content_digest if target else STATIC_FALLBACK,
+        "plan": made.to_json() if made else None,
+    }
+    act = Act(
+        actor=wish.actor,
+        source="person",
+        why=wish.why,
+        decision=decision,
+        override=chosen.override if chosen else None,
+        deadline=wish.deadline,
+    )
+    flipped, sagas = go_back(plane, system, leaving, target, act, tell)
     ours = [saga for saga in sagas if saga.version == leaving]
     if not ours:
         raise ConflictError(
@@ -103,34 +106,29 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
 
 
 def _planned(plane: Plane, system: str, wish: Wish) -> Plan:
-    """Make the plan; where nothing is safe and the person takes that upon them, one with what is not proven, too."""
-    made = plan(situation_of(plane, system, suspected=wish.suspected, asked=wish.level))
+    """
+    Make the plan, of the version that was named if one was.
+
+    Where nothing is safe and the person takes that upon them, one with what is not proven, too.
+    """
+    wanted = version_named(plane, system, wish.target).content_digest if wish.target else None
+
+    def planned(overrides: Mapping[str, Override]) -> Plan:
+        situation = situation_of(
+            plane, system, suspected=wish.suspected, asked=wish.level, wanted=wanted, overrides=overrides
+        )
+        return plan(situation)
+
+    made = planned({})
     if not (wish.override and made.unsafe):
         return made
     refused = [item.target.content_digest for item in made.alternatives if not item.proven]
-    overrides = {
-        version: Override(by=wish.actor, reason=wish.override, combination=version, at=plane.now())
-        for version in refused
-    }
-    return plan(situation_of(plane, system, suspected=wish.suspected, asked=wish.level, overrides=overrides))
-
-
-def _deploy(plane: Plane, target: Manifest, leaving: str, wish: Wish, made: Plan, tell: Callable[[str], None]) -> None:
-    """Put the target into service in front of what is left next; the caller keeps other deployments out."""
-    system = target.system
-    if plane.store.read(system).watched != leaving:
-        raise ConflictError(
-            f"system {system} moved while this was planned: {short(leaving)} is not what serves any more",
-            hint=f"Look: kg status {system}; then, if need be, this command again",
-        )
-    override = made.chosen.override if made.chosen else None
-    order = Order(manifest=target, actor=wish.actor, override=override, deadline=wish.deadline, leaves=leaving)
-    try:
-        put_into_service(plane, order, tell)
-    except BaseException:
-        if plane.store.read(system).served == leaving:
-            tell(f"{target.label} did not come into service: {short(leaving)} serves on")
-        raise
+    return planned(
+        {
+            version: Override(by=wish.actor, reason=wish.override, combination=version, at=plane.now())
+            for version in (refused if wanted is None else [wanted])
+        }
+    )
 
 
 def _check_not_restored(plane: Plane, system: str, wish: Wish) -> None:
@@ -158,24 +156,21 @@ def _check_not_restored(plane: Plane, system: str, wish: Wish) -> None:
         )
 
 
-def _leave(plane: Plane, system: str, leaving: str, wish: Wish, made: Plan) -> tuple[Flip, tuple[Saga, ...]]:
-    trip = trip_of(plane, system, leaving, source="person", why=wish.why)
-    decision = {"outcome": "roll back", "reasons": [wish.why], "plan": made.to_json()}
-    return leave(plane, system, trip, wish.actor, decision)
-
-
-def _check_static(plane: Plane, system: str, behind: str | None) -> None:
-    """Check that leaving what is served leads to the static fallback."""
+def _leaving_for_static(plane: Plane, system: str) -> str:
+    """Return what is left, having checked that leaving it leads to the static fallback."""
+    leaving = situation_of(plane, system).live.content_digest
     if plane.system_file(system).fallback is None:
         raise NotReadyError(
             f"system {system} declares no static fallback",
             hint="Declare fallback: in the system file, then: kg apply FILE",
         )
+    behind = plane.store.read(system).behind(leaving)
     if behind is not None:
         raise ConflictError(
             f"version {short(behind)} stands behind what is served, and would serve before the static fallback",
             hint=f"Go back to it: kg rollback {system} --to {short(behind)}",
         )
+    return leaving
 
 
 def _target(made: Plan) -> Manifest:
@@ -184,15 +179,16 @@ def _target(made: Plan) -> Manifest:
     return made.chosen.target
 
 
-def _authorize(made: Plan, wish: Wish, target: Manifest | None) -> None:
+def _authorize(made: Plan | None, wish: Wish, target: Manifest | None) -> None:
     """Ask the policy; the user of this host acts as on-call engineer until identities come with the server."""
+    consumers = made.consumers if made else ()
     request = Request(
-        level=made.level or Level.SYSTEM,
+        level=(made.level if made else None) or Level.SYSTEM,
         target=target.content_digest if target else STATIC_FALLBACK,
         actor=wish.actor,
         roles=frozenset({ON_CALL}),
-        consumers=made.consumers,
-        named=made.consumers,
+        consumers=consumers,
+        named=consumers,
     )
     permission = authorize(request)
     if not permission.allowed:

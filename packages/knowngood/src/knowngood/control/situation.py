@@ -22,12 +22,13 @@ __all__ = ["situation_of"]
 _log = logging.getLogger(__name__)
 
 
-def situation_of(
+def situation_of(  # noqa: PLR0913 - what may be known of a wish, each by its name
     plane: Plane,
     system: str,
     *,
     suspected: str | None = None,
     asked: Level | None = None,
+    wanted: str | None = None,
     overrides: Mapping[str, Override] | None = None,
     probe: bool = False,
 ) -> Situation:
@@ -39,6 +40,7 @@ def situation_of(
         system: Name of the system.
         suspected: Component that is believed to be at fault.
         asked: Level that a person asked for.
+        wanted: Content digest of the version that a person named.
         overrides: Leave to use unproven combinations, by content digest.
         probe: Whether to ask every component how long restoring the way back takes; a flip has no time for that.
 
@@ -69,6 +71,8 @@ def situation_of(
         ready=ready_everywhere(live_replicas(plane, system)),
         shadow=_shadowed(_counted(plane, system), leaving),
         overrides=overrides or {},
+        beside=state.served if leaving == state.candidate else None,
+        wanted=wanted,
         suspected=suspected,
         asked=asked,
         estimates=_estimates(plane, spec, evidence, live if probe else None),

@@ -9,15 +9,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from uuid import uuid4
 
 from knowngood.control.decide import decide_on
 from knowngood.control.deploy import advance
+from knowngood.control.go_back import Act, go_back
 from knowngood.control.measure import Measured, Recent, Snapshot, measure
 from knowngood.control.plane import Plane
 from knowngood.control.publish import publish, publish_anchor
 from knowngood.control.reconcile import reconcile
-from knowngood.control.rollback import leave, run_open
+from knowngood.control.rollback import run_open
 from knowngood.control.telemetry import merged_counts
 from knowngood.domain.decision import Decision
 from knowngood.domain.deployment import Deployment, DeploymentState
@@ -40,12 +40,14 @@ from knowngood.domain.verification import Outcome, verify
 from knowngood.domain.window import HealthCheck, Judgement, Verdict
 from knowngood_sdk.errors import KnownGoodError
 from knowngood_sdk.model.canonical import short
-from knowngood_sdk.model.route import FULL, Trip
+from knowngood_sdk.model.route import FULL
 
 __all__ = ["Tick", "Watcher", "judge"]
 
 _log = logging.getLogger(__name__)
 _HEALTH_TIMEOUT = timedelta(seconds=1)
+_LOAD_DEADLINE = timedelta(seconds=30)
+"""How long replicas may take to load a target that does not stand behind what a trigger leaves."""
 _WATCHED = frozenset({DeploymentState.CANARY, DeploymentState.FULL, DeploymentState.VERIFIED})
 
 
@@ -106,7 +108,7 @@ class Watcher:
         decision = None
         if any(judgement.verdict is Verdict.BREACHED for judgement in judgements):
             decision, plan = decide_on(self.plane, spec, deployment, judgements, self._of_the_known(spec, state))
-            notes += self._act(state, deployment, decision, plan)
+            notes += self._act(deployment, decision, plan)
             sagas = run_open(self.plane, self.system)
             notes += _ended(sagas)
         else:
@@ -155,8 +157,8 @@ class Watcher:
         fixed = [trigger for trigger in _triggers(spec) if isinstance(trigger, ErrorRate | Latency | Nonsense)]
         return tuple(trigger.judge(windows) for trigger in fixed)
 
-    def _act(self, state: FleetState, deployment: Deployment, decision: Decision, plan: Plan) -> list[str]:
-        """Leave the version if the decision says so and the owner granted it; put every decision on record once."""
+    def _act(self, deployment: Deployment, decision: Decision, plan: Plan) -> list[str]:
+        """Go where the plan leads if the decision says so and the owner granted it; record every decision once."""
         measured_at = self.recent.snapshots[-1].at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         document = {
             **decision.to_json(),
@@ -166,16 +168,19 @@ class Watcher:
         }
         if not decision.acts:
             return self._record_once(deployment, decision, document)
-        trip = Trip(
-            uid=uuid4().hex,
-            version=deployment.version,
-            generation=state.row.generation,
+        first = plan.stop_first or plan.chosen
+        act = Act(
+            actor="automation",
             source="trigger",
-            at=self.plane.now(),
             why="; ".join(decision.reasons)[:500],
+            decision=document,
+            override=first.override if first else None,
+            deadline=_LOAD_DEADLINE,
         )
-        flipped, sagas = leave(self.plane, self.system, trip, "automation", document)
-        return [str(plan), flipped.summary, *(f"rollback started: {saga.id}" for saga in sagas)]
+        target = first.target if first else None
+        notes: list[str] = []
+        flipped, sagas = go_back(self.plane, self.system, deployment.version, target, act, notes.append)
+        return [str(plan), *notes, flipped.summary, *(f"rollback started: {saga.id}" for saga in sagas)]
 
     def _record_once(self, deployment: Deployment, decision: Decision, document: dict[str, object]) -> list[str]:
         """Record a decision not to act: once for each breach of a deployment, not at every look."""

@@ -74,6 +74,9 @@ class Situation:
         ready: Content digests of the versions that stand ready on every replica.
         shadow: Content digest of a combination -> what was measured of it.
         overrides: Content digest of a combination -> a person's leave to use it.
+        beside: Content digest of what serves the rest of the traffic while the live one is a candidate; None
+            once that takes all of it.
+        wanted: Content digest of the version that a person named; None when the planner is free.
         suspected: Name of the component that is believed to be at fault; None when nobody knows.
         asked: Level that a person asked for; None when the planner is free.
         estimates: What was measured of durations.
@@ -91,6 +94,8 @@ class Situation:
     ready: frozenset[str] = frozenset()
     shadow: Mapping[str, Shadowed] = field(default_factory=dict)
     overrides: Mapping[str, Override] = field(default_factory=dict)
+    beside: str | None = None
+    wanted: str | None = None
     suspected: str | None = None
     asked: Level | None = None
     estimates: Estimates = field(default_factory=Estimates)
@@ -119,7 +124,7 @@ def plan(situation: Situation) -> Plan:
     reference = _reference(situation, wholes)
     if reference is None:
         return _unsafe(situation, wholes)
-    parts = _parts(situation, reference.target)
+    parts = [] if situation.wanted else _parts(situation, reference.target)
     told = {part.target.content_digest for part in parts}
     newer = [item for item in wholes[: wholes.index(reference)] if item.target.content_digest not in told]
     choice = _choose(situation, [*parts, reference])
@@ -168,22 +173,31 @@ def _others(situation: Situation) -> list[Recorded]:
 
 def _whole(situation: Situation, entry: Recorded) -> Alternative:
     """Judge going back to a recorded version as a whole."""
-    standing = entry.standing
+    standing, version = entry.standing, entry.manifest.content_digest
+    override = situation.overrides.get(version) if version == situation.wanted else None
+    allowed = standing.eligible
     if standing.quarantined:
         reason = "it is in quarantine"
-    elif not standing.eligible:
-        reason = f"it is only {standing.grade}; a target is at least {Grade.VERIFIED}"
+    elif standing.eligible:
+        reason, override = f"it was recorded as a whole and is {standing.grade}", None
+    elif version == situation.beside:
+        reason, override = f"it serves the rest of the traffic, and is {standing.grade}", None
+        allowed = True
     else:
-        reason = f"it was recorded as a whole and is {standing.grade}"
+        reason = f"it is only {standing.grade}; a target is at least {Grade.VERIFIED}"
+        if override is not None:
+            reason = f"{override.by} allowed it although {reason}: {override.reason}"
+            allowed = True
     alternative = Alternative(
         scope=WHOLE,
         target=entry.manifest,
         changes=diff(situation.live, entry.manifest),
-        choice=Choice.ALLOWED if standing.eligible else Choice.REFUSED,
+        choice=Choice.ALLOWED if allowed else Choice.REFUSED,
         reason=reason,
         proven=True,
         grade=standing.grade,
         known_issues=entry.known_issues,
+        override=override if allowed else None,
     )
     return _timed(situation, alternative)
 
@@ -192,11 +206,15 @@ def _reference(situation: Situation, wholes: Sequence[Alternative]) -> Alternati
     """
     Return the version to go back to: the newest that may be a target and that differs where the fault is suspected.
 
-    One that stands ready comes before a newer one that has to be loaded first.
+    What serves the rest of the traffic anyway comes first, and one that stands ready before a newer one that has to be
+    loaded. Where a person named one, it is that one or none.
     """
     possible = [item for item in wholes if item.allowed and _restores_suspect(situation, item)]
+    if situation.wanted is not None:
+        return next((item for item in possible if item.target.content_digest == situation.wanted), None)
+    beside = [item for item in possible if item.target.content_digest == situation.beside]
     ready = [item for item in possible if item.ready]
-    return next(iter([*ready, *possible]), None)
+    return next(iter([*beside, *ready, *possible]), None)
 
 
 def _parts(situation: Situation, target: Manifest) -> list[Alternative]:
@@ -413,7 +431,7 @@ def _options(situation: Situation, alternatives: Sequence[Alternative]) -> tuple
             release = f"kg quarantine release {system} {label} --reason REASON"
             quarantined.append(f"release {label} from quarantine, if leaving it was a mistake: {release}")
         else:
-            unverified.append(f"take {label} as an emergency ({item.reason}): {back} --to {label}")
+            unverified.append(f"take {label} as an emergency ({item.reason}): {back} --to {label} --override REASON")
     elsewhere = situation.suspected is not None and not (safe or unproven or unverified or quarantined)
     static = ", then ".join(f"{back} --to {name}" for name in [*map(short, situation.behind), "fallback"])
     return (
