@@ -1,13 +1,16 @@
 """The incident, told on the control plane's own code: deploy, breach, decide, flip, verify, quarantine."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from knowngood.control.deploy import promote
 from knowngood.domain.deployment import DeploymentState
 from knowngood.domain.evidence import Grade, standing_of
 from knowngood.domain.saga import SagaState, StepName, StepOutcome
 from knowngood_sdk.errors import ConflictError, NotReadyError, RefusedError
+from tests.control.conftest import RULES
 
 
 def versions(scenario: Any) -> tuple[str, str]:
@@ -238,3 +241,84 @@ def test_errors_that_the_known_version_shares_are_no_reason_to_leave_the_candida
     assert tick.decision is not None
     assert (tick.decision.outcome, tick.decision.acts) == ("investigate", False)
     assert "known version does the same" in " ".join(tick.decision.reasons)
+
+
+HELD = {**RULES, "triggers": {**RULES["triggers"], "errors": {"over": "5%", "do": "hold"}}}
+
+
+def held(make_scenario: Any) -> Any:
+    """A canary of version 2 that fails two in five of its requests, where errors hold a deployment."""
+    pricing = make_scenario(rules=HELD)
+    v1 = pricing.deploy().deployment.version
+    for _ in range(2):
+        pricing.serve(v1, 200)
+        pricing.tick()
+    pricing.change(model="model 2")
+    v2 = pricing.deploy(split=1_000).deployment.version
+    pricing.watcher.hold = timedelta(seconds=5)
+    pricing.tick()
+    for _ in range(2):
+        pricing.serve(v2, 50, errors=20)
+        pricing.tick()
+    for _ in range(10):
+        pricing.serve(v2, 50)
+        pricing.serve(v1, 50)
+        pricing.tick()
+    return pricing
+
+
+@pytest.mark.requirement("D2", "J5", "N3")
+def test_a_breach_that_is_to_be_held_keeps_a_canary_where_it_is_until_a_person_has_looked(make_scenario: Any) -> None:
+    pricing = held(make_scenario)
+    deployment = pricing.store.deployments("pricing")[-1]
+    assert (deployment.state, pricing.store.read("pricing").row.split) == (DeploymentState.CANARY, 1_000)
+    assert "20 of 50 requests failed" in deployment.held
+    pricing.restart_watch()
+    pricing.watcher.hold = timedelta(seconds=5)
+    for _ in range(5):
+        pricing.serve(deployment.version, 50)
+        pricing.tick()
+    assert pricing.store.read("pricing").row.split == 1_000
+
+
+@pytest.mark.requirement("J5")
+def test_a_person_lets_a_held_canary_go_on(make_scenario: Any) -> None:
+    pricing = held(make_scenario)
+    promoted = promote(pricing.plane, "pricing", "ann")
+    assert (promoted.state, promoted.held) == (DeploymentState.FULL, "")
+
+
+@pytest.mark.requirement("J5", "E5")
+def test_what_is_held_with_all_traffic_is_not_verified_until_a_person_has_looked(make_scenario: Any) -> None:
+    pricing = make_scenario(rules=HELD)
+    v1 = pricing.deploy().deployment.version
+    pricing.tick()
+    for _ in range(2):
+        pricing.serve(v1, 50, errors=30)
+        pricing.tick()
+    for _ in range(10):
+        pricing.serve(v1, 2_000)
+        pricing.tick()
+    assert pricing.store.deployments("pricing")[-1].state is DeploymentState.FULL
+    assert promote(pricing.plane, "pricing", "ann").held == ""
+    assert pricing.kinds()[-1] == "hold-lifted"
+    pricing.serve(v1, 2_000)
+    pricing.tick()
+    assert pricing.store.deployments("pricing")[-1].state is DeploymentState.VERIFIED
+    with pytest.raises(ConflictError, match="no deployment"):
+        promote(pricing.plane, "pricing", "ann")
+
+
+@pytest.mark.requirement("E5", "L3m")
+def test_a_restored_version_is_not_left_for_what_chance_shows_in_twenty_requests(incident: Any) -> None:
+    v1, v2 = versions(incident)
+    incident.tick()
+    for _ in range(2):
+        incident.serve(v2, 50, errors=20)
+        incident.tick()
+    incident.serve(v1, 20, errors=2)
+    incident.tick()
+    assert incident.store.read("pricing").served == v1
+    incident.serve(v1, 30, errors=30)
+    incident.tick()
+    assert incident.store.read("pricing").served is None, "beyond chance, the restored version is left too"

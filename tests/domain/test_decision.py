@@ -452,6 +452,7 @@ def test_a_decision_has_a_json_form() -> None:
         "target": BEFORE.content_digest,
         "acts": True,
         "waits": False,
+        "holds": False,
         "figures": {"errors": {"verdict": "breached", "hits": 12, "n": 100, "limit": 0.05}},
     }
     assert decide([], given_all()).to_json()["level"] is None

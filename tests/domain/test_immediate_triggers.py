@@ -1,6 +1,7 @@
 """Error rate, latency, nonsense and health fire on sustained failure, and only on evidence."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -28,8 +29,10 @@ def answered(requests: int, errors: int = 0, client_errors: int = 0) -> Window:
 
 GOOD = answered(100, 1)
 AT_LIMIT = answered(20, 1)
-BAD = answered(100, 6)
+BAD = answered(100, 25)
+BY_CHANCE = answered(100, 7)
 QUIET = answered(19, 19)
+TRICKLE = answered(6, 5)
 EMPTY = answered(0)
 UNMEASURED = window(BAD.counts, error="the socket is gone")
 
@@ -50,7 +53,12 @@ UNMEASURED = window(BAD.counts, error="the socket is gone")
         pytest.param([UNMEASURED, BAD], Verdict.INCONCLUSIVE, id="an unmeasured window is not a bad one"),
         pytest.param([QUIET, BAD], Verdict.INCONCLUSIVE, id="a quiet window is not a bad one"),
         pytest.param([BAD, QUIET], Verdict.INCONCLUSIVE, id="nineteen requests prove nothing"),
-        pytest.param([BAD, EMPTY], Verdict.INCONCLUSIVE, id="silence does not clear"),
+        pytest.param([BAD, EMPTY], Verdict.NO_DATA, id="silence does not clear"),
+        pytest.param([BY_CHANCE, BY_CHANCE], Verdict.INCONCLUSIVE, id="two in a row that chance alone may show"),
+        pytest.param([BY_CHANCE] * 60, Verdict.BREACHED, id="sixty in a row that chance does not show"),
+        pytest.param([TRICKLE] * 8, Verdict.BREACHED, id="a trickle of which twenty requests make a stretch"),
+        pytest.param([TRICKLE] * 7, Verdict.INCONCLUSIVE, id="a trickle of one stretch and a bit"),
+        pytest.param([TRICKLE] * 4 + [UNMEASURED] + [TRICKLE] * 4, Verdict.INCONCLUSIVE, id="a trickle with a gap"),
         pytest.param([GOOD, BAD, BAD], Verdict.BREACHED, id="two in a row"),
         pytest.param([BAD, BAD, BAD], Verdict.BREACHED, id="three in a row"),
         pytest.param([BAD, BAD, UNMEASURED], Verdict.MONITOR_ERROR, id="the newest was not measured"),
@@ -71,9 +79,17 @@ def test_a_breach_says_its_figures() -> None:
         verdict=Verdict.BREACHED,
         trigger="failures",
         kind=TriggerKind.ERRORS,
-        reason="6 of 100 requests failed (6.0%; limit 5.0%) in 2 window(s) in a row",
+        reason="25 of 100 requests failed (25.0%; limit 5.0%) in 2 window(s) in a row",
         needed="",
-        figures={"hits": 6, "n": 100, "limit": 0.05, "windows": 2, "in_a_row": 2},
+        figures={
+            "hits": 25,
+            "n": 100,
+            "limit": 0.05,
+            "windows": 2,
+            "in_a_row": 2,
+            "hits_in_a_row": 50,
+            "n_in_a_row": 200,
+        },
     )
 
 
@@ -83,10 +99,19 @@ def test_a_breach_says_its_figures() -> None:
         pytest.param([], "there is no window yet", "a first window", id="nothing yet"),
         pytest.param([EMPTY], "no request came", "requests", id="nobody"),
         pytest.param([UNMEASURED], "not measured: the socket is gone", "a source that answers", id="unmeasured"),
-        pytest.param([QUIET], "19 requests in the newest window: too few", "20 requests in a window", id="quiet"),
+        pytest.param([QUIET], "19 requests in the newest windows: too few", "20 requests in a stretch", id="quiet"),
         pytest.param([GOOD], "1 of 100 requests failed (1.0%; limit 5.0%)", "", id="good"),
         pytest.param(
-            [GOOD, BAD], "6 of 100 requests failed (6.0%; limit 5.0%)", "2 more window(s) over the limit", id="bad once"
+            [GOOD, BAD],
+            "25 of 100 requests failed (25.0%; limit 5.0%)",
+            "2 more window(s) over the limit",
+            id="bad once",
+        ),
+        pytest.param(
+            [BY_CHANCE] * 3,
+            "7 of 100 requests failed (7.0%; limit 5.0%), by chance perhaps",
+            "more than 21 of 300, which chance may show of a version within the limit",
+            id="slightly over the limit",
         ),
     ],
 )
@@ -96,14 +121,14 @@ def test_what_is_open_says_what_would_decide_it(history: list[Window], reason: s
 
 
 def test_figures_of_an_open_question_are_those_of_the_newest_window() -> None:
-    assert ErrorRate().judge([BAD, QUIET]).figures == {"hits": 19, "n": 19, "limit": 0.05, "windows": 2}
+    assert ErrorRate().judge([QUIET]).figures == {"hits": 19, "n": 19, "limit": 0.05, "windows": 2}
     assert ErrorRate().judge([BAD, GOOD]).figures["in_a_row"] == 0
     assert ErrorRate().judge([GOOD, BAD]).figures["in_a_row"] == 1
 
 
 @pytest.mark.requirement("C1")
 def test_the_callers_own_faults_are_no_evidence() -> None:
-    mostly_theirs = answered(120, 6, client_errors=100)
+    mostly_theirs = answered(120, 15, client_errors=100)
     assert ErrorRate(windows=1, min_requests=20).judge([mostly_theirs]).figures["n"] == 20
     assert ErrorRate(windows=1, min_requests=20).judge([mostly_theirs]).verdict == Verdict.BREACHED
     assert ErrorRate(windows=1).judge([answered(100, 0, client_errors=100)]).verdict == Verdict.NO_DATA
@@ -118,12 +143,62 @@ def test_more_errors_never_clear_a_breach(tallies: list[tuple[int, int]], window
         assert trigger.judge(worse).verdict == Verdict.BREACHED
 
 
-@given(st.lists(st.sampled_from([GOOD, BAD, QUIET, EMPTY, UNMEASURED]), max_size=8), st.integers(1, 4))
-def test_only_the_newest_windows_count(history: list[Window], windows: int) -> None:
+WINDOWS = st.lists(st.sampled_from([GOOD, BAD, BY_CHANCE, QUIET, TRICKLE, EMPTY, UNMEASURED]), min_size=1, max_size=8)
+
+
+@given(WINDOWS, WINDOWS, st.integers(1, 4))
+def test_what_stands_before_a_window_that_was_not_measured_does_not_count(
+    older: list[Window], newer: list[Window], windows: int
+) -> None:
     trigger = ErrorRate(windows=windows)
-    assert trigger.judge(history) == trigger.judge(history[-windows:])
-    breached = len(history) >= windows and all(item is BAD for item in history[-windows:])
-    assert (trigger.judge(history).verdict == Verdict.BREACHED) is breached
+    assert trigger.judge([*older, UNMEASURED, *newer]) == trigger.judge([UNMEASURED, *newer])
+
+
+@given(WINDOWS, st.integers(1, 4))
+def test_a_breach_takes_as_many_windows_over_the_limit_as_were_asked_for(history: list[Window], windows: int) -> None:
+    over = [item for item in history if any(item is one for one in (BAD, BY_CHANCE, QUIET, TRICKLE))]
+    if ErrorRate(windows=windows).judge(history).verdict == Verdict.BREACHED:
+        assert len(over) >= windows
+
+
+@given(WINDOWS, st.integers(1, 4))
+def test_so_many_bad_windows_in_a_row_are_a_breach_whatever_stood_before(older: list[Window], windows: int) -> None:
+    assert ErrorRate(windows=windows).judge([*older, *[BAD] * windows]).verdict == Verdict.BREACHED
+
+
+def looks(rate: float, per_second: int, seconds: int, seed: int) -> Iterator[list[Window]]:
+    """What a watch has seen at each look, one a second, of a version that fails at a rate."""
+    draw = random.Random(seed)
+    seen: list[Window] = []
+    for _ in range(seconds):
+        errors = sum(draw.random() < rate for _ in range(per_second))
+        seen = [*seen[-119:], answered(per_second, errors)]
+        yield seen
+
+
+@pytest.mark.requirement("C1", "D3")
+@pytest.mark.parametrize("per_second", [5, 20, 50])
+@pytest.mark.parametrize("rate", [0.01, 0.02, 0.03])
+def test_a_healthy_version_that_fails_now_and_then_is_never_accused(rate: float, per_second: int) -> None:
+    verdicts = {ErrorRate().judge(seen).verdict for seed in range(5) for seen in looks(rate, per_second, 600, seed)}
+    assert Verdict.BREACHED not in verdicts
+
+
+@pytest.mark.requirement("C1", "D1")
+@pytest.mark.parametrize(
+    ("rate", "per_second", "seconds"),
+    [
+        pytest.param(1.0, 20, 2, id="everything fails: two windows"),
+        pytest.param(1.0, 2, 20, id="everything fails at two requests a second: two stretches of twenty"),
+        pytest.param(0.4, 50, 3, id="four in ten: seconds"),
+        pytest.param(0.2, 50, 10, id="one in five"),
+        pytest.param(0.1, 100, 60, id="twice the limit: a minute"),
+    ],
+)
+def test_a_version_that_fails_is_accused_in_time(rate: float, per_second: int, seconds: int) -> None:
+    for seed in range(20):
+        found = (ErrorRate().judge(seen).verdict is Verdict.BREACHED for seen in looks(rate, per_second, seconds, seed))
+        assert any(found), f"seed {seed}"
 
 
 @pytest.mark.parametrize(
@@ -166,8 +241,9 @@ def took(*groups: tuple[float, int]) -> Window:
         pytest.param(took((0.05, 100)), Verdict.CLEAR, id="within the promise"),
         pytest.param(took((0.05, 98), (0.3, 2)), Verdict.CLEAR, id="slower than promised, not by five times"),
         pytest.param(took((0.05, 99), (1.0, 1)), Verdict.CLEAR, id="one in a hundred is what p99 lets pass"),
-        pytest.param(took((0.05, 98), (1.0, 2)), Verdict.BREACHED, id="two in a hundred"),
-        pytest.param(took((0.05, 97), (1.0, 2)), Verdict.INCONCLUSIVE, id="ninety-nine requests are too few"),
+        pytest.param(took((0.05, 98), (1.0, 2)), Verdict.INCONCLUSIVE, id="two in a hundred, by chance perhaps"),
+        pytest.param(took((0.05, 80), (1.0, 20)), Verdict.BREACHED, id="one in five"),
+        pytest.param(took((0.05, 79), (1.0, 20)), Verdict.INCONCLUSIVE, id="ninety-nine requests are too few"),
         pytest.param(took(), Verdict.NO_DATA, id="nobody came"),
     ],
 )
@@ -190,8 +266,8 @@ def test_a_bin_counts_only_when_all_of_it_is_too_slow() -> None:
 
 
 def test_a_slow_answer_is_named_with_the_limit_that_it_missed() -> None:
-    judgement = Latency(promised=SLA, name="speed", windows=1).judge([took((0.05, 90), (1.0, 10))])
-    assert judgement.reason == "10 of 100 requests took longer than 0.4 s (10.0%; limit 1.0%) in 1 window(s) in a row"
+    judgement = Latency(promised=SLA, name="speed", windows=1).judge([took((0.05, 80), (1.0, 20))])
+    assert judgement.reason == "20 of 100 requests took longer than 0.4 s (20.0%; limit 1.0%) in 1 window(s) in a row"
     assert (judgement.trigger, judgement.kind) == ("speed", TriggerKind.LATENCY)
 
 
@@ -234,7 +310,8 @@ VARIED = [float(i % 7 + 1) for i in range(100)]
     [
         pytest.param(said(VARIED), Verdict.CLEAR, id="varied outputs"),
         pytest.param(said(VARIED[:99], nonsense=1), Verdict.CLEAR, id="one in a hundred is not a number"),
-        pytest.param(said(VARIED[:98], nonsense=2), Verdict.BREACHED, id="two in a hundred are not numbers"),
+        pytest.param(said(VARIED[:98], nonsense=2), Verdict.INCONCLUSIVE, id="two in a hundred, by chance perhaps"),
+        pytest.param(said(VARIED[:80], nonsense=20), Verdict.BREACHED, id="one in five is not a number"),
         pytest.param(said([], nonsense=20), Verdict.BREACHED, id="nothing but nonsense"),
         pytest.param(said([5.0] * 20), Verdict.BREACHED, id="a constant"),
         pytest.param(said([0.0] * 20), Verdict.BREACHED, id="nothing but zero"),
@@ -257,7 +334,12 @@ def test_one_answer_for_all_is_right_where_the_team_says_so() -> None:
 
 def test_a_single_output_is_no_constant() -> None:
     assert Nonsense(windows=1, min_requests=1).judge([said([5.0])]).verdict == Verdict.CLEAR
-    assert Nonsense(windows=1, min_requests=1).judge([said([5.0, 5.0])]).verdict == Verdict.BREACHED
+    assert Nonsense(windows=1, min_requests=1).judge([said([5.0] * 5)]).verdict == Verdict.BREACHED
+
+
+def test_one_and_the_same_output_is_seen_at_a_trickle_too() -> None:
+    assert Nonsense(windows=1).judge([said([5.0])] * 20).verdict == Verdict.BREACHED
+    assert Nonsense(windows=1).judge([*[said([5.0])] * 19, said([50.0])]).verdict == Verdict.CLEAR
 
 
 @pytest.mark.requirement("C10")

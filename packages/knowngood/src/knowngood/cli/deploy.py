@@ -56,7 +56,11 @@ Examples:
     "--override", type=GIVEN, metavar="REASON", help="Use an unproven combination, on record under your name."
 )
 @click.option("--abandon", is_flag=True, help="Give up the deployment under way instead.")
-@click.option("--promote", is_flag=True, help="Give the candidate under way all traffic instead.")
+@click.option(
+    "--promote",
+    is_flag=True,
+    help="Give the candidate under way all traffic instead; also lets a deployment go on that is held for a person.",
+)
 @directory_option
 @output_option
 def command(  # noqa: PLR0913 - one parameter for each option
@@ -100,7 +104,6 @@ def _finish(system: str, directory: str, output: str, *, abandon: bool) -> None:
     from knowngood.control.reconcile import reconcile
     from knowngood_sdk.errors import ConflictError
     from knowngood_sdk.model.canonical import short
-    from knowngood_sdk.model.route import FULL
 
     plane = open_plane(directory)
     who = actor()
@@ -109,13 +112,13 @@ def _finish(system: str, directory: str, output: str, *, abandon: bool) -> None:
         say(f"{mark('warning')} the deployment of {short(given_up)} had ended half done; it is given up now")
     if given_up is not None and abandon:
         deployment = plane.store.deployments(system)[-1]
-    elif plane.store.read(system).candidate is None:
+    elif abandon and plane.store.read(system).candidate is None:
         raise ConflictError(
             f"no deployment of {system} is under way",
             hint=f"To start one: kg deploy {system}; to leave what is served: kg rollback {system}",
         )
     else:
-        deployment = verb.abandon(plane, system, who) if abandon else verb.advance(plane, system, FULL, who)
+        deployment = verb.abandon(plane, system, who) if abandon else verb.promote(plane, system, who)
     what = "abandoned; what was live serves on" if abandon else "takes all traffic"
     answer(_told(deployment), output, lambda: [f"{mark('good')} {short(deployment.version)} {what}"])
 

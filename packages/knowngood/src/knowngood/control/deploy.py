@@ -36,7 +36,17 @@ from knowngood_sdk.model.manifest import Manifest
 from knowngood_sdk.model.route import FULL, FleetRoute, Refusal
 from knowngood_sdk.model.wire import ShadowOrder
 
-__all__ = ["Deployed", "Order", "abandon", "abandon_orphan", "advance", "deploy", "put_into_service", "withdraw_orphan"]
+__all__ = [
+    "Deployed",
+    "Order",
+    "abandon",
+    "abandon_orphan",
+    "advance",
+    "deploy",
+    "promote",
+    "put_into_service",
+    "withdraw_orphan",
+]
 
 _SHADOW_PER_SECOND = 15.0
 """Requests that each worker scores in shadow every second, at most: enough for a verdict in seconds."""
@@ -256,6 +266,7 @@ def advance(plane: Plane, system: str, split: int, actor: str) -> Deployment:
             full_at=now if split == FULL else None,
             baseline=baseline,
             anchored_at=now,
+            held="",
         )
         change.save_deployment(deployment)
         change.append(
@@ -263,6 +274,30 @@ def advance(plane: Plane, system: str, split: int, actor: str) -> Deployment:
         )
     spread(plane, publish(plane, system, after))
     return deployment
+
+
+def promote(plane: Plane, system: str, actor: str) -> Deployment:
+    """
+    Let a deployment go on, by a person's word: a candidate takes all traffic; what took it and is held is held no more.
+
+    Raises:
+        ConflictError: No deployment is under way and none is held; or as ``advance``.
+        NotReadyError: As ``advance``.
+    """
+    with plane.store.change(system) as change:
+        state = change.state
+        held = None if state.candidate else change.deployment(state.row.generation) if state.row.generation else None
+        if state.candidate is None and (held is None or not held.held or held.version != state.served):
+            raise ConflictError(
+                f"no deployment of {system} is under way",
+                hint=f"To start one: kg deploy {system}; to leave what is served: kg rollback {system}",
+            )
+        if held is not None:
+            lifted = replace(held, held="")
+            change.save_deployment(lifted)
+            change.append("hold-lifted", actor, plane.now(), {"version": held.version, "why": held.held})
+            return lifted
+    return advance(plane, system, FULL, actor)
 
 
 def abandon(

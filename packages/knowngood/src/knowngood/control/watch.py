@@ -48,6 +48,7 @@ _log = logging.getLogger(__name__)
 _HEALTH_TIMEOUT = timedelta(seconds=1)
 _LOAD_DEADLINE = timedelta(seconds=30)
 """How long replicas may take to load a target that does not stand behind what a trigger leaves."""
+_WAYS = "to leave it: kg rollback SYSTEM; to let it go on: kg deploy SYSTEM --promote"
 _WATCHED = frozenset({DeploymentState.CANARY, DeploymentState.FULL, DeploymentState.VERIFIED})
 
 
@@ -183,15 +184,22 @@ class Watcher:
         return [str(plan), *notes, flipped.summary, *(f"rollback started: {saga.id}" for saga in sagas)]
 
     def _record_once(self, deployment: Deployment, decision: Decision, document: dict[str, object]) -> list[str]:
-        """Record a decision not to act: once for each breach of a deployment, not at every look."""
+        """
+        Record a decision not to act: once for each breach of a deployment, not at every look.
+
+        One that holds for a person keeps the deployment where it is: no more traffic, no evidence, until they looked.
+        """
         key = (deployment.generation, deployment.version, decision.trigger, decision.outcome)
         if key in self.recorded:
             return []
         self.recorded.add(key)
         with self.plane.store.change(self.system) as change:
             change.append("decided", "automation", self.plane.now(), document)
+            if decision.holds:
+                change.save_deployment(replace(change.deployment(deployment.generation), held=decision.reasons[0]))
         publish_anchor(self.plane, self.system)
-        return [f"{decision.outcome}: {'; '.join(decision.reasons)}"]
+        notes = [f"{decision.outcome}: {'; '.join(decision.reasons)}"]
+        return [*notes, f"held for a person: {_WAYS.replace('SYSTEM', self.system)}"] if decision.holds else notes
 
     def _settle(
         self,
@@ -201,7 +209,9 @@ class Watcher:
         measured: Measured,
         judgements: Sequence[Judgement],
     ) -> list[str]:
-        """Promote a canary that is clear, and verify a version that took all traffic."""
+        """Promote a canary that is clear, verify what took all traffic; neither while it is held for a person."""
+        if deployment.held:
+            return []
         if deployment.state is DeploymentState.CANARY:
             return self._promote(deployment, measured, judgements)
         if deployment.state is not DeploymentState.FULL or state.row.split < FULL:

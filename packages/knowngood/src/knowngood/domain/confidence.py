@@ -30,6 +30,7 @@ __all__ = [
     "Interval",
     "change_of_means",
     "change_of_proportions",
+    "excess_evidence",
     "is_proportion",
     "mean_interval",
     "ratio_evidence",
@@ -240,6 +241,29 @@ def share_evidence(candidate: int, control: int, *, share: float, tolerance: flo
         return 0.0
     nearest = min(max(candidate / total, share * (1 - tolerance)), share * (1 + tolerance))
     return _mixture(candidate, control) - _times_log(candidate, nearest) - _times_log(control, 1 - nearest)
+
+
+def excess_evidence(hits: int, n: int, *, limit: float) -> float:
+    """
+    Return the logarithm of the evidence that a share is above a limit.
+
+    The likelihood of the trials under a Beta(1/2, 1/2) mixture of shares, over their largest likelihood under any share
+    up to the limit. So its expectation is at most 1 while the share is within the limit, at any stopping time
+    (Wasserman, Ramdas and Balakrishnan, "Universal inference", 2020).
+
+    Args:
+        hits: Trials with the fault.
+        n: All trials.
+        limit: Highest acceptable share, in [0, 1).
+
+    Returns:
+        Natural logarithm, 0 where the trials are within the limit; a share within it is excluded at error rate alpha
+        when this reaches ``-log(alpha)``.
+    """
+    if n == 0 or hits <= limit * n:
+        return 0.0
+    within = _times_log(hits, limit) + _times_log(n - hits, 1 - limit)
+    return max(0.0, _mixture(hits, n - hits) - within)
 
 
 def _edge(inside: float, beyond: float, excluded: Callable[[float], bool]) -> float:

@@ -85,8 +85,13 @@ class Decision:
 
     @property
     def waits(self) -> bool:
-        """Whether the deployment should go no further until a person has looked."""
+        """Whether a person has to look: something is wrong, and automation does not act on it."""
         return self.outcome is not Outcome.STAY and not self.acts and self.grant is not Grant.OBSERVE
+
+    @property
+    def holds(self) -> bool:
+        """Whether the deployment goes no further until they have: takes no more traffic and is not verified."""
+        return self.outcome is not Outcome.STAY and self.grant is Grant.HOLD
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -100,6 +105,7 @@ class Decision:
             "target": self.target,
             "acts": self.acts,
             "waits": self.waits,
+            "holds": self.holds,
             "figures": {trigger: dict(figures) for trigger, figures in self.figures.items()},
         }
 

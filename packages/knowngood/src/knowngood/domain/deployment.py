@@ -56,6 +56,7 @@ class Deployment:
             apart after any restart.
         leaves: Version that is left once this one takes all traffic, where a rollback asked for it; else None.
         anchored_at: When the baseline was taken, as ISO 8601 in UTC; left out, when it started.
+        held: Why it goes no further until a person has looked (a trigger with ``do: hold``); empty when it may.
     """
 
     system: str
@@ -71,6 +72,7 @@ class Deployment:
     baseline: Mapping[str, VersionCounts] = field(default_factory=dict)
     anchored_at: str = ""
     leaves: str | None = None
+    held: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.split <= FULL:
@@ -94,6 +96,7 @@ class Deployment:
             "state": self.state.value,
             "anchored_at": self.anchored_at,
             "leaves": self.leaves,
+            "held": self.held,
             "baseline": {version: counts.to_json() for version, counts in self.baseline.items()},
         }
 
@@ -115,6 +118,7 @@ class Deployment:
                 state=DeploymentState(document["state"]),
                 anchored_at=str(document["anchored_at"]),
                 leaves=None if leaves is None else str(leaves),
+                held=str(document["held"]),
                 baseline={str(v): VersionCounts.from_json(counts) for v, counts in document["baseline"].items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -67,8 +67,9 @@ def verify(
     Args:
         since: Counts of the version since then.
         control: What its business metrics are compared with; None when nothing was there before it.
-        triggers: The system's triggers. Immediate ones must be clear. Rapid ones must not be breached, and where there
-            is something to compare with, the metric itself must be within the limit.
+        triggers: The system's triggers. Immediate ones must be clear on the whole sample, and fail it as soon as they
+            are over their limit beyond chance. Rapid ones must not be breached, and where there is something to compare
+            with, the metric itself must be within the limit.
         sample: How many requests it takes.
         shadow: The known version on the same requests, for outputs; None when the version is itself the known one.
     """

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
 from knowngood_sdk.model.canonical import canonical_bytes, parse_canonical
@@ -40,7 +41,7 @@ __all__ = [
     "trips",
 ]
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision that this program knows, oldest first; the last one is the schema below."""
 
 
@@ -170,6 +171,7 @@ deployments = Table(
     Column("anchored_at", Text, nullable=False),
     Column("baseline", CanonicalJson, nullable=False),
     Column("leaves", Text),
+    Column("held", Text, nullable=False, server_default=text("''")),
     ForeignKeyConstraint(["system", "generation"], ["generations.system", "generations.number"]),
 )
 

@@ -1,19 +1,30 @@
 """
 Streak: how many windows in a row, up to the newest, have too large a share of something.
 
-One window over a limit is a blip, several in a row are a fact. A window with little in it says nothing either way.
+One window over a limit is a blip. Several in a row are a fact where they are beyond chance too: a version that fails
+2 % of its requests shows more than 5 % in many a window of fifty. A window with little in it says nothing either way.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, takewhile
 from types import MappingProxyType
 
+from knowngood.domain.confidence import excess_evidence
 from knowngood.domain.spelling import counted
 from knowngood.domain.system import TriggerKind
 from knowngood.domain.window import Judgement, Verdict, Window
 from knowngood_sdk.errors import InvalidError
 
 __all__ = ["Streak", "Tally", "check_count", "check_ratio"]
+
+_BEYOND_CHANCE = -math.log(1e-6)
+"""
+Evidence that a row takes. A row may begin at any window and end at any later one; the evidence holds at all ends
+together, so the error rates of the beginnings add up: with a window a second, a version that stands exactly at its
+limit is falsely accused once in eleven days, a healthy one hardly ever.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class Tally:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streak:
     """
-    Breached when the share ``hits / n`` stays over a limit.
+    Breached when the share ``hits / n`` stays over a limit, by more than chance.
 
     Attributes:
         name: Name of the trigger.
@@ -63,41 +74,65 @@ class Streak:
         """
         Judge the newest windows.
 
+        Windows are joined, from the newest back, until they hold ``enough``: at low traffic a stretch of several counts
+        as one. A window that was not measured ends the row.
+
         Args:
             history: Windows of equal length, oldest first; shape ``(n,)``, where n may be 0.
             tally: Reads hits and n from a window that was measured.
 
         Returns:
-            The judgement. It reads only the last ``windows`` entries, so its cost does not grow with n.
+            The judgement. It reads no further back than the first stretch that is within the limit.
         """
         if not history:
             return self._judgement(Verdict.NO_DATA, "there is no window yet", "a first window")
-        recent = history[-self.windows :]
-        if recent[-1].error:
-            return self._judgement(Verdict.MONITOR_ERROR, f"not measured: {recent[-1].error}", "a source that answers")
-        tallies = [Tally() if window.error else tally(window) for window in recent]
-        if not any(item.n for item in tallies):
+        if history[-1].error:
+            return self._judgement(Verdict.MONITOR_ERROR, f"not measured: {history[-1].error}", "a source that answers")
+        stretches = self._stretches(history, tally)
+        newest = next(stretches)
+        if tally(history[-1]).n == 0:
             return self._judgement(Verdict.NO_DATA, "no request came", "requests")
-        return self._weigh(tallies)
-
-    def _weigh(self, tallies: Sequence[Tally]) -> Judgement:
-        newest = tallies[-1]
         figures = {"hits": newest.hits, "n": newest.n, "limit": self.limit, "windows": self.windows}
         if newest.n < self.enough:
-            reason = f"{counted(newest.n, 'request')} in the newest window: too few"
-            return self._judgement(
-                Verdict.INCONCLUSIVE, reason, f"{counted(self.enough, 'request')} in a window", figures
-            )
+            reason = f"{counted(newest.n, 'request')} in the newest windows: too few"
+            needed = f"{counted(self.enough, 'request')} in a stretch"
+            return self._judgement(Verdict.INCONCLUSIVE, reason, needed, figures)
+        row = [newest, *takewhile(self._over, stretches)] if self._over(newest) else []
+        return self._weigh(newest, row, figures)
+
+    def _stretches(self, history: Sequence[Window], tally: Callable[[Window], Tally]) -> Iterator[Tally]:
+        """Yield the tallies of stretches that hold enough, the newest first; the last one may hold less."""
+        joined: Window | None = None
+        for window in reversed(history):
+            if window.error:
+                break
+            joined = window if joined is None else replace(window, counts=window.counts.plus(joined.counts))
+            found = tally(joined)
+            if found.n >= self.enough:
+                yield found
+                joined = None
+        yield Tally() if joined is None else tally(joined)
+
+    def _weigh(self, newest: Tally, row: Sequence[Tally], figures: Mapping[str, float]) -> Judgement:
+        """Judge the stretches in a row that are over the limit: enough of them, and together beyond chance."""
         share = newest.hits / newest.n
         reason = f"{newest.hits} of {counted(newest.n, 'request')} {self.fault} ({share:.1%}; limit {self.limit:.1%})"
-        in_a_row = next((i for i, item in enumerate(reversed(tallies)) if not self._over(item)), len(tallies))
-        figures["in_a_row"] = in_a_row
-        if in_a_row == 0:
+        figures = {**figures, "in_a_row": len(row)}
+        if not row:
             return self._judgement(Verdict.CLEAR, reason, "", figures)
-        if in_a_row < self.windows:
-            needed = f"{self.windows - in_a_row} more window(s) over the limit"
+        if len(row) < self.windows:
+            needed = f"{self.windows - len(row)} more window(s) over the limit"
             return self._judgement(Verdict.INCONCLUSIVE, reason, needed, figures)
-        return self._judgement(Verdict.BREACHED, f"{reason} in {in_a_row} window(s) in a row", "", figures)
+        together = list(accumulate(row, lambda a, b: Tally(a.hits + b.hits, a.n + b.n)))[self.windows - 1 :]
+        worst = max(together, key=self._evidence)
+        figures.update(hits_in_a_row=worst.hits, n_in_a_row=worst.n)
+        if self._evidence(worst) < _BEYOND_CHANCE:
+            needed = f"more than {worst.hits} of {worst.n}, which chance may show of a version within the limit"
+            return self._judgement(Verdict.INCONCLUSIVE, f"{reason}, by chance perhaps", needed, figures)
+        return self._judgement(Verdict.BREACHED, f"{reason} in {len(row)} window(s) in a row", "", figures)
+
+    def _evidence(self, item: Tally) -> float:
+        return excess_evidence(item.hits, item.n, limit=self.limit)
 
     def _over(self, item: Tally) -> bool:
         return item.n >= self.enough and item.hits / item.n > self.limit
