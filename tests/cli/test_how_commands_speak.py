@@ -74,9 +74,11 @@ def test_what_to_do_next_names_the_system_that_was_named(stage: Stage) -> None:
     ("typed", "advice"),
     [
         pytest.param(["statsu"], "No such command 'statsu'. Did you mean 'status'?", id="a command"),
-        pytest.param(["quarantine", "relese"], "Did you mean 'release'? Known: list, release", id="below a group"),
+        pytest.param(["quarantine", "relese"], "Did you mean 'release'? Known: add, list, release", id="below a group"),
         pytest.param(
-            ["quarantine", "pricing"], "quarantine list pricing'? Known: list, release", id="a system for a command"
+            ["quarantine", "pricing"],
+            "quarantine list pricing'? Known: add, list, release",
+            id="a system for a command",
         ),
         pytest.param(["ledger", "shop"], "If 'shop' is a system: ", id="a system that looks like a command"),
         pytest.param(["ledger", "shop"], "ledger show shop\n", id="and the command for it"),

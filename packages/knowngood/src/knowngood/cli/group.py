@@ -6,7 +6,11 @@ __all__ = ["Group"]
 
 
 class Group(click.Group):
-    """A group of commands that helps on with a word that it does not know."""
+    """A group of commands, in the order of their definition, that helps on with a word that it does not know."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names of its commands."""
+        return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -31,17 +31,17 @@ def command() -> None:
 def list_(system: str, directory: str, output: str) -> None:
     """List SYSTEM's versions in quarantine with every act that put them there, newest last."""
     from knowngood.app import open_plane
+    from knowngood.control.release_quarantine import acts_in_force, shown_as
     from knowngood_sdk.model.canonical import short
     from knowngood_sdk.model.wire import trip_to_json
 
-    facts = open_plane(directory).store.read(system).facts
-    held = [trip for uid, trip in facts.trips.items() if uid not in facts.released]
-    trips = sorted(held, key=lambda trip: (trip.at, trip.uid))
-    rows = [(short(trip.version), trip.at, trip.source, trip.uid, shortened(trip.why, _LONGEST)) for trip in trips]
+    trips = acts_in_force(open_plane(directory).store.read(system).facts)
+    shown = {version: shown_as(t for t in trips if t.version == version) for version in {t.version for t in trips}}
+    rows = [(short(t.version), t.at, t.source, shown[t.version], shortened(t.why, _LONGEST)) for t in trips]
     answer(
-        {"system": system, "trips": [trip_to_json(trip) for trip in trips]},
+        {"system": system, "trips": [trip_to_json(trip) for trip in trips], "shown": dict(sorted(shown.items()))},
         output,
-        lambda: columns(rows, ("version", "at", "source", "uid", "why")) if rows else ["nothing is in quarantine"],
+        lambda: columns(rows, ("version", "at", "source", "shown", "why")) if rows else ["nothing is in quarantine"],
     )
 
 
@@ -73,17 +73,32 @@ def add(system: str, version: str, reason: str, directory: str, output: str) -> 
 @system_argument
 @click.argument("version", type=GIVEN, shell_complete=versions)
 @click.option("--reason", required=True, type=GIVEN, help="Why it may be used again; goes on record under your name.")
+@click.option(
+    "--shown",
+    type=GIVEN,
+    metavar="ACTS",
+    help="The acts that you have seen, as kg quarantine list names them together.",
+)
 @directory_option
 @output_option
-def release(system: str, version: str, reason: str, directory: str, output: str) -> None:
-    """Release VERSION of SYSTEM by name. Moves nothing: the next deployment may use it again."""
+def release(*, system: str, version: str, reason: str, shown: str | None, directory: str, output: str) -> None:
+    """
+    Release VERSION of SYSTEM by name. Moves nothing: the next deployment may use it again.
+
+    Released are the acts that you were shown. One alone needs no --shown; where several hold the version, or another
+    came since, they are told and nothing is released.
+    """
     from knowngood.app import actor, open_plane
     from knowngood.control.release_quarantine import release_quarantine
     from knowngood_sdk.model.canonical import short
 
-    released = release_quarantine(open_plane(directory), system, version, reason=reason, actor=actor())
+    plane = open_plane(directory)
+    released = release_quarantine(plane, system, version, shown=shown, reason=reason, actor=actor())
     answer(
-        {"system": system, "version": released.version, "trips": sorted(released.uids)},
+        {"system": system, "version": released.version, "trips": sorted(act.uid for act in released.acts)},
         output,
-        lambda: [f"{mark('good')} {short(released.version)} released; nothing moved. It may be deployed again."],
+        lambda: [
+            f"{mark('good')} {short(released.version)} released; nothing moved. It may be deployed again.",
+            *(f"  it was held since {act.at} by a {act.source}: {act.why}" for act in released.acts),
+        ],
     )
