@@ -1,14 +1,18 @@
 """The incident, told on the control plane's own code: deploy, breach, decide, flip, verify, quarantine."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from knowngood.control.audit import audit
 from knowngood.control.deploy import promote
+from knowngood.control.publish import publish_anchor
 from knowngood.domain.deployment import DeploymentState
 from knowngood.domain.evidence import Grade, standing_of
 from knowngood.domain.saga import SagaState, StepName, StepOutcome
+from knowngood.ports.telemetry import HealthSample
 from knowngood_sdk.errors import ConflictError, NotReadyError, RefusedError
 from tests.control.conftest import RULES
 
@@ -322,3 +326,56 @@ def test_a_restored_version_is_not_left_for_what_chance_shows_in_twenty_requests
     incident.serve(v1, 30, errors=30)
     incident.tick()
     assert incident.store.read("pricing").served is None, "beyond chance, the restored version is left too"
+
+
+HEALTH = {**RULES, "health": ["http://localhost/health"]}
+HEALTH["triggers"] = {**RULES["triggers"], "health": {"failures": 3, "do": "rollback"}}
+
+
+@pytest.mark.requirement("C3", "D2")
+def test_an_endpoint_that_was_down_before_the_deployment_is_no_fault_of_it(make_scenario: Any) -> None:
+    pricing = make_scenario(rules=HEALTH)
+    v1 = pricing.deploy().deployment.version
+    pricing.serve(v1, 200)
+    for _ in range(5):
+        pricing.tick()
+    pricing.change(model="model 2")
+    v2 = pricing.deploy().deployment.version
+    ticks = [pricing.tick() for _ in range(5)]
+    assert pricing.store.read("pricing").served == v2
+    assert ticks[0].decision is None, "checks before the deployment are no evidence about it"
+    assert "the known version does the same" in str(ticks[-1].decision.reasons)
+
+
+@pytest.mark.requirement("C3", "D1")
+def test_an_endpoint_that_fails_since_the_deployment_is_its_fault(make_scenario: Any) -> None:
+    pricing = make_scenario(rules=HEALTH)
+    url = "http://localhost/health"
+    pricing.telemetry.set_health(url, HealthSample(ok=True, status=200, latency_seconds=0.01))
+    v1 = pricing.deploy().deployment.version
+    pricing.serve(v1, 200)
+    for _ in range(5):
+        pricing.tick()
+    pricing.change(model="model 2")
+    pricing.deploy()
+    pricing.telemetry.set_health(url, HealthSample(ok=False, status=503, latency_seconds=0.01))
+    for _ in range(4):
+        pricing.tick()
+    assert pricing.store.read("pricing").served == v1
+
+
+def test_a_ledger_that_grows_while_it_is_verified_is_whole(incident: Any) -> None:
+    class Growing:
+        """The store, with an entry that is appended, and heard of by replicas, as soon as the entries were read."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(incident.store, name)
+
+        def ledger(self, system: str) -> Any:
+            entries = incident.store.ledger(system)
+            with incident.store.change(system) as change:
+                change.append("note", "bob", incident.plane.now(), {})
+            publish_anchor(incident.plane, system)
+            return entries
+
+    assert audit(replace(incident.plane, store=Growing()), "pricing").ok

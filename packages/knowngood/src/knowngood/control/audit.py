@@ -35,12 +35,13 @@ class Audited:
 
 def audit(plane: Plane, system: str) -> Audited:
     """Check every entry, then every replica's anchor: one ahead of the record shows that the end was cut off."""
-    entries = list(plane.store.ledger(system))
+    # Before the entries: what is appended while this reads is behind every anchor that was read already.
     anchors = [
         Anchor(*replica.report.anchor)
         for replica in plane.traffic.replicas(system).values()
         if replica.report.anchor[0]
     ]
+    entries = list(plane.store.ledger(system))
     checks = [verify(entries), *(verify(entries, anchor) for anchor in anchors)]
     bad = next((check for check in checks if not check.ok), None)
     return Audited(

@@ -30,7 +30,7 @@ from knowngood.domain.deployment import Deployment, DeploymentState, Strategy
 from knowngood.domain.evidence import Grade
 from knowngood.domain.fleet import FleetState
 from knowngood.ports.traffic import Replica
-from knowngood_sdk.errors import ConflictError, NotReadyError
+from knowngood_sdk.errors import ConflictError, KnownGoodError, NotReadyError, RefusedError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Manifest
 from knowngood_sdk.model.route import FULL, FleetRoute, Refusal
@@ -110,26 +110,34 @@ def put_into_service(plane: Plane, order: Order, tell: Callable[[str], None]) ->
     system, version = order.manifest.system, order.manifest.content_digest
     spec = plane.system_file(system)
     state = plane.store.read(system)
-    fleet.mint(state, version, ready=frozenset(state.chain), static_fallback=spec.fallback is not None)
+    try:
+        fleet.mint(state, version, ready=frozenset(state.chain), static_fallback=spec.fallback is not None)
+    except RefusedError as error:
+        _put_block_on_record(plane, order, str(error))
+        raise
     served = plane.store.manifest(system, state.served) if state.served else None
-    require_proven(plane, order.manifest, order.override)
-    with plane.store.change(system) as change:
-        change.record_manifest(order.manifest, plane.now())
-        change.append(
-            "manifest-recorded", order.actor, plane.now(), {"version": version, "manifest": order.manifest.digest}
-        )
-    reach(FaultPoint.DEPLOY_RECORDED)
-    components = plane.adapters(system)
-    check_promises(components, spec)
-    check_previous(components, spec, state, served)
     minting: list[Deployment] = []
     try:
+        require_proven(plane, order.manifest, order.override)
+        components = plane.adapters(system)
+        check_promises(components, spec)
+        check_previous(components, spec, state, served)
+        with plane.store.change(system) as change:
+            change.record_manifest(order.manifest, plane.now())
+            change.append(
+                "manifest-recorded", order.actor, plane.now(), {"version": version, "manifest": order.manifest.digest}
+            )
+        reach(FaultPoint.DEPLOY_RECORDED)
         armed = _arm(plane, order, state, served, tell)
         deployment = _mint(plane, order, state, armed, minting)
         _take(plane, deployment, order.deadline, tell)
         deployment = advance(plane, system, order.split, order.actor)
     except BaseException as error:
-        _give_up(plane, order, minting, error)
+        try:
+            _give_up(plane, order, minting, error)
+        except KnownGoodError as problem:
+            # The reconciler gives up what this could not; what went wrong first is what a person has to hear.
+            error.add_note(f"the deployment could not be given up yet: {problem}; kg watch {system} does it")
         raise
     reach(FaultPoint.DEPLOY_ADVANCED)
     return Deployed(deployment=deployment, armed=armed)
@@ -217,18 +225,19 @@ def _take(plane: Plane, deployment: Deployment, deadline: timedelta, tell: Calla
         live = live_replicas(plane, system)
         waiting = {n: r for n, r in live.items() if r.report.state.fleet.generation < deployment.generation}
         loading = sorted(name for name, replica in live.items() if deployment.version not in replica.report.ready)
-        if not waiting and not loading:
+        if live and not waiting and not loading:
             return
         refusals = _refusals(waiting, deployment.generation)
         who = "; ".join(f"{name}: {refusals[name].reason if name in refusals else 'no answer'}" for name in waiting)
-        who = who or f"{', '.join(loading)}: {short(deployment.version)} is not ready"
+        who = who or (f"{', '.join(loading)}: {short(deployment.version)} is not ready" if live else "none runs")
         if any(refusal.unseen_quarantine or refusal.unseen_local for refusal in refusals.values()):
             raise ConflictError(f"a replica left a version that this deployment has not seen: {who}", hint=_AGAIN)
         patience = deadline if loading else _PATIENCE
         if plane.clock.monotonic() > began + patience.total_seconds():
             message = f"generation {deployment.generation} was not taken by every replica: {who}"
             raise NotReadyError(message, hint=f"Look at their logs, and: kg status {system}")
-        now = f"waiting for {', '.join(sorted(waiting) or loading)} to take generation {deployment.generation}"
+        names = ", ".join(sorted(waiting) or loading) or "a replica"
+        now = f"waiting for {names} to take generation {deployment.generation}"
         if now != told:
             tell(now)
             told = now
@@ -247,16 +256,19 @@ def advance(plane: Plane, system: str, split: int, actor: str) -> Deployment:
 
     Raises:
         ConflictError: It stepped back, or a trip came that it has not seen.
-        NotReadyError: A live replica refuses or is not ready.
+        NotReadyError: A live replica refuses or is not ready, one has workers and no agent, or none lives.
     """
     live = live_replicas(plane, system)
+    agentless = _agentless(plane, system)
+    if not live:
+        raise NotReadyError(f"no replica of {system} runs that could serve the candidate", hint=f"kg status {system}")
     baseline = merged_counts(plane, system)
     with plane.store.change(system) as change:
         state = change.state
         candidate = state.chain[0] if state.chain else ""
         refusing = {n: refusal.reason for n, refusal in _refusals(live, state.row.generation).items()}
         unready = {n: f"{short(candidate)} is not ready" for n, r in live.items() if candidate not in r.report.ready}
-        after = fleet.advance(state, split, refusing=refusing, unready=unready)
+        after = fleet.advance(state, split, refusing=refusing, unready={**unready, **agentless})
         change.save(after)
         now = plane.now()
         deployment = replace(
@@ -274,6 +286,15 @@ def advance(plane: Plane, system: str, split: int, actor: str) -> Deployment:
         )
     spread(plane, publish(plane, system, after))
     return deployment
+
+
+def _agentless(plane: Plane, system: str) -> dict[str, str]:
+    """Return the replicas whose workers serve on without an agent, with what to do: nothing can be switched there."""
+    return {
+        name: f"its agent does not run: kg agent {system} --replica {name}"
+        for name, replica in plane.traffic.replicas(system).items()
+        if replica.workers_alive and not replica.agent_alive
+    }
 
 
 def promote(plane: Plane, system: str, actor: str) -> Deployment:
@@ -384,9 +405,14 @@ def _give_up(plane: Plane, order: Order, minting: list[Deployment], error: BaseE
         spread(plane, publish(plane, system, state))
     else:
         publish(plane, system, state, withdraw=version)
-        with plane.store.change(system) as change:
-            change.append("deployment-blocked", order.actor, plane.now(), {"version": version, "why": why})
-        publish_anchor(plane, system)
+        _put_block_on_record(plane, order, why)
+
+
+def _put_block_on_record(plane: Plane, order: Order, why: str) -> None:
+    system, version = order.manifest.system, order.manifest.content_digest
+    with plane.store.change(system) as change:
+        change.append("deployment-blocked", order.actor, plane.now(), {"version": version, "why": why})
+    publish_anchor(plane, system)
 
 
 def _same(one: Deployment, other: Deployment) -> bool:

@@ -62,7 +62,8 @@ class Measured:
         since: Everything since the anchor.
         shadow: The known version on the same requests, or None when nothing was scored in shadow.
         control: The known version at the same time, or earlier; None when there is none.
-        health: Checks of the serving endpoint, oldest first.
+        health: Checks of the serving endpoint since the anchor, oldest first.
+        health_before: Those before it: of the version that served then.
     """
 
     recent: Sequence[Window]
@@ -70,6 +71,7 @@ class Measured:
     shadow: Control | None
     control: Control | None
     health: Sequence[HealthCheck]
+    health_before: Sequence[HealthCheck] = ()
 
     @property
     def for_predictions(self) -> Control | None:
@@ -114,7 +116,8 @@ def measure(recent: Recent, deployment: Deployment, state: FleetState, *, versio
         since=window(version, since_anchor(version)),
         shadow=shadow,
         control=control,
-        health=list(recent.health),
+        health=[check for check in recent.health if check.at >= started_at],
+        health_before=[check for check in recent.health if check.at < started_at],
     )
 
 

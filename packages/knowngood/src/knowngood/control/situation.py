@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 
+from knowngood.control.compose import best_pairs
 from knowngood.control.gate import live_replicas, ready_everywhere
 from knowngood.control.plane import Plane
 from knowngood.control.telemetry import merged_counts
@@ -69,7 +70,11 @@ def situation_of(  # noqa: PLR0913 - what may be known of a wish, each by its na
         live=live,
         history=history,
         ready=ready_everywhere(live_replicas(plane, system)),
-        shadow=_shadowed(_counted(plane, system), leaving),
+        shadow=_shadowed(
+            _counted(plane, system),
+            leaving,
+            frozenset(entry.manifest.content_digest for entry in history if entry.standing.eligible),
+        ),
         overrides=overrides or {},
         beside=state.served if leaving == state.candidate else None,
         wanted=wanted,
@@ -92,20 +97,18 @@ def _counted(plane: Plane, system: str) -> Mapping[str, VersionCounts]:
         return {}
 
 
-def _shadowed(counts: Mapping[str, VersionCounts], leaving: str) -> dict[str, Shadowed]:
-    """Return what was measured of every version beside a known one; the pairs of the most requests count."""
+def _shadowed(counts: Mapping[str, VersionCounts], leaving: str, known: frozenset[str]) -> dict[str, Shadowed]:
+    """Return what was measured of every version beside a known one."""
     measured: dict[str, Shadowed] = {}
-    for known in counts.values():
-        bad = known.shadow.get(leaving)
-        for version, pairs in known.shadow.items():
-            found = Shadowed(
-                divergence=pairs.divergence,
-                n=pairs.n,
-                failed=pairs.failed,
-                bad_divergence=bad.divergence if bad is not None and bad.n else None,
-            )
-            if version not in measured or found.n > measured[version].n:
-                measured[version] = found
+    for version in {version for of in counts.values() for version in of.shadow}:
+        pairs, beside = best_pairs(counts, version, known)
+        bad = beside.get(leaving)
+        measured[version] = Shadowed(
+            divergence=pairs.divergence,
+            n=pairs.n,
+            failed=pairs.failed,
+            bad_divergence=bad.divergence if bad is not None and bad.n else None,
+        )
     return measured
 
 

@@ -108,7 +108,8 @@ class Watcher:
         notes += self._news(judgements)
         decision = None
         if any(judgement.verdict is Verdict.BREACHED for judgement in judgements):
-            decision, plan = decide_on(self.plane, spec, deployment, judgements, self._of_the_known(spec, state))
+            known = self._of_the_known(spec, state, measured)
+            decision, plan = decide_on(self.plane, spec, deployment, judgements, known)
             notes += self._act(deployment, decision, plan)
             sagas = run_open(self.plane, self.system)
             notes += _ended(sagas)
@@ -150,13 +151,19 @@ class Watcher:
         self.told.update({judgement.trigger: judgement.verdict for judgement in news})
         return [f"{judgement.trigger}: {judgement.verdict} - {judgement.reason}" for judgement in news]
 
-    def _of_the_known(self, spec: SystemFile, state: FleetState) -> tuple[Judgement, ...]:
-        """Return what fixed limits say of the version behind the candidate, while both serve."""
+    def _of_the_known(self, spec: SystemFile, state: FleetState, measured: Measured) -> tuple[Judgement, ...]:
+        """
+        Return what fixed limits say of the version behind: its endpoint before, its requests while both serve.
+
+        An endpoint that was down before the deployment is no fault of it.
+        """
+        triggers = _triggers(spec)
+        before = [trigger.judge(measured.health_before) for trigger in triggers if isinstance(trigger, Health)]
         if state.candidate is None or len(state.chain) < 2:  # noqa: PLR2004 - nothing stands behind
-            return ()
+            return tuple(before)
         windows = self.recent.windows(state.chain[1])
-        fixed = [trigger for trigger in _triggers(spec) if isinstance(trigger, ErrorRate | Latency | Nonsense)]
-        return tuple(trigger.judge(windows) for trigger in fixed)
+        fixed = [trigger for trigger in triggers if isinstance(trigger, ErrorRate | Latency | Nonsense)]
+        return (*before, *(trigger.judge(windows) for trigger in fixed))
 
     def _act(self, deployment: Deployment, decision: Decision, plan: Plan) -> list[str]:
         """Go where the plan leads if the decision says so and the owner granted it; record every decision once."""

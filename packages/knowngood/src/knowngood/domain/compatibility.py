@@ -27,6 +27,7 @@ __all__ = [
     "judge_combination",
     "label_of",
     "mismatches",
+    "moved_models",
     "proof_of",
 ]
 
@@ -174,6 +175,29 @@ def mismatches(manifest: Manifest) -> tuple[Mismatch, ...]:
     return tuple(found)
 
 
+def moved_models(combination: Manifest, recorded: Iterable[Manifest]) -> tuple[str, ...]:
+    """
+    Return the models without a contract that are on record, and never with the features that they would get now.
+
+    Of a model that says nothing of its features its own history is all that is known. A new one passes: nobody can say
+    what it was trained on.
+    """
+    known = list(recorded)
+    moved = []
+    for name, component in sorted(combination.components.items()):
+        if component.role is not Role.MODEL or component.requires:
+            continue
+        hosts = [m for m in known if name in m.components and m.components[name].ref.digest == component.ref.digest]
+        if hosts and all(_features(host) != _features(combination) for host in hosts):
+            moved.append(name)
+    return tuple(moved)
+
+
+def _features(manifest: Manifest) -> frozenset[tuple[str, str]]:
+    found = manifest.components.items()
+    return frozenset((name, component.ref.digest) for name, component in found if component.role is Role.FEATURES)
+
+
 def proof_of(combination: Manifest, recorded: Iterable[Manifest]) -> Proof:
     """
     Tell whether a combination was recorded as one, and if not, what speaks against it.
@@ -186,6 +210,10 @@ def proof_of(combination: Manifest, recorded: Iterable[Manifest]) -> Proof:
     if combination.content_digest in {manifest.content_digest for manifest in known}:
         return Proof(proven=True)
     reasons = tuple(_sentence(combination, mismatch, known) for mismatch in mismatches(combination))
+    reasons += tuple(
+        f"{name} {label_of(combination.components[name])} has no contract, and was never recorded with these features"
+        for name in moved_models(combination, known)
+    )
     return Proof(proven=False, reasons=reasons or ("these components were never recorded together",))
 
 
