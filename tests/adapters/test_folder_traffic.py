@@ -17,6 +17,7 @@ from knowngood.adapters.folder.traffic import FolderTraffic
 from knowngood.ports.traffic import Unreachable
 from knowngood.testing.contracts.traffic import NEW, OLD, SYSTEM, Fleet, TrafficContract, trip_of
 from knowngood.testing.replica import ReplicaUnderTest
+from knowngood_sdk.agent.anchor import Anchor
 from knowngood_sdk.errors import InvalidError, NewerFormatError, TransientError
 from knowngood_sdk.model.manifest import Component, Manifest, Ref, Role
 from knowngood_sdk.model.route import FULL, FleetRoute, Generation, LocalTrip
@@ -91,6 +92,13 @@ def test_a_release_is_where_workers_look_for_it(tmp_path: Path) -> None:
     FolderTraffic(tmp_path).publish_release(release)
     folder = ReplicaFolder.of(tmp_path, SYSTEM, "a")
     assert folder.release(release.manifest.content_digest) == release
+
+
+def test_what_a_replica_heard_of_the_ledger_is_known_although_its_report_was_removed(tmp_path: Path) -> None:
+    folder = ReplicaFolder.of(tmp_path, SYSTEM, "a")
+    folder.make()
+    Anchor(folder.anchor_file).hear((7, "sha256:" + "a" * 64))
+    assert FolderTraffic(tmp_path).replicas(SYSTEM)["a"].report.anchor == (7, "sha256:" + "a" * 64)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 2}', '{"format": 1}'])

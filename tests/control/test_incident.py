@@ -364,6 +364,21 @@ def test_an_endpoint_that_fails_since_the_deployment_is_its_fault(make_scenario:
     assert pricing.store.read("pricing").served == v1
 
 
+@pytest.mark.requirement("G2", "N4")
+def test_once_verified_a_version_is_scored_now_and_then_and_no_combination_is_kept_loaded(incident: Any) -> None:
+    v1, v2 = versions(incident)
+    armed = incident.traffic.published("pricing")
+    assert len(armed.wanted) == 3, "the two versions, and the old model on new features"
+    incident.serve(v1, 60, shadow={v2: 0.0})
+    incident.serve(v2, 200)
+    incident.tick()
+    incident.tick()
+    assert incident.store.deployments("pricing")[-1].state is DeploymentState.VERIFIED
+    settled = incident.traffic.published("pricing")
+    assert settled.wanted == (v2, v1)
+    assert (settled.shadow.others, settled.shadow.per_second) == ((v2,), 1.0)
+
+
 def test_a_ledger_that_grows_while_it_is_verified_is_whole(incident: Any) -> None:
     class Growing:
         """The store, with an entry that is appended, and heard of by replicas, as soon as the entries were read."""

@@ -1,5 +1,6 @@
 """A person's rollback: the plan's choice, a version by name, level 1 on evidence, and what is refused."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -80,6 +81,19 @@ def test_level_1_that_was_measured_within_tolerance_restores_the_model_alone(inc
     assert done.plan.chosen is not None
     assert done.plan.chosen.changes.components == ("model",)
     assert v2 in state.facts.quarantined
+
+
+@pytest.mark.requirement("A2", "B1")
+def test_what_was_measured_beside_the_known_version_counts_against_a_contract_too(pricing: Any) -> None:
+    pricing.trained_on = pricing.parts["features"].capture(timedelta(seconds=1)).digest
+    v1 = verified(pricing)
+    pricing.trained_on = None
+    pricing.change(model="model 2", features="features 2", config="config 2")
+    v2 = pricing.deploy().deployment.version
+    combination = pricing.traffic.published("pricing").shadow.others[1]
+    pricing.serve(v1, 150, shadow={combination: 0.05, v2: 0.4})
+    roll_back(pricing.plane, "pricing", Wish(actor="ada", why="model only", level=Level.MODEL))
+    assert pricing.store.read("pricing").served == combination
 
 
 @pytest.mark.requirement("A2")

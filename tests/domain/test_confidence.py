@@ -14,6 +14,7 @@ from knowngood.domain.confidence import (
     Interval,
     change_of_means,
     change_of_proportions,
+    excess_evidence,
     is_proportion,
     mean_interval,
     ratio_evidence,
@@ -265,9 +266,9 @@ def test_a_change_of_few_trials_ends_where_the_evidence_reaches_its_bound(
 ) -> None:
     change = change_of_proportions(ours, theirs, alpha=alpha)
     if min(ours.total, ours.n - ours.total, theirs.total, theirs.n - theirs.total) >= 25:
-        assert change == change_of_means(ours, theirs, alpha=alpha)
+        assert change == change_of_means(ours, theirs, alpha=alpha / 2)
         return
-    limit = -math.log(alpha)
+    limit = -math.log(alpha / 2)
     if theirs.total:
         assert change.lower <= ours.mean / theirs.mean - 1 <= change.upper
         assert ratio_evidence(ours, theirs, ratio=1 + change.upper) == pytest.approx(limit, abs=1e-3)
@@ -290,8 +291,43 @@ def test_a_change_of_few_trials_ends_where_the_evidence_reaches_its_bound(
     ],
 )
 def test_proportions_are_exact_while_either_outcome_is_rare(ours: Sums, theirs: Sums, *, exact: bool) -> None:
-    as_means = change_of_means(ours, theirs, alpha=ALPHA)
+    as_means = change_of_means(ours, theirs, alpha=ALPHA / 2)
     assert (change_of_proportions(ours, theirs, alpha=ALPHA) != as_means) is exact
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "limit", "evidence"),
+    [
+        pytest.param(0, 0, 0.05, 0.0, id="no trial"),
+        pytest.param(0, 20, 0.05, 0.0, id="no fault"),
+        pytest.param(1, 20, 0.05, 0.0, id="at the limit"),
+        pytest.param(0, 20, 0.0, 0.0, id="none, where none is allowed"),
+        pytest.param(1, 20, 0.0, math.inf, id="one, where none is allowed"),
+        pytest.param(20, 20, 0.05, 57.838, id="nothing but faults"),
+        pytest.param(2, 20, 0.05, 0.0, id="twice the limit in twenty is no evidence"),
+    ],
+)
+def test_evidence_of_an_excess(hits: int, n: int, limit: float, evidence: float) -> None:
+    assert excess_evidence(hits, n, limit=limit) == pytest.approx(evidence, abs=1e-3)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([0.01, 0.05, 0.3]))
+def test_more_faults_in_as_many_trials_are_never_less_evidence(hits: int, n: int, limit: float) -> None:
+    hits = min(hits, n)
+    assert excess_evidence(hits - 1, n, limit=limit) <= excess_evidence(hits, n, limit=limit)
+
+
+@pytest.mark.parametrize("limit", [0.05, 0.2])
+def test_a_share_at_its_limit_is_falsely_excluded_no_more_often_than_promised_at_all_looks(limit: float) -> None:
+    draw, false = random.Random(7), 0
+    for _ in range(400):
+        hits = 0
+        for n in range(1, 301):
+            hits += draw.random() < limit
+            if excess_evidence(hits, n, limit=limit) >= -math.log(0.05):
+                false += 1
+                break
+    assert false / 400 <= 0.05
 
 
 def test_no_success_in_a_hundred_tells_a_collapse_from_three_in_five() -> None:

@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+_SETTLED_PER_SECOND = 1.0
+"""Requests that each worker scores in shadow every second once a version is verified: it keeps the standby warm."""
 PUSH_DEADLINE = timedelta(seconds=2)
 """How long a push waits for a replica that does not answer; what it missed it finds in the published document."""
 
@@ -59,7 +61,13 @@ def published(plane: Plane, system: str) -> RouteDocument:
 
 
 def publish(
-    plane: Plane, system: str, state: FleetState, *, arming: Arming | None = None, withdraw: str | None = None
+    plane: Plane,
+    system: str,
+    state: FleetState,
+    *,
+    arming: Arming | None = None,
+    withdraw: str | None = None,
+    settled: str | None = None,
 ) -> RouteDocument:
     """
     Write the route document of a state; what cannot be read is written anew, for the store knows it all.
@@ -70,6 +78,8 @@ def publish(
         state: What the store holds; where replicas can read a later route already, that one stays.
         arming: What a deployment asks for, in place of what the one before asked for.
         withdraw: A version that need not be armed or scored in shadow any longer; what others ask for stays.
+        settled: A version that is verified: beside the known one it is scored now and then, and nothing else is kept
+            loaded for comparison.
 
     Returns:
         What is published now.
@@ -92,6 +102,8 @@ def publish(
             document = replace(document, prepare=(arming.version,), shadow=arming.shadow)
         if withdraw is not None:
             document = _without(document, withdraw)
+        if settled is not None:
+            document = _settled(document, settled)
         written.append(document)
         return document
 
@@ -161,6 +173,14 @@ def _without(document: RouteDocument, version: str) -> RouteDocument:
     if shadow is not None and version in {shadow.reference, *shadow.others}:
         shadow = None
     return replace(document, prepare=prepare, shadow=shadow)
+
+
+def _settled(document: RouteDocument, version: str) -> RouteDocument:
+    shadow = document.shadow
+    if shadow is None or version not in shadow.others:
+        return document
+    rate = min(shadow.per_second, _SETTLED_PER_SECOND)
+    return replace(document, shadow=replace(shadow, others=(version,), per_second=rate))
 
 
 def _needed(plane: Plane, system: str, state: FleetState) -> Mapping[int, Generation]:

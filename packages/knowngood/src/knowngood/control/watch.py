@@ -234,7 +234,7 @@ class Watcher:
             change.add_evidence(deployment.version, Grade.VERIFIED, now, {"requests": found.requests})
             body = {"version": deployment.version, "why": found.reason, "generation": deployment.generation}
             change.append("verified", "automation", now, body)
-        publish(self.plane, self.system, self.plane.store.read(self.system))
+        publish(self.plane, self.system, self.plane.store.read(self.system), settled=deployment.version)
         return [f"{short(deployment.version)} verified: {found.reason}"]
 
     def _promote(self, deployment: Deployment, measured: Measured, judgements: Sequence[Judgement]) -> list[str]:

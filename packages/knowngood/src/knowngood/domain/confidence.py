@@ -165,9 +165,10 @@ def change_of_proportions(candidate: Sums, control: Sums, *, alpha: float) -> In
     """
     if 0 in (candidate.n, control.n):
         return Interval(-1.0, math.inf)
+    # Either sequence may be the one that is looked at, so each gets half of the error rate.
     if min(candidate.total, candidate.n - candidate.total, control.total, control.n - control.total) >= _MANY:
-        return change_of_means(candidate, control, alpha=alpha)
-    limit = -math.log(alpha)
+        return change_of_means(candidate, control, alpha=alpha / 2)
+    limit = -math.log(alpha / 2)
 
     def excluded(ratio: float) -> bool:
         return ratio_evidence(candidate, control, ratio=ratio) >= limit

@@ -18,6 +18,7 @@ from typing import Any
 
 from knowngood.ports.traffic import Answers, Replica, Unreachable
 from knowngood_sdk.agent.agent import leave_without_agent
+from knowngood_sdk.agent.anchor import Anchor
 from knowngood_sdk.agent.client import ask_each
 from knowngood_sdk.agent.protocol import leave_request, push_request
 from knowngood_sdk.errors import InvalidError, KnownGoodError, NewerFormatError, NotFoundError
@@ -228,6 +229,8 @@ def _look_at(folder: ReplicaFolder) -> Replica:
         trouble = str(error)
     seen_at = _instant(report.at) if report else None
     report = report or ReplicaReport(replica=folder.replica, state=ReplicaState())
+    # The file outlives the report: whoever removes that hides no ledger that was cut off.
+    report = replace(report, anchor=max(report.anchor, Anchor(folder.anchor_file).kept))
     if not agent_alive or trouble:
         # Workers trip by themselves, and a command may have broken the glass: word and journal know of it.
         try:
