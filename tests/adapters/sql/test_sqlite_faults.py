@@ -106,7 +106,7 @@ class TestFull:
     def test_a_full_disk_stops_a_change_as_a_whole(self, tmp_path: Path) -> None:
         path = begun(tmp_path / "store.db")
         with SqlStore.open(path) as store:
-            engine = store._database._engine
+            engine = store.database._engine
 
             @event.listens_for(engine, "begin")
             def _limit(connection: Any) -> None:
@@ -223,7 +223,7 @@ class TestDamaged:
     def test_a_store_that_was_deleted_while_it_was_open_does_not_come_back_empty(self, tmp_path: Path) -> None:
         path = begun(tmp_path / "store.db")
         with SqlStore.open(path) as store:
-            store._database._engine.dispose()
+            store.database._engine.dispose()
             for file in tmp_path.iterdir():
                 file.unlink()
             with pytest.raises(PermanentError, match="cannot be opened or written"):

@@ -1,0 +1,62 @@
+"""Database: all that the rest of this package needs to know of the database under it, whichever that is."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, Connection
+
+__all__ = ["Database"]
+
+
+class Database(Protocol):
+    """
+    One database. Threads may share it; a process that forks must open its own.
+
+    The context managers raise TransientError (locked, away, or silent for longer than the patience), PermanentError
+    (full, forbidden, damaged) and, where a commit was sent and no answer came, OutcomeUnknownError.
+
+    Attributes:
+        name: What people call it: its path, or its address without the password.
+        path: Its file, or None where it is a server.
+        insert: Makes an insert that may end with ``on_conflict_do_update``.
+    """
+
+    name: str
+    path: Path | None
+    insert: Callable[..., Any]
+
+    @property
+    def now(self) -> ColumnElement[int]:
+        """The time by the database's own clock, in milliseconds since 1970, within a statement."""
+        ...
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Give a connection that sees one moment of the database, whatever is written meanwhile."""
+        ...
+
+    def writing(self, what: str) -> AbstractContextManager[Connection]:
+        """
+        Give a connection inside a transaction, which is committed at the end, or aborted by any exception.
+
+        Args:
+            what: Nobody else writes to what has this name while the block runs: it waits, or is made to wait.
+        """
+        ...
+
+    def exists(self) -> bool:
+        """Whether there is anything to read; a server is taken to be there."""
+        ...
+
+    def preparing(self) -> AbstractContextManager[None]:
+        """Create what has to be there before a migration; several that come at once may take turns here."""
+        ...
+
+    def migrating(self) -> AbstractContextManager[Connection]:
+        """Give a connection as ``writing`` does, for changes of the schema, to one process at a time."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
