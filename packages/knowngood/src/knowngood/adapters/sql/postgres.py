@@ -30,15 +30,12 @@ from knowngood.adapters.sql.patient import LONGEST_WAIT, PatientConnection, Sile
 from knowngood.adapters.sql.postgres_errors import translated
 from knowngood_sdk.errors import InvalidError
 
-__all__ = ["PATIENCE", "SCHEMES", "PostgresDatabase"]
+__all__ = ["PATIENCE", "PostgresDatabase"]
 
 _GRACE = timedelta(milliseconds=500)
 """How much longer than its own limits the server is waited for, so that it can say itself that one is over."""
 PATIENCE = LONGEST_WAIT - _GRACE
-"""How long a change waits for another one to end, and a statement may take."""
-
-SCHEMES = ("postgresql://", "postgres://")
-"""How an address of a server begins."""
+"""How long a change waits for another one to end."""
 
 _LONGEST_MIGRATION = timedelta(minutes=1)
 _LONGEST_PAUSE = timedelta(seconds=5)
@@ -63,8 +60,8 @@ class PostgresDatabase:
     Attributes:
         name: Its address without the password.
         path: None: it is no file.
-        patience: How long a change waits for another one to end, and a statement may take. Nobody waits for the server
-            longer than half a second more, opening a connection included.
+        patience: How long a change waits for another one to end. Nobody waits longer than half a second more for all that
+            the server answers in one transaction, opening the connection included.
     """
 
     insert = staticmethod(insert)
@@ -79,6 +76,7 @@ class PostgresDatabase:
                 hint="Give postgresql://USER@HOST/DATABASE; the password may stand in PGPASSWORD or ~/.pgpass",
             ) from error
         self.patience = patience
+        self._longest = max(patience, PATIENCE)
         self.name = _shown(self._link)
         self._engine = self._make_engine()
         self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -91,13 +89,13 @@ class PostgresDatabase:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection that sees one moment of the database; see ``Database``."""
-        with self._transaction(self._reader, self.patience) as connection:
+        with self._transaction(self._reader, self._longest) as connection:
             yield connection
 
     @contextmanager
     def writing(self, what: str) -> Iterator[Connection]:
         """Give a connection inside a transaction that nobody else has on the same thing; see ``Database``."""
-        with self._transaction(self._engine, self.patience) as connection:
+        with self._transaction(self._engine, self._longest) as connection:
             connection.execute(_take_lock(what))
             yield connection
 
@@ -114,7 +112,8 @@ class PostgresDatabase:
     def migrating(self) -> Iterator[Connection]:
         """Give a connection for changes of the schema, to one process at a time; see ``Database``."""
         with self._transaction(self._engine, _LONGEST_MIGRATION) as connection:
-            connection.execute(_set_locally(_LONGEST_MIGRATION, "lock_timeout", "statement_timeout"))
+            connection.execute(_set_locally(_LONGEST_MIGRATION, "lock_timeout"))
+            connection.execute(_set_locally(_LONGEST_MIGRATION + _GRACE / 2, "statement_timeout"))
             connection.execute(_take_lock(_MIGRATION))
             # Whoever reads a table now is not to be kept from it by a change of it that waits in the queue.
             connection.execute(_set_locally(self.patience, "lock_timeout"))
@@ -146,7 +145,8 @@ class PostgresDatabase:
 
     def _settings(self) -> bytes:
         bounds = {
-            "statement_timeout": self.patience,
+            # Above that of locks, so that one that is held is told as what it is.
+            "statement_timeout": self._longest + _GRACE / 2,
             "lock_timeout": self.patience,
             "idle_in_transaction_session_timeout": max(_LONGEST_PAUSE, self.patience),
         }
@@ -160,7 +160,7 @@ class PostgresDatabase:
             poolclass=QueuePool,
             pool_size=8,
             max_overflow=8,
-            pool_timeout=self.patience.total_seconds(),
+            pool_timeout=self._longest.total_seconds(),
             pool_pre_ping=True,  # a connection from before an outage is replaced without anybody noticing
             pool_use_lifo=True,
             use_native_hstore=False,
@@ -168,7 +168,7 @@ class PostgresDatabase:
 
     @contextmanager
     def _transaction(self, engine: Engine, longest: timedelta) -> Iterator[Connection]:
-        translating = partial(translated, name=self.name, seconds=f"{longest.total_seconds():g}")
+        translating = partial(translated, name=self.name, seconds=f"{self.patience.total_seconds():g}")
         with translating(committing=False), waiting_at_most(longest + _GRACE), engine.connect() as connection:
             transaction = connection.begin()
             try:
@@ -197,6 +197,8 @@ def _milliseconds(bound: timedelta) -> int:
 
 
 def _shown(link: dict[str, Any]) -> str:
-    host = link.get("host") or link.get("hostaddr") or "localhost"
-    port = f":{link['port']}" if link.get("port") else ""
-    return f"postgresql://{host}{port}/{link.get('dbname') or link.get('user') or ''}"
+    host = str(link.get("host") or link.get("hostaddr") or "")
+    database = link.get("dbname") or link.get("user") or ""
+    if host.startswith("/"):
+        return f"postgresql:///{database}?host={host}"
+    return f"postgresql://{host}{':' if link.get('port') else ''}{link.get('port') or ''}/{database}"

@@ -34,7 +34,7 @@ _BY_STATE = (
     _Meaning(
         ("57014",),
         TransientError,
-        "the store {name} took longer than {seconds} s for one statement; nothing was changed",
+        "the store {name} took too long for one statement; nothing was changed",
         "Try again; if it stays slow, look at the load of the server",
     ),
     _Meaning(
@@ -89,7 +89,7 @@ _BY_TEXT = (
     ),
     _Meaning(("NUL (0x00)",), InvalidError, "a text with a NUL character cannot be kept in {name}", "Leave it out"),
 )
-_SILENT = _Meaning((), TransientError, "the store {name} did not answer within {seconds} s; nothing was changed", _LOOK)
+_SILENT = _Meaning((), TransientError, "the store {name} does not answer; nothing was changed", _LOOK)
 _AWAY = _Meaning((), TransientError, "the store {name} cannot be reached; nothing was changed", _LOOK)
 _BUSY = _Meaning(
     (),
