@@ -36,12 +36,12 @@ class Database(Protocol):
         """Give a connection that sees one moment of the database, whatever is written meanwhile."""
         ...
 
-    def writing(self, what: str) -> AbstractContextManager[Connection]:
+    def writing(self, what: str = "") -> AbstractContextManager[Connection]:
         """
         Give a connection inside a transaction, which is committed at the end, or aborted by any exception.
 
         Args:
-            what: Nobody else writes to what has this name while the block runs: it waits, or is made to wait.
+            what: Nobody else who names the same writes while the block runs. Nothing named: rows are all that is locked.
         """
         ...
 

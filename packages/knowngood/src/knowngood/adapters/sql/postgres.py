@@ -93,10 +93,11 @@ class PostgresDatabase:
             yield connection
 
     @contextmanager
-    def writing(self, what: str) -> Iterator[Connection]:
+    def writing(self, what: str = "") -> Iterator[Connection]:
         """Give a connection inside a transaction that nobody else has on the same thing; see ``Database``."""
         with self._transaction(self._engine, self._longest) as connection:
-            connection.execute(_take_lock(what))
+            if what:
+                connection.execute(_take_lock(what))
             yield connection
 
     def exists(self) -> bool:

@@ -122,7 +122,7 @@ class SqliteDatabase:
             yield connection
 
     @contextmanager
-    def writing(self, what: str) -> Iterator[Connection]:  # noqa: ARG002 - there is one lock, on the whole file
+    def writing(self, what: str = "") -> Iterator[Connection]:  # noqa: ARG002 - there is one lock, on the whole file
         """
         Give a connection inside an exclusive transaction, which is committed at the end, or aborted by any exception.
 

@@ -13,6 +13,7 @@ from knowngood.adapters.sql import records
 from knowngood.adapters.sql.change import SqlChange
 from knowngood.adapters.sql.database import Database
 from knowngood.adapters.sql.fleet_rows import read_fleet
+from knowngood.adapters.sql.leases import check_held
 from knowngood.adapters.sql.opening import open_database
 from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence
@@ -20,6 +21,7 @@ from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import Anchor, Entry
 from knowngood.domain.lookup import find_version, no_system
 from knowngood.domain.saga import Saga
+from knowngood.ports.lease import Held
 from knowngood_sdk.model.manifest import Manifest
 
 __all__ = ["SqlStore"]
@@ -33,8 +35,9 @@ class SqlStore:
         database: The database, for what else is kept in it.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, held: Held | None = None) -> None:
         self.database = database
+        self._held = held
 
     @classmethod
     def open(cls, where: Path | str, *, patience: timedelta | None = None) -> "SqlStore":
@@ -69,11 +72,20 @@ class SqlStore:
         with self.database.reading() as connection:
             return records.systems(connection)
 
+    def fenced(self, held: Held) -> "SqlStore":
+        """Return the store for the holder of a lease; see the port."""
+        return SqlStore(self.database, held)
+
     @contextmanager
     def change(self, system: str) -> Iterator[SqlChange]:
         """Open the one transaction that there can be at a time; see the port."""
         with self.database.writing(f"system {system}") as connection:
+            if self._held is not None:
+                check_held(connection, self._held)
             yield SqlChange(connection, system)
+            if self._held is not None:
+                # Again, for the block may have taken long; from here on nobody can take it before the commit.
+                check_held(connection, self._held, until_the_end=True)
 
     def read(self, system: str) -> FleetState:
         """Return the route."""
