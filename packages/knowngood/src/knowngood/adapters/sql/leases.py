@@ -84,6 +84,7 @@ def check_held(connection: Connection, held: Held, *, until_the_end: bool = Fals
     if found is None or (found.holder, found.fence) != (held.holder, held.fence):
         who = f"{found.holder} (fence {found.fence})" if found is not None and found.holder else "nobody"
         raise ConflictError(
-            f"{held.name} has changed hands: {who} holds it, not {held.holder} (fence {held.fence}); nothing was changed",
+            f"{held.name} has changed hands: {who} holds it, not {held.holder} (fence {held.fence});"
+            " nothing was changed",
             hint="This process was replaced while it was stopped or cut off; whoever holds it goes on",
         )

@@ -1,8 +1,8 @@
 """
 Migrate: bring a database to the schema of this program, once, whoever comes first.
 
-One that is up to date is recognised by one read, without Alembic. Anything else takes turns, so that of several processes
-that start at once one migrates and the others find it done. A migration is one transaction.
+One that is up to date is recognised by one read, without Alembic. Anything else takes turns, so that of several
+processes that start at once one migrates and the others find it done. A migration is one transaction.
 """
 
 from sqlalchemy import Connection, column, inspect, select, table

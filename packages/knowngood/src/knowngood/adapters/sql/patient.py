@@ -67,7 +67,7 @@ class PatientConnection(psycopg.Connection[Any]):
     @classmethod
     def _connect_gen(cls, *arguments: Any, **options: Any) -> Generator[Any, Any, Any]:
         # The driver's own limit is whole seconds, two at least, for each address of the server.
-        return _in_time(super()._connect_gen(*arguments, **options))  # type: ignore[misc]
+        return _in_time(super()._connect_gen(*arguments, **options))
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **options: Any) -> T:
         """Wait for the server; raises SilentError once the time is over."""

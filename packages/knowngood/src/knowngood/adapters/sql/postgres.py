@@ -6,17 +6,16 @@ its transaction. A statement sees what was committed before it, so what a change
 and cannot move. A read is a transaction of its own that sees one moment.
 
 A process that is frozen in the middle of a change would hold the lock as long as it is: the server ends such a
-transaction after a few seconds. Settings are made by statements, not in the opening of a connection, so that a pooler in
-session mode passes them on. One that hands out connections for each transaction cannot be used: the settings, and the
-listeners, would be lost.
+transaction after a few seconds. Settings are made by statements, not in the opening of a connection, so that a pooler
+in session mode passes them on. One that hands out connections for each transaction cannot be used: the settings, and
+the listeners, would be lost.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -28,6 +27,7 @@ from sqlalchemy.exc import DBAPIError
 
 from knowngood.adapters.sql.patient import LONGEST_WAIT, PatientConnection, SilentError, no_time_left, waiting_at_most
 from knowngood.adapters.sql.postgres_errors import translated
+from knowngood.adapters.sql.postgres_listening import CHANNEL, listening
 from knowngood_sdk.errors import InvalidError
 
 __all__ = ["PATIENCE", "PostgresDatabase"]
@@ -59,17 +59,15 @@ class PostgresDatabase:
 
     Attributes:
         name: Its address without the password.
-        path: None: it is no file.
-        patience: How long a change waits for another one to end. Nobody waits longer than half a second more for all that
-            the server answers in one transaction, opening the connection included.
+        patience: How long a change waits for another one to end. Nobody waits longer than half a second more for all
+            that the server answers in one transaction, opening the connection included.
     """
 
     insert = staticmethod(insert)
-    path: Path | None = None
 
     def __init__(self, url: str, patience: timedelta = PATIENCE) -> None:
         try:
-            self._link = {**_LINK, **conninfo_to_dict(url)}
+            self._link: dict[str, Any] = {**_LINK, **conninfo_to_dict(url)}
         except psycopg.Error as error:
             raise InvalidError(
                 f"the address of the store cannot be read: {str(error).strip()}",
@@ -126,6 +124,14 @@ class PostgresDatabase:
         with self._transaction(self._reader, longest) as connection:
             connection.execute(_set_locally(longest, "statement_timeout", "idle_in_transaction_session_timeout"))
             yield connection
+
+    def announce(self, connection: Connection) -> None:
+        """Tell whoever listens, once the transaction is committed."""
+        connection.execute(text(f"NOTIFY {CHANNEL}"))
+
+    def listening(self, look: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call back when another process may have committed something; see ``Database``."""
+        return listening(self.connect, look)
 
     def connect(self) -> PatientConnection:
         """Open a connection beside the pool; the caller waits for notifications on it and closes it."""
@@ -190,7 +196,7 @@ def _take_lock(what: str) -> Any:
 
 def _set_locally(bound: timedelta, *names: str) -> Any:
     settings = ", ".join(f"set_config('{name}', :value, true)" for name in names)
-    return text(f"SELECT {settings}").bindparams(value=str(_milliseconds(bound)))  # noqa: S608 - names of ours
+    return text(f"SELECT {settings}").bindparams(value=str(_milliseconds(bound)))
 
 
 def _milliseconds(bound: timedelta) -> int:

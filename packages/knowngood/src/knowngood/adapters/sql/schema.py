@@ -47,6 +47,7 @@ __all__ = [
     "routes",
     "sagas",
     "systems",
+    "token_ledger",
     "tokens",
     "trips",
 ]
@@ -305,4 +306,17 @@ tokens = Table(
     Column("revoked_at", Text),
     Column("last_used_at", Text),
     Column("document", PlainJson, nullable=False),  # what else there is to know of it
+)
+
+# What was done to tokens: a chain as a system's ledger is, of no system.
+token_ledger = Table(
+    "token_ledger",
+    metadata,
+    Column("sequence", Whole, primary_key=True, autoincrement=False),
+    Column("at", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("body", CanonicalJson, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
 )

@@ -9,8 +9,8 @@ that nothing that a change has read can move before it commits.
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -24,6 +24,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from knowngood.adapters.sql.sqlite_listening import listening
 from knowngood_sdk.errors import KnownGoodError, OutcomeUnknownError, PermanentError, TransientError
 
 __all__ = ["PATIENCE", "SqliteDatabase"]
@@ -195,32 +196,38 @@ class SqliteDatabase:
                 hint="Put KNOWNGOOD_DIR on a local disk",
             )
 
+    def announce(self, connection: Connection) -> None:
+        """Do nothing: the file's number of changes rises by itself."""
+
+    def listening(self, look: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call back when another process may have committed something; see ``Database``."""
+        return listening(self.connect, look)
+
+    def connect(self) -> sqlite3.Connection:
+        """Open a connection beside the pool, which the caller closes."""
+        connection = sqlite3.connect(
+            # Never created by opening it: a store that was deleted must not come back empty.
+            f"file:{quote(str(self.path))}?mode=rw",
+            uri=True,
+            timeout=self.patience.total_seconds(),
+            isolation_level=None,  # the driver opens no transaction by itself: _begin below does
+            check_same_thread=False,  # the pool hands a connection to one thread at a time
+        )
+        try:
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
     def _make_engine(self) -> Engine:
-        # Never created by opening it: a store that was deleted must not come back empty.
-        address = f"file:{quote(str(self.path))}?mode=rw"
-
-        def connect() -> sqlite3.Connection:
-            connection = sqlite3.connect(
-                address,
-                uri=True,
-                timeout=self.patience.total_seconds(),
-                isolation_level=None,  # the driver opens no transaction by itself: _begin below does
-                check_same_thread=False,  # the pool hands a connection to one thread at a time
-            )
-            try:
-                connection.execute("PRAGMA synchronous=FULL")
-                connection.execute("PRAGMA foreign_keys=ON")
-            except sqlite3.Error:
-                connection.close()
-                raise
-            return connection
-
         engine = create_engine(
-            "sqlite://", creator=connect, poolclass=QueuePool, pool_timeout=self.patience.total_seconds()
+            "sqlite://", creator=self.connect, poolclass=QueuePool, pool_timeout=self.patience.total_seconds()
         )
         event.listen(engine, "begin", _begin)
         return engine

@@ -12,6 +12,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+_WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _SMALL = {
     "manifests": ["position"],
     "evidence": ["position"],
@@ -34,6 +35,10 @@ def upgrade() -> None:
                 op.alter_column(table, column, type_=sa.BigInteger())
     _create_exchange()
     _create("leases", _text("name"), _text("holder"), _whole("fence"), _whole("expires"), key=("name",))
+    _create_tokens()
+
+
+def _create_tokens() -> None:
     op.create_table(
         "tokens",
         _text("id"),
@@ -48,6 +53,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_tokens"),
         sa.UniqueConstraint("sha256", name="uq_tokens_sha256"),
     )
+    number: sa.Column[object] = sa.Column("sequence", _WHOLE, autoincrement=False, nullable=False)
+    words = [_text(name) for name in ("at", "actor", "kind", "body", "previous", "hash")]
+    _create("token_ledger", number, *words, key=("sequence",))
 
 
 def _create_exchange() -> None:
@@ -83,4 +91,4 @@ def _text(name: str) -> "sa.Column[object]":
 
 
 def _whole(name: str) -> "sa.Column[object]":
-    return sa.Column(name, sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False)
+    return sa.Column(name, _WHOLE, nullable=False)
