@@ -5,14 +5,17 @@ One that is up to date is recognised by one read, without Alembic. Anything else
 processes that start at once one migrates and the others find it done. A migration is one transaction.
 """
 
+import logging
+
 from sqlalchemy import Connection, column, inspect, select, table
 
 from knowngood.adapters.sql.database import Database
-from knowngood.adapters.sql.schema import REVISIONS
+from knowngood.adapters.sql.schema import REVISIONS, compatibility
 from knowngood_sdk.errors import InvalidError, PermanentError
 
 __all__ = ["migrate", "revision"]
 
+_log = logging.getLogger(__name__)
 _VERSIONS = table("alembic_version", column("version_num"))
 
 
@@ -37,7 +40,11 @@ def migrate(database: Database) -> None:
 
 
 def revision(database: Database) -> str | None:
-    """Return the revision of the tables; None for a database without any. Raises as ``migrate`` does."""
+    """
+    Return the revision of the tables, or None for a database without any; raises as ``migrate`` does.
+
+    Tables of a newer program that this one can work with are as good as those of its own newest revision.
+    """
     with database.reading() as connection:
         return _revision(connection, database.name)
 
@@ -57,12 +64,15 @@ def _revision(connection: Connection, name: str) -> str | None:
             f"the store {name} says nothing of its schema: alembic_version is empty",
             hint="Keep it for a person to look at, and restore it from a copy",
         )
-    if found not in REVISIONS:
-        raise InvalidError(
-            f"the store {name} has schema {found}; this program knows up to {REVISIONS[-1]}",
-            hint="A newer knowngood wrote it: upgrade knowngood here",
-        )
-    return str(found)
+    if found in REVISIONS:
+        return str(found)
+    if compatibility.name in tables and connection.execute(select(compatibility.c.oldest)).scalar() in REVISIONS:
+        _log.warning("the store %s was migrated by a newer knowngood, to schema %s", name, found)
+        return REVISIONS[-1]
+    raise InvalidError(
+        f"the store {name} has schema {found}; this program knows up to {REVISIONS[-1]}",
+        hint="A newer knowngood wrote it: upgrade knowngood here",
+    )
 
 
 def _upgrade(connection: Connection) -> None:

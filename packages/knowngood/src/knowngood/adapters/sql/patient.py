@@ -5,17 +5,20 @@ Time limits that the server keeps are of no use against a server that is frozen,
 a proxy that goes on acknowledging packets. So the client keeps time itself, wherever it waits for an answer.
 """
 
+import socket
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
+from queue import Empty, SimpleQueue
+from threading import Thread
 from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
 
-__all__ = ["LONGEST_WAIT", "PatientConnection", "SilentError", "no_time_left", "waiting_at_most"]
+__all__ = ["LONGEST_WAIT", "PatientConnection", "SilentError", "no_time_left", "resolved", "waiting_at_most"]
 
 LONGEST_WAIT = timedelta(seconds=2)
 """How long anybody waits for a database that does not answer, unless they say otherwise."""
@@ -59,6 +62,38 @@ def no_time_left() -> bool:
     """Whether the block has waited for as long as it may."""
     budget = _budget.get()
     return budget is not None and budget.seconds <= 0
+
+
+def resolved(host: str, port: int) -> list[str]:
+    """
+    Return the addresses of a host.
+
+    Raises:
+        psycopg.OperationalError: There are none, or no server of names answered in time. Nothing else bounds that: with
+            the network gone the system's own resolver waits for many seconds.
+    """
+    answers: SimpleQueue[list[str] | OSError] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answers.put(list(dict.fromkeys(str(address[0]) for *_, address in found)))
+        except OSError as error:
+            answers.put(error)
+
+    # A daemon, for a question that hangs must not hold up the end of the process.
+    Thread(target=ask, name="knowngood-resolve", daemon=True).start()
+    budget = _budget.get() or _Budget(LONGEST_WAIT.total_seconds())
+    began = monotonic()
+    try:
+        answer = answers.get(timeout=max(budget.seconds, 0))
+    except Empty as error:
+        raise SilentError(f"the name {host} was not resolved in time") from error
+    finally:
+        budget.seconds -= monotonic() - began
+    if isinstance(answer, OSError):
+        raise psycopg.OperationalError(f"the name {host} cannot be resolved: {answer}") from answer
+    return answer
 
 
 class PatientConnection(psycopg.Connection[Any]):

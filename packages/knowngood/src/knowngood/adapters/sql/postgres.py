@@ -25,7 +25,14 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
-from knowngood.adapters.sql.patient import LONGEST_WAIT, PatientConnection, SilentError, no_time_left, waiting_at_most
+from knowngood.adapters.sql.patient import (
+    LONGEST_WAIT,
+    PatientConnection,
+    SilentError,
+    no_time_left,
+    resolved,
+    waiting_at_most,
+)
 from knowngood.adapters.sql.postgres_errors import translated
 from knowngood.adapters.sql.postgres_listening import CHANNEL, listening
 from knowngood_sdk.errors import InvalidError
@@ -41,6 +48,7 @@ _LONGEST_MIGRATION = timedelta(minutes=1)
 _LONGEST_PAUSE = timedelta(seconds=5)
 """How long a change may do nothing before the server aborts it: whoever began it is frozen, or cut off."""
 
+_PORT = 5432
 _LINK = {
     "connect_timeout": "2",
     "tcp_user_timeout": "2000",
@@ -137,7 +145,7 @@ class PostgresDatabase:
         """Open a connection beside the pool; the caller waits for notifications on it and closes it."""
         if no_time_left():
             raise SilentError("no time is left to connect")
-        connection = PatientConnection.connect(**self._link, autocommit=True)
+        connection = PatientConnection.connect(**_with_addresses(self._link), autocommit=True)
         try:
             connection.execute(self._settings())
             connection.autocommit = False
@@ -187,6 +195,15 @@ class PostgresDatabase:
                 raise
             with translating(committing=True), waiting_at_most(longest, at_least=_GRACE):
                 transaction.commit()
+
+
+def _with_addresses(link: dict[str, Any]) -> dict[str, Any]:
+    """Resolve a host's name here, within the time that there is; several hosts, and what is no name, are the driver's."""
+    host = str(link.get("host") or "")
+    if not host or host.startswith(("/", "@")) or "," in host or link.get("hostaddr"):
+        return link
+    addresses = resolved(host, int(link.get("port") or _PORT))
+    return {**link, "host": ",".join([host] * len(addresses)), "hostaddr": ",".join(addresses)}
 
 
 def _take_lock(what: str) -> Any:

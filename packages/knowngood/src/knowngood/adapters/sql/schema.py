@@ -29,6 +29,7 @@ __all__ = [
     "REVISIONS",
     "CanonicalJson",
     "PlainJson",
+    "compatibility",
     "deployments",
     "episodes",
     "evidence",
@@ -103,6 +104,10 @@ metadata = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     }
 )
+
+# One row: the oldest revision whose program may still work with these tables. A migration that takes away what older
+# programs need raises it; all others leave it, so that going back to the program before needs no restoring.
+compatibility = Table("compatibility", metadata, Column("oldest", Text, primary_key=True))
 
 systems = Table(
     "systems",

@@ -33,6 +33,8 @@ def upgrade() -> None:
         for table, columns in _SMALL.items():
             for column in columns:
                 op.alter_column(table, column, type_=sa.BigInteger())
+    compatibility = _create("compatibility", _text("oldest"), key=("oldest",))
+    op.bulk_insert(compatibility, [{"oldest": "0002"}])
     _create_exchange()
     _create("leases", _text("name"), _text("holder"), _whole("fence"), _whole("expires"), key=("name",))
     _create_tokens()
@@ -82,8 +84,8 @@ def _create_exchange() -> None:
     )
 
 
-def _create(name: str, *columns: "sa.Column[object]", key: tuple[str, ...]) -> None:
-    op.create_table(name, *columns, sa.PrimaryKeyConstraint(*key, name=f"pk_{name}"))
+def _create(name: str, *columns: "sa.Column[object]", key: tuple[str, ...]) -> sa.Table:
+    return op.create_table(name, *columns, sa.PrimaryKeyConstraint(*key, name=f"pk_{name}"))
 
 
 def _text(name: str) -> "sa.Column[object]":
