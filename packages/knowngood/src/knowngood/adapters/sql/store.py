@@ -19,7 +19,7 @@ from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import Anchor, Entry
-from knowngood.domain.lookup import find_version, no_system
+from knowngood.domain.lookup import no_system
 from knowngood.domain.saga import Saga
 from knowngood.ports.lease import Held
 from knowngood_sdk.model.manifest import Manifest
@@ -100,13 +100,12 @@ class SqlStore:
     def manifests(self, system: str) -> tuple[Manifest, ...]:
         """Return every manifest, in the order of recording."""
         with self._reading(system) as connection:
-            return tuple(records.manifest(connection, system, r) for r in records.recorded(connection, system))
+            return records.manifests(connection, system)
 
     def manifest(self, system: str, name: str) -> Manifest:
         """Return a manifest by what people call it."""
         with self._reading(system) as connection:
-            record = find_version(name, system, records.recorded(connection, system))
-            return records.manifest(connection, system, record)
+            return records.manifest(connection, system, name)
 
     def evidence(self, system: str) -> tuple[Evidence, ...]:
         """Return all evidence, in the order of recording."""
@@ -141,7 +140,6 @@ class SqlStore:
     @contextmanager
     def _reading(self, system: str) -> Iterator[Connection]:
         with self.database.reading() as connection:
-            known = records.systems(connection)
-            if system not in known:
-                raise no_system(system, known)
+            if not records.exists(connection, system):
+                raise no_system(system, records.systems(connection))
             yield connection
