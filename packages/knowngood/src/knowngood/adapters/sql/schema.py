@@ -54,7 +54,7 @@ __all__ = [
     "trips",
 ]
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision that this program knows, oldest first; the last one is the schema below."""
 
 
