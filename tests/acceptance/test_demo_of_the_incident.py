@@ -55,7 +55,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.timeout(3 * SECONDS)
 @pytest.mark.requirement(
-    "A1", "A2", "B1", "B2", "C4", "D1", "G1", "G2", "G3", "J5", "L1m", "L2m", "L4m", "N1", "N2", "N3"
+    "A1", "A2", "B2", "C4", "D1", "G1", "G2", "G3", "J5", "L1m", "L2m", "L4m", "N1", "N2", "N3"
 )
 def test_the_incident_is_noticed_and_the_whole_system_goes_back(place: Path) -> None:
     done = subprocess.run(
@@ -154,6 +154,9 @@ def test_stopping_it_leaves_no_process_and_no_folder(place: Path, phase: str, nu
         pytest.param(["--change", "kelvin"], 1, "no feature change is called 'kelvin'", id="a change that is none"),
         pytest.param(["--change", "none.py"], 1, "there is no file none.py", id="a file that is not there"),
         pytest.param(["--seed", "-1"], 2, "--seed", id="a negative seed"),
+        pytest.param(["--seed", "4294967296"], 2, "4294967295", id="a seed one larger than training takes"),
+        pytest.param(["--evenings", "all", "--keep"], 2, "no folder to --keep", id="a folder that there is not"),
+        pytest.param(["--evenings", "all", "--report", "a.html"], 2, "no --report", id="a report that there is not"),
         pytest.param(["--evenings", "some"], 2, "--evenings", id="evenings other than all"),
         pytest.param(["--report", "no/where.html"], 1, "cannot be written", id="a report that cannot be written"),
     ],
