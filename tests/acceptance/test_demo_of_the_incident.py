@@ -54,9 +54,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3 * SECONDS)
-@pytest.mark.requirement(
-    "A1", "A2", "B2", "C4", "D1", "G1", "G2", "G3", "J5", "L1m", "L2m", "L4m", "N1", "N2", "N3"
-)
+@pytest.mark.requirement("A1", "A2", "B2", "C4", "D1", "G1", "G2", "G3", "J5", "L1m", "L2m", "L4m", "N1", "N2", "N3")
 def test_the_incident_is_noticed_and_the_whole_system_goes_back(place: Path) -> None:
     done = subprocess.run(
         [*KG, "--output", "json"], cwd=place, env=environment(place / "tmp"), capture_output=True, check=False

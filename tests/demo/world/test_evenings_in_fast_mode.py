@@ -15,7 +15,6 @@ from knowngood.demo.world.evenings import (
     combination_of,
     evaluate_evening,
     evaluate_evenings,
-    replay,
     tally,
 )
 from knowngood.demo.world.feature_code import FeatureCode
@@ -84,12 +83,6 @@ def test_the_known_version_against_itself_diverges_by_nothing(hours: pd.DataFram
     assert result.combination == result.bad
     assert (result.bad.divergence, result.bad.price_divergence, result.bad.demand_shift) == (0, 0, 0)
     assert result.verdict is Verdict.RIGHT_ALLOW
-
-
-def test_riders_cannot_tell_a_placebo_from_the_known_version(hours: pd.DataFrame, known: Pricing) -> None:
-    riders = arrivals(hours, EVENING, seed=1, share=0.2)
-    placebo = Pricing(known.model, known.features, placebo_curve(1))
-    assert replay(riders, served=placebo, known=known) == replay(riders, served=known, known=known)
 
 
 def test_divergence_counts_each_request_not_each_hour(

@@ -15,7 +15,7 @@ from knowngood.demo.load import read_log
 from knowngood.demo.replay_clock import ReplayClock
 from knowngood.demo.scene import BAD_NEWS_AT_OFFSET, SPEED, Scene
 from knowngood.demo.stage import Child, lasting_port, poll
-from knowngood.demo.world.artifacts import golden_requests, write_version
+from knowngood.demo.world.artifacts import write_version
 from knowngood.demo.world.pricing import Pricing
 
 __all__ = ["Plain", "play_without", "start_without"]
@@ -105,7 +105,7 @@ def play_without(scene: Scene, child: Child, known_prices: dict[int, float]) -> 
 
 def _put(scene: Scene, pricing: Pricing) -> None:
     """Put a version's files where the server reads them."""
-    write_version(scene.stage.folder / "plain", pricing, golden_requests(pricing, scene.cast.hours))
+    write_version(scene.stage.folder / "plain", pricing)
 
 
 def _start(scene: Scene, port: int) -> Child:

@@ -22,7 +22,7 @@ import pandas as pd
 from knowngood.demo.world.feature_code import FeatureCode
 from knowngood.demo.world.hours import thursday_evenings
 from knowngood.demo.world.pricing import Pricing
-from knowngood.demo.world.riders import Rider, Visit, arrivals, visit
+from knowngood.demo.world.riders import Rider, arrivals
 from knowngood.demo.world.training import first_version, second_version
 from knowngood_sdk.errors import RefusedError
 
@@ -36,7 +36,6 @@ __all__ = [
     "combination_of",
     "evaluate_evening",
     "evaluate_evenings",
-    "replay",
     "tally",
 ]
 
@@ -214,14 +213,6 @@ def tally(results: Sequence[EveningResult]) -> dict[str, dict[str, int]]:
         row = counts.setdefault(result.change, {verdict.value: 0 for verdict in Verdict})
         row[result.verdict.value] += 1
     return counts
-
-
-def replay(riders: Sequence[Rider], *, served: Pricing, known: Pricing) -> list[Visit]:
-    """Return what comes of an evening on which every rider is served by one version, in the order of arrival."""
-    asked = _Asked(riders)
-    prices = served.quotes(asked.rows)["price"].to_dict()
-    known_prices = known.quotes(asked.rows)["price"].to_dict()
-    return [visit(rider, price=prices[rider.hour], known_price=known_prices[rider.hour]) for rider in riders]
 
 
 class _Asked:
