@@ -98,7 +98,8 @@ def test_nobody_takes_a_price_that_is_none(hours: pd.DataFrame, price: float) ->
         pytest.param(2.0, False, id="the known price"),
         pytest.param(2.2, False, id="ten percent above"),
         pytest.param(2.21, True, id="a cent more"),
-        pytest.param(1.0, False, id="too low is lost money, not a bad price"),
+        pytest.param(1.8, False, id="ten percent below"),
+        pytest.param(1.79, True, id="a cent less"),
         pytest.param(math.nan, True, id="no price"),
     ],
 )

@@ -38,10 +38,13 @@ EVENING_SECONDS: Final = len(EVENING_HOURS) * 3600
 """Length of an evening in replay seconds."""
 
 RIDES_KNOWN_AFTER_SECONDS: Final = 3600
-"""Replay seconds after the end of an hour until its rides are known."""
+"""
+Replay seconds from the beginning of an hour until its rides are known: that is when it is over, an hour after a price
+was first asked for in it. So who asks for a price may know the rides of the hour before, as ``lag_1h`` has them.
+"""
 
 BAD_PRICE_MARGIN: Final = 0.10
-"""A price is bad from this share above what version 1 would have asked on the same request."""
+"""A price is bad when it is off by more than this share of version 1's on the same request, above or below."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +104,8 @@ class Rider:
 
 
 def is_bad_price(price: float, known_price: float, margin: float = BAD_PRICE_MARGIN) -> bool:
-    """Return whether a price is more than ``margin`` above the known version's on the same request, or no number."""
-    return not price <= known_price * (1 + margin)
+    """Return whether a price is off the known version's on the same request by more than ``margin``, or no number."""
+    return not known_price * (1 - margin) <= price <= known_price * (1 + margin)
 
 
 def arrivals(hours: pd.DataFrame, evening: date, *, seed: int, share: float = 1.0) -> list[Rider]:
