@@ -191,6 +191,7 @@ def play() -> Play:
                 bad=comparison,
                 allowed=False,
                 reason="too far off",
+                allowed_on_prices=True,
                 acceptable=False,
             ),
             "placebos": Placebos(

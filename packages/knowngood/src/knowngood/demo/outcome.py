@@ -160,6 +160,7 @@ class Outcome:
     def forecasts(self) -> list[dict[str, Any]]:
         """What each version had expected of the hours whose rides became known, by hour and version."""
         names = {digest: name for name, digest in self.seen.versions.items()}
+        order = {digest: number for number, digest in enumerate(names)}
         known = {(said.hour, said.version): said for said in self.seen.notes.forecasts}
         return [
             {
@@ -169,7 +170,7 @@ class Outcome:
                 "rides": said.rides,
                 "over_rides": said.demand / said.rides - 1 if said.rides else None,
             }
-            for (hour, version), said in sorted(known.items())
+            for (hour, version), said in sorted(known.items(), key=lambda item: (item[0][0], order.get(item[0][1], 0)))
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -241,6 +242,7 @@ class Outcome:
             "reason": result.reason,
             "divergence": mixed.divergence if mixed else None,
             "price_divergence": mixed.price_divergence if mixed else None,
+            "allowed_on_prices": result.allowed_on_prices,
             "n": result.n,
             "distinct_hours": result.distinct_hours,
             "true_error": mixed.true_error if mixed else None,

@@ -1,4 +1,4 @@
-"""Prepare: the first act. A team's folder, both versions trained, two replicas, version 1 deployed, riders coming."""
+"""Prepare: a team's folder, both versions trained, two replicas, version 1 deployed, and riders coming."""
 
 import httpx
 

@@ -1,4 +1,4 @@
-"""Scene: the stage with its servers, its riders and both versions, as the acts of the demo find it."""
+"""Scene: the stage with its servers, its riders and both versions, as every part of the demo finds them."""
 
 import time
 from collections.abc import Callable
@@ -76,7 +76,7 @@ class Cast:
 @dataclass(slots=True)
 class Scene:
     """
-    What the acts share.
+    What the parts of the demo share.
 
     Attributes:
         stage: The folder and its processes.

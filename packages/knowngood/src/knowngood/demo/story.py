@@ -96,11 +96,11 @@ def _tell_incident(outcome: Outcome) -> Iterator[str]:
     if not outcome.left:
         return
     at = outcome.moments
-    killed = "killed by SIGKILL in the flip and started again" if seen.incident.killed else "not killed"
+    killed = "killed by SIGKILL in the flip" if seen.incident.killed else "not killed"
     whole = "the ledger is whole" if seen.ledger["ok"] else f"the ledger is not whole: {seen.ledger['problem']}"
     after = f" {at.killed_at - at.decided_at:.2f} s after the decision" if at.killed_at and at.decided_at else ""
     yield (
-        f"  Control process: {killed}{after};"
+        f"  Control process: {killed}{after}, and started again;"
         f" {'nothing was lost' if outcome.recovered else 'it was not recovered'}, {whole}"
     )
     yield "  Version 2 deployed again:"
@@ -162,11 +162,12 @@ def whole_evening(outcome: Outcome) -> str:
     mixed = result.combination
     if mixed is None:
         return f"level 1 on the whole evening, in fast mode: {result.reason}"
+    by_prices = "allowed" if result.allowed_on_prices else "refused"
     return (
         f"level 1 on the whole evening, in fast mode: {'allowed' if result.allowed else 'refused'}, demand off by"
-        f" {mixed.divergence:.1%} (prices by {mixed.price_divergence:.1%}) on {result.n} requests over"
-        f" {result.distinct_hours} hours; true error {mixed.true_error:.0f} rides an hour, version 1's"
-        f" {result.known_error:.0f}: {result.verdict.value}"
+        f" {mixed.divergence:.1%} on {result.n} requests over {result.distinct_hours} hours (prices by"
+        f" {mixed.price_divergence:.1%}: by them it would be {by_prices}); true error {mixed.true_error:.0f} rides an"
+        f" hour, version 1's {result.known_error:.0f}: {result.verdict.value}"
     )
 
 

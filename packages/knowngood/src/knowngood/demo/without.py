@@ -30,7 +30,7 @@ class Plain:
     What the same riders got from a server without the product.
 
     Attributes:
-        recovery: From the decision on; its first good price is there, for the act ends with it.
+        recovery: From the decision on; its first good price is there, for it is what is waited for.
         requests: Riders who asked in all.
     """
 
