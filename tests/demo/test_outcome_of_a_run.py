@@ -95,6 +95,7 @@ def test_a_version_that_nobody_noticed_is_a_finding_with_every_promised_figure(u
     for name in ("first_trigger", "decision", "level", "detected_after_seconds", "decision_to_verified_seconds"):
         assert document[name] is None
     assert (document["alternatives"], document["canary"], document["without_the_product"]) == ([], None, None)
+    assert (document["redeploy_refused"], document["control_killed_and_recovered"]) == (None, None)
     assert (document["affected_riders"], document["riders_served_by_version_2"]) == (0, 3)
     assert document["did_not_hold"] == []
     assert [moment.what for moment in outcome.timeline] == [
