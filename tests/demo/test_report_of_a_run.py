@@ -164,6 +164,12 @@ def test_story_of_a_breach_that_was_left_to_a_person_says_what_was_decided(inves
     assert "detection: breached: conversion, latency" in story
 
 
+def test_story_tells_the_first_breach_beside_the_one_that_was_acted_on(forewarned: Seen) -> None:
+    story = told(forewarned)
+    assert "The first breach (conversion, latency) led to: investigate\n    latency: too long" in story
+    assert "Why: roll-back, on prediction_mean" in story
+
+
 @pytest.mark.parametrize("run", ["unnoticed", "investigated", "forewarned"])
 def test_report_of_every_kind_of_run_is_whole(run: str, request: pytest.FixtureRequest) -> None:
     page = render(Outcome(request.getfixturevalue(run)))

@@ -70,7 +70,7 @@ class AsCanary:
 
     @property
     def on_shadow_answers(self) -> bool:
-        """Whether answers in shadow decided, given to requests of riders whom the known version served."""
+        """Whether answers in shadow decided, of both versions to the same requests, whichever served the rider."""
         return _ON_THE_SAME_REQUESTS in self.reason
 
     def to_json(self) -> dict[str, Any]:

@@ -139,6 +139,10 @@ def _reasons(outcome: Outcome) -> Iterator[str]:
     if decision is None:
         yield whole_evening(outcome)
         return
+    if outcome.first and outcome.first != decision:
+        first = outcome.first
+        yield f"The first breach ({', '.join(outcome.first_triggers)}) led to: {first['outcome']}"
+        yield from (f"  {reason}" for reason in first["reasons"])
     yield f"Why: {decision['outcome']}, on {decision['trigger']}"
     yield from (f"  {reason}" for reason in decision["reasons"])
     yield from (f"  would change it: {text}" for text in decision["would_change"])
@@ -229,7 +233,7 @@ def canary_lines(canary: AsCanary) -> Iterator[str]:
     if canary.reason:
         yield f"why: {canary.reason}"
     if canary.on_shadow_answers:
-        yield "what decided were answers in shadow, to requests that the version before it served, not the canary's own"
+        yield "what decided were answers in shadow: both versions asked the same, whichever of them served the rider"
 
 
 def placebo_lines(outcome: Outcome) -> Iterator[str]:
