@@ -128,7 +128,14 @@ def test_every_rider_writes_down_what_it_got(tmp_path: Path, service: ThreadingH
 def test_rides_become_known_when_their_hour_is_over_for_each_version_that_quoted(
     tmp_path: Path, service: ThreadingHTTPServer
 ) -> None:
-    asked = order(tmp_path, [f"http://127.0.0.1:{service.server_port}"])
+    asked = order(
+        tmp_path,
+        [f"http://127.0.0.1:{service.server_port}"],
+        share=0.1,
+        replay_seconds_per_second=1800.0,  # two seconds an hour: an answer comes before its hour is over
+        starts_at=time.time() + 8.0,
+        start_offset_seconds=4 * 3600.0,
+    )
     log = ride(asked)
     told = [body for path, body in Service.heard if path == "/rides"]
     quoted = sorted({request.hour for request in log if request.version == MANIFEST.content_digest})
@@ -137,7 +144,7 @@ def test_rides_become_known_when_their_hour_is_over_for_each_version_that_quoted
     version = MANIFEST.content_digest
     expected = [Forecast(hour=hour, version=version, demand=500.0, rides=rides[hour]) for hour in quoted]
     assert list(read_notes(Path(asked["log"])).forecasts) == expected
-    assert expected
+    assert [said.hour for said in expected] == [20, 21]
     assert told == [{"version": version, "demand": 500.0, "rides": rides[hour]} for hour in quoted]
 
 
