@@ -207,6 +207,7 @@ def play() -> Play:
                     arrival_gap_seconds=0.04,
                 ),
                 requests=200,
+                passed_over=0,
             ),
         }
         return Seen(**{**seen, **changes})

@@ -59,7 +59,9 @@ def test_json_has_every_promised_figure(play: Play) -> None:
     said = {"hour": 18, "version": "bad", "demand": 675.0, "rides": 450.0, "over_rides": 0.5}
     assert document["rides_known_later"] == [said]
     assert document["placebos"]["deployments"] == 20
-    assert document["without_the_product"].keys() >= {"seconds", "failed_requests"}
+    assert document["without_the_product"].keys() >= {"seconds", "failed_requests", "riders_passed_over"}
+    shared = document["with_the_product"].keys() & document["without_the_product"].keys()
+    assert shared == document["with_the_product"].keys()
     assert document["did_not_hold"] == []
     for item in document["alternatives"]:
         assert item.keys() >= {"level", "verdict", "reason", "divergence", "bad_divergence", "tolerance", "n"}

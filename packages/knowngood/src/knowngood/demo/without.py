@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from knowngood.demo.load import read_log
+from knowngood.demo.load import read_log, read_notes
 from knowngood.demo.recovery import Recovery
 from knowngood.demo.replay_clock import SPEED, ReplayClock
 from knowngood.demo.scene import BAD_NEWS_AT_OFFSET, Scene
@@ -32,15 +32,17 @@ class Plain:
     Attributes:
         recovery: From the decision on; its first good price is there, for it is what is waited for.
         requests: Riders who asked in all.
+        passed_over: Riders who never asked, because their process was too late to send them.
     """
 
     recovery: Recovery
     requests: int
+    passed_over: int
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form; ``seconds`` are those from the decision until the first good price."""
         found = {"seconds": self.recovery.first_good_price_seconds, **self.recovery.to_json()}
-        return {**found, "requests_in_all": self.requests}
+        return {**found, "requests_in_all": self.requests, "riders_passed_over": self.passed_over}
 
 
 def start_without(scene: Scene) -> Child:
@@ -87,7 +89,7 @@ def play_without(scene: Scene, child: Child, known_prices: Mapping[int, float]) 
 
     wait(back, "coming back without the product")
     riders.stop()
-    return Plain(recovery=recovery(), requests=len(read_log(log)))
+    return Plain(recovery=recovery(), requests=len(read_log(log)), passed_over=read_notes(log).passed_over)
 
 
 def _put(scene: Scene, pricing: Pricing) -> None:
