@@ -30,6 +30,33 @@ SEEN_LEFT = 15.5
 KNOWN_PRICES = {17: 4.4, 18: 4.2, 19: 3.2, 20: 2.6}
 URLS = {"r1": "http://127.0.0.1:1", "r2": "http://127.0.0.1:2"}
 
+COMPARISON = Comparison(divergence=0.2, price_divergence=0.1, demand_shift=0.0, price_shift=0.0, true_error=70.0)
+EVENING = EveningResult(
+    change="utc",
+    evening=date(2011, 10, 6),
+    n=2203,
+    distinct_hours=6,
+    known_error=10.0,
+    combination=COMPARISON,
+    bad=COMPARISON,
+    allowed=False,
+    reason="too far off",
+    allowed_on_prices=True,
+    acceptable=False,
+)
+PLAIN = Plain(
+    recovery=Recovery(
+        last_bad_answer_seconds=0.2,
+        first_good_price_seconds=3.3,
+        bad_prices=6,
+        failed_requests=119,
+        requests=140,
+        arrival_gap_seconds=0.04,
+    ),
+    requests=200,
+    passed_over=0,
+)
+
 Visit = Callable[..., Request]
 Play = Callable[..., Seen]
 
@@ -149,9 +176,6 @@ def play() -> Play:
 
     def played(**changes: Any) -> Seen:
         side = {"ref": {"digest": KNOWN, "native": "git-sha"}, "kind": "git"}
-        comparison = Comparison(
-            divergence=0.2, price_divergence=0.1, demand_shift=0.0, price_shift=0.0, true_error=70.0
-        )
         score = Score(measure="rides", n=2203, mae=22.7, relative_mae=0.16, r2=0.9, bias=0.02)
         log = changes.pop("log", riders())
         seen: dict[str, Any] = {
@@ -181,34 +205,11 @@ def play() -> Play:
             "notes": Notes(passed_over=0, forecasts=(Forecast(hour=18, version=BAD, demand=675.0, rides=450.0),)),
             "known_prices": KNOWN_PRICES,
             "scores": {"version 1 on rides": score},
-            "evening_result": EveningResult(
-                change="utc",
-                evening=date(2011, 10, 6),
-                n=2203,
-                distinct_hours=6,
-                known_error=10.0,
-                combination=comparison,
-                bad=comparison,
-                allowed=False,
-                reason="too far off",
-                allowed_on_prices=True,
-                acceptable=False,
-            ),
+            "evening_result": EVENING,
             "placebos": Placebos(
                 watched=tuple(Watched(evening=date(2011, 10, 6), requests=9, looks=3, decision=None) for _ in range(20))
             ),
-            "plain": Plain(
-                recovery=Recovery(
-                    last_bad_answer_seconds=0.2,
-                    first_good_price_seconds=3.3,
-                    bad_prices=6,
-                    failed_requests=119,
-                    requests=140,
-                    arrival_gap_seconds=0.04,
-                ),
-                requests=200,
-                passed_over=0,
-            ),
+            "plain": PLAIN,
         }
         return Seen(**{**seen, **changes})
 
