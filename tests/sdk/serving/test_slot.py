@@ -1,14 +1,18 @@
 """A slot is loaded, warmed and right on its golden inputs, or it says why not; equal parts are held once."""
 
 import gc
+import hashlib
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from knowngood_sdk.errors import NotReadyError
+from knowngood_sdk.model.manifest import Ref
+from knowngood_sdk.model.wire import ReleaseDocument
 from knowngood_sdk.serving.slot import Handles, Slot, Version, load_slot, static_slot
 from tests.sdk.serving.steward import Priced, Steward
 
@@ -140,6 +144,67 @@ def test_bytes_that_do_not_match_the_digest_are_never_handed_to_the_loader(stewa
     Path(release.paths["model"]).write_text('{"factor": 3.0}')
     with pytest.raises(NotReadyError, match=r"component model at .* has the digest"):
         load_slot(release, Priced, answered, Handles())
+
+
+def edited(steward: Steward, version: str, component: str, **facets: str | None) -> ReleaseDocument:
+    """A release whose manifest is the recorded one but for some facets, which no content digest covers."""
+    path = steward.folder.manifests / f"{version.removeprefix('sha256:')}.json"
+    document = json.loads(path.read_text())
+    held = document["manifest"]["components"][component]["ref"]["facets"]
+    held.update({name: value for name, value in facets.items() if value is not None})
+    for name in [name for name, value in facets.items() if value is None]:
+        del held[name]
+    path.write_text(json.dumps(document))
+    return steward.folder.release(version)
+
+
+@pytest.mark.requirement("A1")
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"surge": 9.0}', id="another value"),
+        pytest.param('{"surge":  1.0}', id="another spelling"),
+        pytest.param("{", id="no JSON"),
+        pytest.param("", id="empty"),
+    ],
+)
+def test_a_document_that_was_edited_is_never_handed_to_the_loader(steward: Steward, text: str) -> None:
+    version = steward.release(2.0, golden=[])
+    release = edited(steward, version, "config", document=text)
+    recorded = release.manifest.components["config"].ref.digest
+    found = hashlib.sha256(text.encode()).hexdigest()
+    with pytest.raises(NotReadyError) as refused:
+        load_slot(release, Priced, None, Handles())
+    assert str(refused.value) == (
+        f"the document of component config has the digest {found[:12]}, recorded is {recorded[7:19]}. "
+        "It was edited after it was recorded; restore the manifest, or deploy again"
+    )
+
+
+@pytest.mark.requirement("A1")
+def test_a_document_beside_the_bytes_of_a_file_is_none_of_that_component(steward: Steward) -> None:
+    release = edited(steward, steward.release(2.0, golden=[]), "model", document='{"factor": 9.0}')
+    with pytest.raises(NotReadyError, match="the document of component model has the digest"):
+        load_slot(release, Priced, None, Handles())
+
+
+@pytest.mark.requirement("A1")
+@pytest.mark.parametrize("form", [None, "table", ""])
+def test_no_facet_switches_the_check_of_the_bytes_off(steward: Steward, form: str | None) -> None:
+    release = edited(steward, steward.release(2.0), "model", form=form)
+    assert load_slot(release, Priced, answered, Handles()).value.price(1.0) == 2.0
+    Path(release.paths["model"]).write_text('{"factor": 3.0}')
+    with pytest.raises(NotReadyError, match=r"component model at .* has the digest"):
+        load_slot(release, Priced, answered, Handles())
+
+
+def test_a_document_that_is_no_json_is_named(steward: Steward) -> None:
+    release = steward.folder.release(steward.release(2.0, golden=[]))
+    ref = Ref(digest="sha256:" + hashlib.sha256(b"{").hexdigest(), facets={"document": "{"})
+    config = replace(release.manifest.components["config"], ref=ref)
+    strange = replace(release, manifest=release.manifest.with_component("config", config))
+    with pytest.raises(NotReadyError, match="the document of component config is not JSON"):
+        load_slot(strange, Priced, None, Handles())
 
 
 def test_an_artifact_that_is_gone_is_named(steward: Steward) -> None:

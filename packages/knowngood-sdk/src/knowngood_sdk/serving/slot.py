@@ -5,6 +5,7 @@ A slot is composed of handles that are shared by digest: two versions that diffe
 model. Nothing is served from a slot before every golden output was right.
 """
 
+import hashlib
 import json
 import os
 import resource
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from knowngood_sdk.errors import KnownGoodError, NotReadyError
-from knowngood_sdk.model.canonical import short
+from knowngood_sdk.model.canonical import DIGEST_PREFIX, short
 from knowngood_sdk.model.manifest import Component, Manifest, Role
 from knowngood_sdk.model.wire import ReleaseDocument
 from knowngood_sdk.serving.fingerprint import fingerprint
@@ -29,7 +30,6 @@ STATIC_FALLBACK = ""
 """The version that counts are kept under when the static fallback answers."""
 
 _T = TypeVar("_T")
-_CHECKED_FORMS = ("file", "folder")
 _STATM = Path("/proc/self/statm")
 
 
@@ -175,7 +175,7 @@ def load_slot(
     before, began = resident_bytes(), time.perf_counter()
     version = Version(release, handles)
     for name in version:
-        _check_bytes(version[name], release.manifest.components[name])
+        _check_bytes(version[name])
     try:
         value = load(version)
     except Exception as error:
@@ -229,15 +229,34 @@ def _part(name: str, component: Component, path: str) -> Part:
         digest=component.ref.digest,
         native=component.ref.native,
         path=path,
-        document=None if document is None else json.loads(document),
+        document=None if document is None else _document(name, document, component.ref.digest),
     )
 
 
-def _check_bytes(part: Part, component: Component) -> None:
-    """Compare the bytes with the digest on record: code and pickles run as soon as they are loaded."""
+def _document(name: str, text: str, digest: str) -> Any:
+    """Return the document that a manifest carries, if it is the one that the component's digest names."""
+    # A facet is outside of the content digest: that the manifest is the recorded one says nothing about this text.
+    found = DIGEST_PREFIX + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    if found != digest:
+        raise NotReadyError(
+            f"the document of component {name} has the digest {short(found)}, recorded is {short(digest)}",
+            hint="It was edited after it was recorded; restore the manifest, or deploy again",
+        )
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NotReadyError(f"the document of component {name} is not JSON: {error}", hint="Deploy again") from error
+
+
+def _check_bytes(part: Part) -> None:
+    """
+    Compare the bytes with the digest on record: code and pickles run as soon as they are loaded.
+
+    Whatever a facet calls them: it is outside of the content digest, and would be the way round this check.
+    """
     if not part.path and part.document is None:
         raise NotReadyError(f"component {part.name} has neither a path nor a document", hint="Deploy the version again")
-    if not part.path or component.ref.facets.get("form") not in _CHECKED_FORMS:
+    if not part.path:
         return
     try:
         found = fingerprint(part.path)
