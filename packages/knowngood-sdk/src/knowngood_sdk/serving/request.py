@@ -141,7 +141,7 @@ class Request:
             self._end(error, now)
             return
         elapsed = now - self.began
-        worker.count((self.slot.version, 0, now, elapsed, self.subject))
+        worker.count((self.slot.version, 0, elapsed, self.subject))
         if elapsed > worker.slow_ns:
             worker.alarm.set()
 
@@ -165,7 +165,7 @@ class Request:
             version, kind = self.failed.version, Kind.RESCUED
         elif self.shared and kind == Kind.ERROR:
             kind = Kind.SHARED
-        worker.count((version, kind, now, elapsed if self.timed else None, self.subject))
+        worker.count((version, kind, elapsed if self.timed else None, self.subject))
         if kind not in {Kind.OK, Kind.CLIENT_ERROR} or elapsed > worker.slow_ns:
             worker.alarm.set()
 

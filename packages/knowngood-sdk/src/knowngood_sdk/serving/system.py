@@ -250,12 +250,12 @@ class System:
             subject: Who was served.
             error: What it raised, if it failed.
         """
-        now = time.perf_counter_ns()
+        elapsed = time.perf_counter_ns() - began
         worker = self._engine.worker
         if worker is not None:
             kind = Kind.OK if error is None else self._engine.kind_of(error)
-            worker.count((slot.version, kind, now, now - began, subject))
-            if kind == Kind.ERROR or now - began > worker.slow_ns:
+            worker.count((slot.version, kind, elapsed, subject))
+            if kind == Kind.ERROR or elapsed > worker.slow_ns:
                 worker.alarm.set()
 
     def observe(self, value: _T, *, request: Any = None) -> _T:
@@ -270,7 +270,7 @@ class System:
             worker = self._engine.serving()
             number = self._sensible(value)
             kind = Kind.NONSENSE if number is None else Kind.OUTPUT
-            worker.count((self._version(), kind, 0, number, None))
+            worker.count((self._version(), kind, number, None))
             if number is None:
                 worker.alarm.set()
             if request is not None:
@@ -296,7 +296,7 @@ class System:
                 served = STATIC_FALLBACK
             # What comes from outside must not make the counts grow: neither a name that is no version, nor a NaN.
             if math.isfinite(number) and (served == STATIC_FALLBACK or worker.knows(served)):
-                worker.count((served, Kind.OUTCOME, 0, number, name))
+                worker.count((served, Kind.OUTCOME, number, name))
             else:
                 worker.troubles.note("outcome", f"an outcome {name} of {number} for {served!r:.80} was not counted")
         except Exception as error:  # noqa: BLE001 - to count is no reason to fail a request
