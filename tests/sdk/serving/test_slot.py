@@ -121,8 +121,8 @@ def test_golden_inputs_that_are_gone_block(steward: Steward) -> None:
         load_slot(release, Priced, answered, Handles())
 
 
-@pytest.mark.parametrize("error", [ValueError("bad"), MemoryError(), KeyError("factor")])
-def test_a_loader_that_raises_is_quoted(steward: Steward, error: Exception) -> None:
+@pytest.mark.parametrize("error", [ValueError("bad"), MemoryError(), KeyError("factor"), SystemExit(1)])
+def test_a_loader_that_raises_is_quoted(steward: Steward, error: BaseException) -> None:
     def load(_version: Version) -> Any:
         raise error
 

@@ -178,8 +178,10 @@ def load_slot(
         _check_bytes(version[name])
     try:
         value = load(version)
-    except Exception as error:
-        # Whatever a stranger's pickle or code may raise, it says that this version cannot serve.
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # Whatever a stranger's pickle or code may raise, SystemExit too, it says that this version cannot serve.
         raise NotReadyError(f"the loader raised {type(error).__name__}: {error}") from error
     golden = _warm(release, answer, value)
     return Slot(

@@ -313,6 +313,9 @@ class Worker:
         except KnownGoodError as error:
             self.troubles.note(topic, f"{topic}: {error}")
             return False
+        except Exception as error:  # noqa: BLE001 - the start of a worker is a request's too: whatever it is, it is told
+            self.troubles.note(topic, f"{topic}: {type(error).__name__}: {error}")
+            return False
         self.troubles.note(topic, "")
         return True
 
@@ -321,7 +324,9 @@ class Worker:
             return None
         try:
             return static_slot(self._handlers.fallback())
-        except Exception as error:  # noqa: BLE001 - a stranger's code; without it the honest error answers
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a stranger's code; without it the honest error answers
             self.troubles.note("fallback", f"the static fallback raised {type(error).__name__}: {error}")
             return None
 
