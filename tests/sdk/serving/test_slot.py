@@ -1,9 +1,11 @@
 """A slot is loaded, warmed and right on its golden inputs, or it says why not; equal parts are held once."""
 
+import functools
 import gc
 import hashlib
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,80 @@ def test_two_ways_to_make_one_part_are_two_handles(steward: Steward) -> None:
 
     path, length = load_slot(steward.folder.release(steward.release(2.0, golden=[])), load, None, Handles()).value
     assert len(path) == length
+
+
+class Surging:
+    """Loads models whose method uses what it was made with."""
+
+    def __init__(self, surge: float) -> None:
+        self.surge = surge
+
+    def make(self, _part: Any) -> list[float]:
+        return [self.surge]
+
+
+def with_a_closure(version: Version) -> Any:
+    config = version.config.document
+    return version.handle("model", lambda _part: [config["surge"]])
+
+
+def with_a_closure_over_the_version(version: Version) -> Any:
+    return version.handle("model", lambda _part: [version.config.document["surge"]])
+
+
+def with_a_default(version: Version) -> Any:
+    def make(_part: Any, surge: float = version.config.document["surge"]) -> list[float]:
+        return [surge]
+
+    return version.handle("model", make)
+
+
+def with_a_named_default(version: Version) -> Any:
+    def make(_part: Any, *, surge: float = version.config.document["surge"]) -> list[float]:
+        return [surge]
+
+    return version.handle("model", make)
+
+
+def with_a_partial(version: Version) -> Any:
+    return version.handle("model", functools.partial(lambda surge, _part: [surge], version.config.document["surge"]))
+
+
+def with_a_method(version: Version) -> Any:
+    return version.handle("model", Surging(version.config.document["surge"]).make)
+
+
+@pytest.mark.requirement("A1")
+@pytest.mark.parametrize(
+    "load",
+    [
+        with_a_closure,
+        with_a_closure_over_the_version,
+        with_a_default,
+        with_a_named_default,
+        with_a_partial,
+        with_a_method,
+    ],
+)
+def test_a_part_that_is_made_of_more_than_its_bytes_is_no_other_versions(
+    steward: Steward, load: Callable[[Version], Any]
+) -> None:
+    handles = Handles()
+    slots = [
+        load_slot(steward.folder.release(steward.release(2.0, surge=surge, golden=[])), load, None, handles)
+        for surge in (1.0, 1.5)
+    ]
+    assert [slot.value for slot in slots] == [[1.0], [1.5]]
+
+
+def test_a_name_that_has_no_value_yet_stands_in_nobodys_way(steward: Steward) -> None:
+    def load(version: Version) -> Any:
+        made = version.handle("model", lambda part: part.digest or later)
+        later = made
+        return made
+
+    release = steward.folder.release(steward.release(2.0, golden=[]))
+    assert load_slot(release, load, None, Handles()).value == release.manifest.components["model"].ref.digest
 
 
 @pytest.mark.requirement("N1")

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import CellType, FunctionType
 from typing import Any, TypeVar
 
 from knowngood_sdk.errors import KnownGoodError, NotReadyError
@@ -59,12 +60,14 @@ class Part:
 
 
 class _Handle:
-    """Holds one loaded part; an object of its own because a dict or a list can have no weak reference."""
+    """Holds one loaded part and what made it; its own object because a dict or a list can have no weak reference."""
 
-    __slots__ = ("__weakref__", "value")
+    __slots__ = ("__weakref__", "_make", "value")
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, make: Callable[[Part], Any]) -> None:
         self.value = value
+        # As long as the handle lives, nothing else can have the identity of what its maker refers to.
+        self._make = make
 
 
 class Handles:
@@ -76,15 +79,36 @@ class Handles:
 
     def get(self, part: Part, make: Callable[[Part], Any]) -> _Handle:
         """Return the handle of a part, made now if no slot holds it."""
-        # A function that is written inside the loader is another object at each call; its code is the same.
-        key = (part.name, part.digest, getattr(make, "__code__", make))
+        key = (part.name, part.digest, _way(make))
         with self._lock:
             handle = self._handles.get(key)
         if handle is None:
-            handle = _Handle(make(part))
+            handle = _Handle(make(part), make)
             with self._lock:
                 handle = self._handles.setdefault(key, handle)
         return handle
+
+
+def _way(make: Callable[[Part], Any]) -> Any:
+    """
+    Return what tells one way to make a part from another.
+
+    A function that is written inside the loader is another object at each call, with the same code. It makes the same
+    only if it also refers to the same: to the very objects around it, and to the same defaults. One that uses the
+    configuration of its version makes another part for each.
+    """
+    if not isinstance(make, FunctionType):
+        return make
+    outside = [_content(cell) for cell in make.__closure__ or ()]
+    defaults = (*(make.__defaults__ or ()), *(make.__kwdefaults__ or {}).values())
+    return (make.__code__, *map(id, outside), *map(id, defaults))
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return cell  # nothing has been put into it yet
 
 
 class Version:
@@ -125,7 +149,8 @@ class Version:
 
         Args:
             name: Name of the component.
-            make: Loads it from its part. The same function is run once for each content of the component.
+            make: Loads it from its part. The same function is run once for each content of the component; one that
+                refers to more than its part, such as the version or its configuration, is run for each of those too.
         """
         handle = self._handles.get(self._parts[name], make)
         self._held.append(handle)
