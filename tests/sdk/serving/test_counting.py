@@ -4,6 +4,8 @@ import math
 import sys
 import threading
 from collections import Counter
+from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -134,6 +136,42 @@ def test_people_are_counted_once_in_whichever_worker_they_were_served() -> None:
     for worker in workers:
         worker.fold()
     assert distinct(merge_sketches([worker.counts()["v1"].subjects for worker in workers])) == 200
+
+
+def test_a_subject_is_one_person_whatever_the_program_gives_for_it() -> None:
+    counting = Counting("pricing")
+    subjects: list[Any] = [42, "42", b"42", UUID(int=7), str(UUID(int=7)), "\ud800"]
+    for subject in subjects:
+        counting.add(("v1", Kind.OK, 1.0, subject))
+    counting.fold()
+    counts = counting.counts()["v1"]
+    assert (counts.requests, len(counts.subjects), counting.trouble) == (6, 3, "")
+
+
+def test_an_event_that_cannot_be_taken_in_costs_no_other_and_is_told() -> None:
+    class Nameless:
+        def __str__(self) -> str:
+            raise LookupError("no name")
+
+    strange: list[Any] = [
+        ("v1", Kind.OK, 1.0, Nameless()),
+        ("v1", Kind.ERROR, "soon", "rider"),
+        ("v1", Kind.OK, -math.inf, "rider"),
+        ("v1", Kind.OUTPUT, "many", None),
+        ("v1", Kind.OUTCOME, 1.0, Nameless()),
+    ]
+    counting = Counting("pricing")
+    for event in strange:
+        counting.add(request())
+        counting.add(event)
+    counting.add(("v2", Kind.OK, 1.0, None))
+    counting.fold()
+    counts = counting.counts()
+    assert (counts["v1"].requests, counts["v1"].errors, counts["v2"].requests) == (8, 1, 1)
+    assert math.isfinite(counts["v1"].latencies.total)
+    assert counting.trouble == "of 5 event(s) not everything could be counted: LookupError: no name"
+    assert counting.fold()
+    assert counting.requests == 9
 
 
 def test_many_people_are_counted_to_some_percent_in_bounded_memory() -> None:

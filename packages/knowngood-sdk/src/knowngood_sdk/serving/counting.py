@@ -17,6 +17,7 @@ from xxhash import xxh3_64_intdigest
 from knowngood_sdk.model.counts import SKETCH_SIZE, Paired, Sums, VersionCounts, log_bin
 from knowngood_sdk.serving.event import Event, Kind
 from knowngood_sdk.serving.recent import Bounds, Recent
+from knowngood_sdk.serving.subject import subject_bytes
 
 __all__ = ["Counting"]
 
@@ -95,6 +96,15 @@ class Counting:
                 for tally in self._tallies.values():
                     tally.recent = Recent(bounds)
 
+    @property
+    def trouble(self) -> str:
+        """What could not be taken in of the events so far, for people, or an empty text."""
+        strange = sum(tally.strange for tally in self._tallies.values())
+        if not strange:
+            return ""
+        last = next(tally.strangest for tally in self._tallies.values() if tally.strange)
+        return f"of {strange} event(s) not everything could be counted: {last}"
+
     def counts(self) -> Mapping[str, VersionCounts]:
         """Return everything folded so far, by version."""
         with self._lock:
@@ -119,6 +129,8 @@ class _Tally:
         self.outcomes: dict[str, _Moments] = {}
         self.shadow: dict[str, Paired] = {}
         self.subjects = _Sketch()
+        self.strange = 0
+        self.strangest = ""
         self.recent = Recent(bounds)
 
     def fold(self, events: list[Event], salt: bytes) -> int:
@@ -127,20 +139,23 @@ class _Tally:
         by_kind, recent, see = self.by_kind, self.recent, self.subjects.add
         latency, latencies = self.latency, self.latencies
         for _, kind, number, text in events:
-            if kind >= Kind.OUTPUT:
-                self._fold_other(kind, number, text)
-                continue
-            requests += 1
-            by_kind[kind] += 1
-            if number is not None:
-                seconds = number * _NS
-                latencies.add(seconds)
-                index = log_bin(seconds)
-                latency[index] = latency.get(index, 0) + 1
-            recent.request(kind, number)
-            if text is not None:
-                subject = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-                see(xxh3_64_intdigest(salt + subject))
+            try:
+                if kind >= Kind.OUTPUT:
+                    self._fold_other(kind, number, text)
+                    continue
+                requests += 1
+                by_kind[kind] += 1
+                recent.request(kind, number)
+                if number is not None:
+                    seconds = number * _NS
+                    index = log_bin(seconds)
+                    latencies.add(seconds)
+                    latency[index] = latency.get(index, 0) + 1
+                if text is not None:
+                    see(xxh3_64_intdigest(salt + subject_bytes(text)))
+            except Exception as error:  # noqa: BLE001 - what a program gave for a time or a subject; the others count
+                self.strange += 1
+                self.strangest = f"{type(error).__name__}: {error}"
         return requests
 
     def _fold_other(self, kind: int, number: float | None, text: str | bytes | None) -> None:
