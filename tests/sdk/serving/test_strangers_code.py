@@ -75,6 +75,7 @@ def test_a_fallback_that_would_end_the_program_is_none(steward: Steward) -> None
         with pytest.raises(NotReadyError, match="no static fallback"):
             kg.slot()
         assert "the static fallback raised SystemExit: 3" in " ".join(kg.troubles)
+        assert [report.fallback for report in steward.reports.values()] == [False]
     finally:
         kg.close()
 

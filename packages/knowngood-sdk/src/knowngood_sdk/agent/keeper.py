@@ -210,6 +210,7 @@ class Keeper:
             load_seconds=self._crew.load_seconds,
             workers=len(self._crew.reports),
             memory_bytes=self._crew.memory_bytes,
+            fallback=self._crew.fallback,
             refusal=self._refusal,
             at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             anchor=self._anchor.kept,

@@ -283,6 +283,7 @@ class Worker:
             ready=frozenset(self._loader.slots),
             failed=self._loader.failed,
             load_seconds={version: slot.load_seconds for version, slot in self._loader.slots.items()},
+            fallback=self._fallback is not None,
             warnings=self.troubles.texts,
         )
         if self._report is None or replace(self._report, memory_bytes=0) != report:
