@@ -247,6 +247,7 @@ class Keeper:
             _log.warning("the state was joined without its file: %s", error)
         if recovery.torn:
             self._guarded("torn", lambda: _log.warning("the torn state is now %s", self._folder.set_aside_state()))
+        self._guarded("journal", self._journal.settle)
         self._save()
         self._show(self._state)
 
