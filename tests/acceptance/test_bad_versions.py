@@ -1,5 +1,6 @@
 """A version that is damaged, wrong or edited takes no traffic: the gate says which part, which value, what to do."""
 
+import hashlib
 import itertools
 import json
 import pickle
@@ -8,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from tests.acceptance.pricing import GOLDEN, Pricing
 from tests.acceptance.stage import Ended, until
 
 NUMBERS = itertools.count(2)
+FORGED = '{"name":"forged","start":3}'
 
 pytestmark = [pytest.mark.requirement("N1"), pytest.mark.slow]
 
@@ -44,6 +47,11 @@ def blocked(pricing: Pricing) -> str:
     assert "Traceback" not in done.err
     assert pricing.ledger()[-1]["kind"] == "deployment-blocked"
     return done.err
+
+
+def short_of(text: str) -> str:
+    """The digest of a text, as people see it."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @pytest.fixture(autouse=True)
@@ -102,11 +110,12 @@ def test_bytes_that_were_changed_between_recording_and_loading(pricing: Pricing)
         until(kept.exists, "the model to be kept")
         until(lambda: deploying.stopped, "the deployment to stand still")
         kept.chmod(0o600)
-        kept.write_bytes(b'{"name": "forged"}')
+        kept.write_text(FORGED)
         deploying.signal(signal.SIGCONT)
         assert deploying.wait() == 1
-    assert "component-permanent" not in deploying.text
-    assert kept.name[:8] in deploying.text or "digest" in deploying.text
+    assert f"component model: the content of {kept.parent.name}{kept.name[:10]} is damaged" in deploying.text
+    assert f"its bytes have the digest {short_of(FORGED)}" in deploying.text
+    assert "Capture it again from its source, or choose another version" in deploying.text
 
 
 @pytest.mark.parametrize(
@@ -137,19 +146,40 @@ def test_a_way_back_whose_bytes_cannot_be_had(pricing: Pricing, edit: bytes | No
     pricing.kg("deploy", "pricing")
 
 
-def test_a_manifest_that_was_edited_where_workers_read_it(pricing: Pricing) -> None:
+@pytest.mark.parametrize(
+    ("component", "place", "forged", "said"),
+    [
+        pytest.param(
+            "model",
+            "digest",
+            "sha256:" + "0" * 64,
+            "It was edited after it was recorded; restore the file or deploy again",
+            id="a digest",
+        ),
+        pytest.param(
+            "config",
+            "facets",
+            {"form": "file", "name": "curve.json", "document": FORGED},
+            f"the document of component config has the digest {short_of(FORGED)}, recorded is RECORDED. "
+            "It was edited after it was recorded; restore the manifest, or deploy again",
+            id="a document, which is a facet",
+        ),
+    ],
+)
+def test_a_manifest_that_was_edited_where_workers_read_it(
+    pricing: Pricing, component: str, place: str, forged: Any, said: str
+) -> None:
     pricing.write(next(NUMBERS))
     served = str(pricing.served()).removeprefix("sha256:")
     document = pricing.stage.home / "systems" / "pricing" / "manifests" / f"{served}.json"
     written = document.read_text()
     edited = json.loads(written)
-    edited["manifest"]["components"]["model"]["ref"]["digest"] = "sha256:" + "0" * 64
+    ref = edited["manifest"]["components"][component]["ref"]
+    expected = said.replace("RECORDED", ref["digest"][7:19])
+    ref[place] = forged
     document.write_text(json.dumps(edited))
-    replica = pricing.replicas["r2"]
-    replica.server.end()
-    restarted = pricing.start_server("r2", replica.port)
-    said = "It was edited after it was recorded; restore the file or deploy again"
-    until(lambda: said in notes_of(pricing, "r2"), "the new worker to refuse the edited manifest")
+    restarted = pricing.restart("r2", agent=False).server
+    until(lambda: expected in notes_of(pricing, "r2"), "the new worker to refuse the edited manifest")
     assert pricing.ask("r2").status in {0, 503}, "it does not skip the version that it must serve"
     document.write_text(written)
     until(lambda: pricing.ask("r2").status == 200, "the worker to load what was restored")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.caller import Calls
 from benchmarks.deployer import Flip
 from benchmarks.figure import Figure, Row, Target, percentile, quantiles, table
 from benchmarks.load import admitted_to_left, spans
+from benchmarks.next_call import _Change, _rows
 from benchmarks.page import page
 from benchmarks.riders import Log
 from benchmarks.run import BENCHMARKS, main, measure
@@ -131,3 +133,12 @@ def test_share_outside_of_its_range_is_a_usage_error(share: str, capsys: pytest.
         main(["--scale", share])
     assert stopped.value.code == 2
     assert "--scale" in capsys.readouterr().err
+
+
+def test_a_worker_that_made_no_call_before_the_next_change_is_a_sample_less_and_counted() -> None:
+    changes = [_Change("word", "good", 1_000_000, 1), _Change("word", "bad", 5_000_000, 2)]
+    quick = [Calls(seen=[("good", 2_000_000), ("bad", 6_000_000)], marks=[(1, 1_500_000), (2, 5_500_000)])]
+    late = [Calls(seen=[("bad", 7_000_000)], marks=[(2, 6_500_000)])]
+    whole, bare, over, dropped = _rows(changes, [quick, late], "word", "w", None)
+    assert (whole.values["n"], bare.values["n"], over.values["n"]) == (3, 3, 3)
+    assert (dropped.unit, dropped.values) == ("count", {"max": 1, "n": 4})

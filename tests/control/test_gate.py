@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from knowngood.control.apply import apply
 from knowngood.domain.component import PinStrength
+from knowngood.domain.system import SystemFile
 from knowngood_sdk.errors import NotReadyError
 from knowngood_sdk.model.wire import RouteDocument
 
@@ -73,3 +75,24 @@ def test_a_candidate_that_does_not_fit_beside_the_standby_is_blocked_with_the_fi
     pricing.traffic.weigh("pricing", "r1", 1200 * 2**20)
     with pytest.raises(NotReadyError, match=r"1200 MiB on replica r1; standby.memory allows 1024 MiB"):
         pricing.deploy()
+
+
+@pytest.mark.requirement("N1")
+def test_a_declared_fallback_that_a_worker_does_not_have_blocks_the_deployment(pricing: Any) -> None:
+    pricing.traffic.take_fallback("pricing", "r2")
+    with pytest.raises(NotReadyError) as refused:
+        pricing.deploy()
+    assert "the static fallback that pricing declares is missing in a worker of replica r2" in str(refused.value)
+    assert "Declare @kg.fallback in its server" in str(refused.value)
+    assert pricing.kinds()[-1] == "deployment-blocked"
+
+
+@pytest.mark.requirement("N1")
+def test_a_fallback_that_is_not_declared_is_not_missed(make_scenario: Any) -> None:
+    pricing = make_scenario()
+    pricing.deploy()
+    rules = {key: value for key, value in pricing.rules.items() if key != "fallback"}
+    apply(pricing.plane, SystemFile.from_json(rules), root="/", actor="test")
+    pricing.traffic.take_fallback("pricing", "r2")
+    pricing.change(model="model 2")
+    pricing.deploy()

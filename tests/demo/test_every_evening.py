@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from knowngood.demo.every_evening import changes_of, document_of, judge_every_evening, judge_of, lines_of
-from knowngood.demo.outcome import Seen
+from knowngood.demo.seen import Seen
 from knowngood.demo.workplace import rules
 from knowngood.demo.world.evenings import EveningResult
 from knowngood.demo.world.features import CHANGES

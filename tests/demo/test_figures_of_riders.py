@@ -8,10 +8,10 @@ from knowngood.demo.figures import (
     admitted_after,
     binomial_upper,
     bins_of,
+    first_answer,
     first_bad_answer,
-    good_answers,
     harm_of,
-    last_bad_answer,
+    last_answer,
     served_of,
 )
 from knowngood.demo.load import Request
@@ -24,30 +24,30 @@ def test_failures_mixtures_and_versions_are_counted_from_the_log(visit: Visit, v
     log = [
         visit(1),
         visit(2, mixed=True),
-        visit(3, version="", price=2.0),
+        visit(3, version="static-fallback", price=2.0),
         visit(4, status=0, version="", price=None, error="ConnectError"),
         visit(5, status=500, version="", price=None),
     ]
     served = served_of(log)
-    assert (served.requests, served.failed, served.mixed) == (5, 2, 1)
-    assert served.by_version == {versions["known"]: 2, "": 1}
+    assert (served.requests, served.failed, served.mixed, served.fallback) == (5, 2, 1, 1)
+    assert served.by_version == {versions["known"]: 2, "static-fallback": 1}
 
 
 @pytest.mark.requirement("L4m")
-def test_a_rider_is_affected_by_a_price_ten_percent_above_the_known_one(
+def test_a_rider_is_affected_by_a_price_more_than_ten_percent_off_the_known_one(
     visit: Visit, versions: Mapping[str, str]
 ) -> None:
     bad = versions["bad"]
     log = [
         visit(1, version=bad, price=4.4 * 1.1),
         visit(2, version=bad, price=4.4 * 1.11, took=True),
-        visit(3, version=bad, price=9.9),
+        visit(3, version=bad, price=3.0),
         visit(4, price=9.9),
     ]
     harm = harm_of(log, bad, PRICES)
     assert (harm.quoted, harm.affected) == (3, 2)
     assert harm.conversion == pytest.approx(1 / 3)
-    assert harm.price_shift == pytest.approx((4.84 + 4.884 + 9.9) / (3 * 4.4) - 1)
+    assert harm.price_shift == pytest.approx((4.84 + 4.884 + 3.0) / (3 * 4.4) - 1)
 
 
 def test_a_version_that_nobody_met_did_no_harm(visit: Visit, versions: Mapping[str, str]) -> None:
@@ -58,8 +58,8 @@ def test_a_version_that_nobody_met_did_no_harm(visit: Visit, versions: Mapping[s
 def test_first_and_last_bad_answer_go_by_when_they_were_complete(visit: Visit, versions: Mapping[str, str]) -> None:
     bad = versions["bad"]
     log = [visit(1, version=bad, answered_at=9.0), visit(2, version=bad, answered_at=7.0), visit(3, answered_at=99.0)]
-    assert (first_bad_answer(log, bad, PRICES), last_bad_answer(log, bad)) == (7.0, 9.0)
-    assert (first_bad_answer(log[2:], bad, PRICES), last_bad_answer(log[2:], bad)) == (None, None)
+    assert (first_bad_answer(log, bad, PRICES), first_answer(log, bad), last_answer(log, bad)) == (7.0, 7.0, 9.0)
+    assert (first_bad_answer(log[2:], bad, PRICES), last_answer(log[2:], bad)) == (None, None)
 
 
 def test_only_requests_sent_after_the_moment_count_as_admitted_after_it(
@@ -70,12 +70,6 @@ def test_only_requests_sent_after_the_moment_count_as_admitted_after_it(
     assert admitted_after(log, bad, 15.0) == 1
     assert admitted_after(log, bad, 15.0, target="http://somewhere.else") == 0
     assert admitted_after(log, versions["known"], 0.0) == 0
-
-
-def test_a_good_answer_has_the_known_price_to_the_cent_and_was_asked_for_later(visit: Visit) -> None:
-    log = [visit(3, price=4.4, answered_at=9.0), visit(2, price=4.4, answered_at=8.0), visit(4, price=4.41)]
-    moment = visit(2).sent_at
-    assert [request.answered_at for request in good_answers(log, PRICES, after=moment)] == [9.0]
 
 
 def test_bins_hold_what_riders_of_some_minutes_saw(visit: Visit, versions: Mapping[str, str]) -> None:

@@ -32,6 +32,20 @@ def test_placebos_are_not_rolled_back_on_any_thursday(year: pd.DataFrame, first:
 
 
 @pytest.mark.requirement("D2")
+def test_it_is_said_which_triggers_a_placebo_can_breach_and_that_evenings_repeat(
+    year: pd.DataFrame, first: Pricing
+) -> None:
+    placebos = run_placebos(year, first, rules(), seed=3, count=14)
+    document = placebos.to_json()
+    assert (document["deployments"], document["evenings"]) == (14, 13)
+    assert document["rate_upper_bound_95_by_evening"] > document["rate_upper_bound_95"]
+    assert set(document["breached"]) <= {"conversion"}
+    assert "prediction_mean" in document["clear_throughout"]
+    named = [*document["breached"], *document["clear_throughout"], *document["without_a_verdict"]]
+    assert sorted(named) == sorted(rules().triggers)
+
+
+@pytest.mark.requirement("D2")
 def test_rain_that_drives_riders_away_is_for_a_person_to_look_at(year: pd.DataFrame, first: Pricing) -> None:
     placebo = Pricing(first.model, first.features, placebo_curve(1))
     riders, records = arrivals(year, RAINY, seed=7), evening_hours(year, RAINY)

@@ -9,16 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from knowngood.demo.outcome import Outcome, Seen
+from knowngood.demo.outcome import Outcome
 from knowngood.demo.report import check_writable, render, write_report
 from knowngood.demo.scene import Options
-from knowngood.demo.story import (
-    tell_beginning,
-    tell_canary,
-    tell_end,
-    tell_incident,
-    tell_without_and_placebos,
-)
+from knowngood.demo.seen import Seen
+from knowngood.demo.story import measure_lines, tell, tell_beginning, tell_end
+from knowngood.demo.world.training import Score
 from knowngood_sdk.errors import PermanentError
 
 Play = Callable[..., Seen]
@@ -85,7 +81,7 @@ def test_every_version_on_the_charts_has_a_row_in_the_timeline(play: Play) -> No
     assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
     assert [what for _, what in rows[-2:]] == [
         "The fix, version 1 with another note, has all traffic",
-        "Second act: released by name, deployed again as a canary",
+        "Version 2 is released by name, and deployed again as a canary",
     ]
 
 
@@ -93,7 +89,9 @@ def test_a_hostile_name_stays_text(play: Play) -> None:
     hostile = "<script>alert(1)</script>.py"
     seen = play()
     entries = [{**entry} for entry in seen.record.entries]
-    entries[0] = {"kind": "decided", "body": {**entries[0]["body"], "trigger": hostile, "reasons": [hostile]}}
+    figures = {hostile: {"verdict": "breached"}}
+    body = {**entries[2]["body"], "trigger": hostile, "reasons": [hostile], "figures": figures}
+    entries[2] = {**entries[2], "body": body}
     page = render(Outcome(replace(seen, change=hostile, record=replace(seen.record, entries=entries))))
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -120,33 +118,90 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path
         check_writable(tmp_path / place)
 
 
-def test_story_tells_what_was_measured_in_plain_lines(play: Play, tmp_path: Path) -> None:
-    outcome = Outcome(play())
-    told = "\n".join(
-        [
-            *tell_beginning(Options()),
-            *tell_incident(outcome),
-            *tell_canary(outcome),
-            *tell_without_and_placebos(outcome),
-            *tell_end(outcome, tmp_path / "report.html"),
-        ]
-    )
-    assert "\x1b" not in told
+def told(seen: Seen, path: Path = Path("report.html")) -> str:
+    outcome = Outcome(seen, wall_seconds=80.0)
+    return "\n".join([*tell_beginning(Options()), *tell(outcome), *tell_end(outcome, path)])
+
+
+def test_story_tells_what_was_measured_in_plain_lines(play: Play) -> None:
+    story = told(play())
+    assert "\x1b" not in story
     for words in (
         "breach: the first rider gets a bad price",
+        "detection: breached: prediction_mean",
         "last bad response",
-        "21 got a bad price",
-        "Requests: 59, failed 0, mixed 0",
-        "level 1 (model): refused later, at the canary's decision",
-        "it had 35 requests of evidence",
+        "version 2 answered 21, 21 of them with a bad price",
+        "Requests: 60, failed 0, mixed 0, answered by the static fallback 0",
+        "too late to send: 0",
+        "level 1 (model): refused at the decision",
+        "later, at the canary's decision: refused",
+        "18:00 had 450, version 2 had expected 675 (+50%)",
         "as it is: exit 5",
-        "it got as far as 10 % of the traffic",
+        "given 10% of the traffic",
+        "of 2 riders who came meanwhile it answered 1 (50%), 1 of them with a bad price",
+        "what decided were answers in shadow",
         "0 automatic rollbacks",
-        "below 13.9%",
-        "3.3 s from the decision to the first good price, 119 failed requests",
+        "below 13.9% with 95 % confidence",
+        "without it          +0.20 s",
+        "The whole run took 80 s",
     ):
-        assert words in told
-    assert "$" not in told  # no money is claimed
+        assert words in story
+    assert "$" not in story  # no money is claimed
+
+
+def test_story_of_a_version_that_nobody_noticed_says_so_and_claims_nothing_that_did_not_happen(unnoticed: Seen) -> None:
+    story = told(unnoticed)
+    assert "Not noticed within 60 s: no trigger was breached" in story
+    assert "version 2 answered 3, 0 of them with a bad price" in story
+    for words in ("SIGKILL", "canary", "decision", "DID NOT HOLD", "Without the product"):
+        assert words not in story
+
+
+def test_story_of_a_breach_that_was_left_to_a_person_says_what_was_decided(investigated: Seen) -> None:
+    story = told(investigated)
+    assert "Not left within 60 s: what was noticed is for a person to look at" in story
+    assert "Why: investigate, on latency" in story
+    assert "detection: breached: conversion, latency" in story
+
+
+def test_story_tells_the_first_breach_beside_the_one_that_was_acted_on(forewarned: Seen) -> None:
+    story = told(forewarned)
+    assert "The first breach (conversion, latency) led to: investigate\n    latency: too long" in story
+    assert "Why: roll-back, on prediction_mean" in story
+
+
+@pytest.mark.parametrize("run", ["unnoticed", "investigated", "forewarned"])
+def test_report_of_every_kind_of_run_is_whole(run: str, request: pytest.FixtureRequest) -> None:
+    page = render(Outcome(request.getfixturevalue(run)))
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert "None" not in page
+    if run == "forewarned":
+        assert "led to: investigate, for latency: too long" in page
+    else:
+        assert "and was not left." in page
+        assert "As a canary" not in page
+
+
+@pytest.mark.parametrize(
+    ("second", "verdict"),
+    [
+        pytest.param(20.0, "better", id="a lower error"),
+        pytest.param(30.0, "worse", id="a higher error"),
+        pytest.param(22.7, "no different", id="the same error"),
+    ],
+)
+def test_whether_version_two_is_better_on_its_own_measure_is_read_from_the_scores(
+    play: Play, second: float, verdict: str
+) -> None:
+    score = play().scores["version 1 on rides"]
+    own: dict[str, Score] = {
+        "version 1 on attempts": replace(score, measure="attempts"),
+        "version 2 on attempts": replace(score, measure="attempts", mae=second),
+    }
+    (line,) = measure_lines(Outcome(play(scores={**play().scores, **own})))
+    assert f"version 2 is {verdict}: mean absolute error {second:.1f} an hour, version 1's 22.7" in line
 
 
 def test_story_says_what_did_not_hold(play: Play, tmp_path: Path) -> None:

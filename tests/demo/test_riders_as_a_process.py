@@ -6,13 +6,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from knowngood.demo.load import Request, read_log
+from knowngood.demo.load import Forecast, Request, read_log, read_notes
+from knowngood.demo.world.hours import evening_hours, load_hours
+from knowngood.demo.world.riders import arrivals
 from knowngood_sdk.model.manifest import Component, Manifest, Ref, Role
 from knowngood_sdk.model.wire import ReleaseDocument
 
@@ -119,7 +122,43 @@ def test_every_rider_writes_down_what_it_got(tmp_path: Path, service: ThreadingH
         assert request.offset_seconds >= 3600.0
     answers = [body for path, body in Service.heard if path == "/answer"]
     assert len(answers) == sum(not request.failed for request in log)
-    assert any(path == "/rides" for path, _ in Service.heard)
+    assert all(request.model == (STAMPS["model"] if int(request.rider[-1]) % 4 in {0, 2} else "") for request in log)
+
+
+def test_rides_become_known_when_their_hour_is_over_for_each_version_that_quoted(
+    tmp_path: Path, service: ThreadingHTTPServer
+) -> None:
+    asked = order(
+        tmp_path,
+        [f"http://127.0.0.1:{service.server_port}"],
+        share=0.1,
+        replay_seconds_per_second=1800.0,  # two seconds an hour: an answer comes before its hour is over
+        starts_at=time.time() + 8.0,
+        start_offset_seconds=4 * 3600.0,
+    )
+    log = ride(asked)
+    told = [body for path, body in Service.heard if path == "/rides"]
+    quoted = sorted({request.hour for request in log if request.version == MANIFEST.content_digest})
+    evening = evening_hours(load_hours(), date.fromisoformat(asked["evening"]))
+    rides = dict(zip(evening["hr"].tolist(), evening["bikers"].astype("float64").tolist(), strict=True))
+    version = MANIFEST.content_digest
+    expected = [Forecast(hour=hour, version=version, demand=500.0, rides=rides[hour]) for hour in quoted]
+    assert list(read_notes(Path(asked["log"])).forecasts) == expected
+    assert [said.hour for said in expected] == [20, 21]
+    assert told == [{"version": version, "demand": 500.0, "rides": rides[hour]} for hour in quoted]
+
+
+def test_riders_whom_the_process_is_too_late_to_send_are_counted(tmp_path: Path, service: ThreadingHTTPServer) -> None:
+    url = f"http://127.0.0.1:{service.server_port}"
+    late = order(tmp_path, [url], starts_at=time.time() - 1.6, start_offset_seconds=0.0)
+    log = ride(late)
+    everybody = arrivals(load_hours(), date.fromisoformat(late["evening"]), seed=late["seed"], share=late["share"])
+    assert read_notes(Path(late["log"])).passed_over == len(everybody) - len(log) > 0
+
+
+def test_notes_of_a_log_that_nobody_wrote_are_empty(tmp_path: Path) -> None:
+    notes = read_notes(tmp_path / "riders.jsonl")
+    assert (notes.passed_over, notes.forecasts) == (0, ())
 
 
 def test_a_service_that_is_gone_is_a_failed_request_and_no_crash(tmp_path: Path) -> None:
@@ -130,10 +169,16 @@ def test_a_service_that_is_gone_is_a_failed_request_and_no_crash(tmp_path: Path)
 
 def test_riders_of_the_same_seed_are_the_same_riders(tmp_path: Path, service: ThreadingHTTPServer) -> None:
     url = f"http://127.0.0.1:{service.server_port}"
-    first = ride(order(tmp_path, [url], share=0.005, replay_seconds_per_second=36_000.0))
     (tmp_path / "again").mkdir()
-    again = ride(order(tmp_path / "again", [url], share=0.005, replay_seconds_per_second=36_000.0))
-    assert {(r.rider, r.offset_seconds) for r in first} == {(r.rider, r.offset_seconds) for r in again}
+    seen, late = [], []
+    for folder in (tmp_path, tmp_path / "again"):
+        one = order(folder, [url], share=0.005, replay_seconds_per_second=36_000.0)
+        seen.append({request.rider: request.offset_seconds for request in ride(one)})
+        late.append(read_notes(Path(one["log"])).passed_over)
+    first, again = seen
+    assert len(first) + late[0] == len(again) + late[1]
+    fewer, more = sorted((first, again), key=len)
+    assert fewer.items() <= more.items()
 
 
 def test_a_last_line_that_is_still_being_written_is_left_out(tmp_path: Path) -> None:

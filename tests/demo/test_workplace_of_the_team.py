@@ -39,9 +39,15 @@ def test_what_is_written_is_committed_and_clean(workplace: Workplace) -> None:
 def test_model_requires_the_very_features_that_stand_beside_it(workplace: Workplace) -> None:
     contract = json.loads((workplace.folder / "contract.json").read_text(encoding="utf-8"))
     assert contract == {"requires": {"features": fingerprint(workplace.folder / "features")}}
+
+
+def test_a_model_on_others_features_still_requires_those_it_was_trained_on(workplace: Workplace) -> None:
+    trained_on = fingerprint(workplace.folder / "features")
     workplace.write_features("def features(hours):\n    return hours[['hr']]\n", "another")
-    changed = json.loads((workplace.folder / "contract.json").read_text(encoding="utf-8"))
-    assert changed != contract
+    contract = json.loads((workplace.folder / "contract.json").read_text(encoding="utf-8"))
+    assert contract == {"requires": {"features": trained_on}}
+    assert fingerprint(workplace.folder / "features") != trained_on
+    assert git(workplace.folder, "log", "--format=%s").splitlines()[0] == "another"
 
 
 def test_golden_requests_are_in_the_products_form_and_right(workplace: Workplace, first: Pricing) -> None:

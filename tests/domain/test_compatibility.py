@@ -1,6 +1,7 @@
 """Components that were never recorded together serve together only on evidence, or by a person's name."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -117,6 +118,21 @@ def test_features_that_nobody_recorded_are_named_by_their_fingerprint() -> None:
     assert proof_of(odd, []).reasons == (
         f"model 41 was trained on schema {short(fingerprint)}, and nothing provides it",
     )
+
+
+def committed(version: str, commit: str) -> Component:
+    """Return features whose content was put in by a commit: the same content may be committed again."""
+    content = features(version)
+    return replace(content, kind="git", ref=replace(content.ref, native=commit * 40))
+
+
+def test_content_that_was_committed_twice_has_one_name_whichever_commit_is_met_first() -> None:
+    first, again, live = committed("16", "a"), committed("16", "b"), committed("17", "c")
+    old, later = (manifest(model=model("41", "16"), features=part) for part in (first, again))
+    mixed = manifest(model=model("41", "16"), features=live)
+    said = {proof_of(mixed, recorded).reasons for recorded in ([old], [later], [old, later])}
+    wanted, found = short(first.ref.digest), short(live.ref.digest)
+    assert said == {(f"model 41 was trained on features {wanted}, live is {found}",)}
 
 
 def test_only_a_model_is_trained() -> None:

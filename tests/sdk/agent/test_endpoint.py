@@ -258,3 +258,25 @@ def test_an_answer_that_is_no_report_is_a_reason(tmp_path: Path, reply: bytes, r
         answers = ask_each({"a": path}, REPORT, 20)
         thread.join()
     assert reason in str(answers["a"])
+
+
+def test_a_connection_that_gives_way_in_the_turn_in_which_it_speaks_stops_nobody(tmp_path: Path) -> None:
+    served = Endpoint(tmp_path / "agent.sock", answer)
+    peers: list[socket.socket] = []
+    try:
+        for _ in range(MAX_CONNECTIONS + 1):
+            peers.append(connect(tmp_path / "agent.sock"))
+            if len(peers) <= MAX_CONNECTIONS:
+                served.serve(1.0)
+        # The listener is looked at before the oldest connection, which then has given way.
+        for peer in (peers[0], peers[-1]):
+            peer.sendall(b'{"request":"report"}\n')
+        served.serve(1.0)
+        served.serve(0.0)
+        assert read_lines(peers[-1], 1)[0]["ok"] is True
+        with contextlib.suppress(ConnectionResetError):
+            assert peers[0].recv(1) == b""
+    finally:
+        for peer in peers:
+            peer.close()
+        served.close()

@@ -118,8 +118,25 @@ def test_a_local_trip_that_the_accepted_generation_had_seen_is_over() -> None:
     assert rejoined(state, local=(here(C), again)) == replace(state, local=frozenset({again}), latched=1)
 
 
-def test_without_a_generation_only_the_facts_are_taken() -> None:
+def test_without_a_generation_the_facts_are_taken_of_the_fleet_and_of_this_replica() -> None:
     found = rejoined(
-        ReplicaState(), Stand(A, FleetRoute(1, 0, FULL), 1), word=(1, 1, FULL), trips=facts("A1"), local=(here(A),)
+        ReplicaState(), Stand(A, FleetRoute(1, 0, FULL), 1), word=(1, 1, FULL), trips=facts("B1"), local=(here(A),)
     )
-    assert found == ReplicaState(facts=facts("A1"))
+    assert found == ReplicaState(facts=facts("B1"), local=frozenset({here(A)}))
+
+
+@pytest.mark.parametrize(
+    ("saw_local", "latched", "local"),
+    [
+        pytest.param(frozenset(), 1, frozenset({here(A)}), id="that has not seen the trip"),
+        pytest.param(frozenset({here(A)}), 0, frozenset(), id="that has seen it"),
+    ],
+)
+def test_a_replica_whose_file_was_lost_joins_a_generation_and_leaves_again_what_it_had_left(
+    saw_local: frozenset[LocalTrip], latched: int, local: frozenset[LocalTrip]
+) -> None:
+    found = rejoined(ReplicaState(), local=(here(A),))
+    made = generation(1, "ABC", saw_local=saw_local)
+    joined, refusal = found.receive(FleetRoute(1, 0, FULL), {1: made}, Facts(), frozenset("ABC") | {A, B, C})
+    assert refusal is None
+    assert (joined.fleet, joined.latched, joined.local) == (FleetRoute(1, 0, FULL), latched, local)

@@ -147,6 +147,7 @@ def worker_reports() -> st.SearchStrategy[WorkerReport]:
         failed=st.dictionaries(versions(), texts(), max_size=2),
         load_seconds=seconds(),
         memory_bytes=numbers(),
+        fallback=st.booleans(),
         warnings=st.lists(texts(), max_size=2).map(tuple),
     )
 
@@ -171,6 +172,7 @@ def replica_reports() -> st.SearchStrategy[ReplicaReport]:
         load_seconds=seconds(),
         workers=numbers(),
         memory_bytes=numbers(),
+        fallback=st.booleans(),
         refusal=st.none() | refusals(),
         at=texts(),
         anchor=anchors(),
@@ -249,6 +251,7 @@ def test_what_is_not_there_is_written_as_nothing() -> None:
         "load_seconds": {},
         "workers": 0,
         "memory_bytes": 0,
+        "fallback": False,
         "refusal": None,
         "at": "",
         "anchor": {"count": 0, "head": ""},
@@ -263,6 +266,7 @@ def test_what_is_not_there_is_written_as_nothing() -> None:
         "failed": {},
         "load_seconds": {},
         "memory_bytes": 0,
+        "fallback": False,
         "warnings": [],
     }
     assert ReleaseDocument(manifest=MANIFEST, paths={}).to_json()["golden"] is None

@@ -41,6 +41,8 @@ from tests.sdk.model.wire_documents import (
 # Programs of this format that were older did not write these; "reason" is for people alone.
 OPTIONAL = {
     ("worker report", "warnings"),
+    ("worker report", "fallback"),
+    ("replica report", "fallback"),
     ("replica report", "warnings"),
     ("replica report", "stopped"),
     ("replica report", "memory_bytes"),
@@ -126,6 +128,8 @@ def test_those_are_the_fields_of_a_route_document() -> None:
     ("read", "document", "value", "field", "nothing"),
     [
         (WorkerReport.from_json, WORKER_JSON, WORKER, "warnings", ()),
+        (WorkerReport.from_json, WORKER_JSON, WORKER, "fallback", False),
+        (ReplicaReport.from_json, REPLICA_JSON, REPLICA, "fallback", False),
         (ReplicaReport.from_json, REPLICA_JSON, REPLICA, "warnings", ()),
         (ReplicaReport.from_json, REPLICA_JSON, REPLICA, "stopped", False),
         (ReplicaReport.from_json, REPLICA_JSON, REPLICA, "memory_bytes", 0),
@@ -218,6 +222,8 @@ def test_a_route_that_no_store_gives_out_is_refused(path: str, value: object, me
         (WORKER, WORKER_JSON, "load_seconds", {V1: "1"}, f"{V1} must be a number, not '1'"),
         (WORKER, WORKER_JSON, "load_seconds", {V1: math.nan}, f"{V1} must be finite, not nan"),
         (WORKER, WORKER_JSON, "memory_bytes", -1, "memory_bytes must be 0 or more, not -1"),
+        (WORKER, WORKER_JSON, "fallback", 1, "fallback must be true or false, not 1"),
+        (REPLICA, REPLICA_JSON, "fallback", None, "fallback must be true or false, not None"),
         (WORKER, WORKER_JSON, "warnings", "slow", "warnings must be a list, not 'slow'"),
         (WORKER, WORKER_JSON, "warnings", None, "warnings must be a list, not None"),
         (REPLICA, REPLICA_JSON, "replica", 1, "replica must be text, not 1"),

@@ -60,6 +60,7 @@ WORKER = WorkerReport(
     failed={V3: "no such file"},
     load_seconds={V1: 1.5},
     memory_bytes=1_000,
+    fallback=True,
     warnings=("slow",),
 )
 REPLICA = ReplicaReport(
@@ -70,6 +71,7 @@ REPLICA = ReplicaReport(
     load_seconds={V1: 1.5},
     workers=2,
     memory_bytes=2_000,
+    fallback=True,
     refusal=Refusal(
         generation=6,
         unseen_quarantine=frozenset({V3, V2}),
@@ -124,6 +126,7 @@ WORKER_JSON: dict[str, Any] = {
     "failed": {V3: "no such file"},
     "load_seconds": {V1: 1.5},
     "memory_bytes": 1_000,
+    "fallback": True,
     "warnings": ["slow"],
 }
 REPLICA_JSON: dict[str, Any] = {
@@ -135,6 +138,7 @@ REPLICA_JSON: dict[str, Any] = {
     "load_seconds": {V1: 1.5},
     "workers": 2,
     "memory_bytes": 2_000,
+    "fallback": True,
     "refusal": {
         "generation": 6,
         "unseen_quarantine": sorted([V3, V2]),

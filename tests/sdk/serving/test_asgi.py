@@ -1,6 +1,7 @@
 """The middleware pins once, names the version in the response, counts how it ended, and believes no stranger."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -290,6 +291,74 @@ class TestProtocol:
         assert served == [shop.v2, shop.v2]
         counts = shop.counts(shop.v2, 1)
         assert (counts.errors, counts.latencies.n) == (0, 0)
+
+    @pytest.mark.parametrize(
+        ("refusal", "client_errors", "errors"),
+        [
+            pytest.param({"type": "websocket.close", "code": 1008}, 1, 0, id="closed before it was accepted"),
+            pytest.param({"type": "websocket.http.response.start", "status": 403}, 1, 0, id="forbidden"),
+            pytest.param({"type": "websocket.http.response.start", "status": 500}, 0, 1, id="failed"),
+        ],
+    )
+    def test_a_websocket_that_is_refused_is_the_callers_unless_the_answer_says_otherwise(
+        self, shop: Shop, refusal: dict[str, Any], client_errors: int, errors: int
+    ) -> None:
+        async def app(_scope: Any, receive: Any, send: Send) -> None:
+            await receive()
+            await send(refusal)
+
+        shop.load()
+        self.run(shop, app, {"type": "websocket", "path": "/", "headers": []}, {"type": "websocket.connect"})
+        counts = shop.counts(shop.v2, 1)
+        assert (counts.client_errors, counts.errors) == (client_errors, errors)
+
+    def test_a_websocket_that_is_closed_after_it_was_accepted_went_well(self, shop: Shop) -> None:
+        async def app(_scope: Any, _receive: Any, send: Send) -> None:
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 1000})
+
+        shop.load()
+        self.run(shop, app, {"type": "websocket", "path": "/", "headers": []})
+        counts = shop.counts(shop.v2, 1)
+        assert (counts.client_errors, counts.errors) == (0, 0)
+
+    @pytest.mark.parametrize(
+        ("scope", "leaves"),
+        [
+            pytest.param(HTTP, "http.disconnect", id="http"),
+            pytest.param({"type": "websocket", "path": "/", "headers": []}, "websocket.disconnect", id="websocket"),
+        ],
+    )
+    @pytest.mark.parametrize("raises", [True, False])
+    def test_a_client_that_leaves_while_it_sends_is_no_error_of_the_version(
+        self, shop: Shop, scope: dict[str, Any], leaves: str, *, raises: bool
+    ) -> None:
+        class GoneError(Exception):
+            pass
+
+        async def app(_scope: Any, receive: Any, _send: Send) -> None:
+            while (await receive())["type"] != leaves:
+                pass
+            if raises:
+                raise GoneError
+
+        shop.load()
+        with pytest.raises(GoneError) if raises else contextlib.nullcontext():
+            self.run(shop, app, scope, {"type": "http.request", "body": b"x", "more_body": True}, {"type": leaves})
+        counts = shop.counts(shop.v2, 1)
+        assert (counts.client_errors, counts.errors) == (1, 0)
+
+    def test_what_fails_after_the_whole_answer_was_given_is_the_versions_own_error(self, shop: Shop) -> None:
+        async def app(_scope: Any, receive: Any, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"1"})
+            await receive()
+            raise RuntimeError("broken behind the answer")
+
+        shop.load()
+        with pytest.raises(RuntimeError):
+            self.run(shop, app, self.HTTP, {"type": "http.disconnect"})
+        assert shop.counts(shop.v2, 1).errors == 1
 
     def test_a_websocket_before_the_versions_are_loaded_is_told_to_come_again(self, shop: Shop) -> None:
         shop.steward.accept(shop.steward.release(3.0, golden=[{"input": 1.0, "output": 1.0}]))

@@ -3,8 +3,9 @@
 import math
 import sys
 import threading
-import time
 from collections import Counter
+from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 from knowngood_sdk.model.counts import SKETCH_SIZE, distinct, log_bin, merge_sketches
 from knowngood_sdk.serving.counting import Counting
 from knowngood_sdk.serving.event import Event, Kind
-from knowngood_sdk.serving.limits import WINDOW_NS
+from knowngood_sdk.serving.recent import Bounds
+from knowngood_sdk.serving.trials import Stretch
 
 
 def request(kind: int = Kind.OK, elapsed: float | None = 1e6, subject: str | None = None) -> Event:
-    return ("v1", kind, time.perf_counter_ns(), elapsed, subject)
+    return ("v1", kind, elapsed, subject)
 
 
 @pytest.mark.requirement("L4m")
@@ -64,12 +66,22 @@ def test_each_kind_of_ending_is_counted_as_what_it_is() -> None:
 
 def test_only_what_the_version_itself_did_is_evidence_against_it() -> None:
     counting = Counting("pricing")
-    for kind in (Kind.OK, Kind.ERROR, Kind.CLIENT_ERROR, Kind.RESCUED, Kind.SHARED):
+    for kind in (Kind.OK, *(Kind.ERROR, Kind.CLIENT_ERROR, Kind.RESCUED, Kind.SHARED) * 10):
         counting.add(request(kind))
     counting.fold()
-    span = counting.recent("v1").span(time.perf_counter_ns(), WINDOW_NS)
-    assert (span.requests, span.errors) == (3, 2)
-    assert counting.recent("v1").failures == 2
+    assert counting.recent("v1").errors.beyond_chance(20, 20) == Stretch(trials=20, bad=20)
+
+
+def test_evidence_against_other_bounds_is_gathered_from_nothing() -> None:
+    counting = Counting("pricing")
+    for _ in range(20):
+        counting.add(request(Kind.ERROR))
+    counting.fold()
+    counting.hold_against(Bounds())
+    assert counting.recent("v1").errors.beyond_chance(20, 20) is not None
+    counting.hold_against(Bounds(errors=0.1))
+    assert counting.recent("v1").errors.beyond_chance(20, 20) is None
+    assert counting.recent("v1").errors.limit == counting.recent("v2").errors.limit == 0.1
 
 
 @given(st.lists(st.floats(1e-7, 1e5), max_size=50))
@@ -86,8 +98,8 @@ def test_latencies_fall_into_the_shared_bins(seconds: list[float]) -> None:
 def test_outputs_fall_into_the_shared_bins_and_their_moments_are_right(outputs: list[float]) -> None:
     counting = Counting("pricing")
     for value in outputs:
-        counting.add(("v1", Kind.OUTPUT, 0, value, None))
-    counting.add(("v1", Kind.NONSENSE, 0, None, None))
+        counting.add(("v1", Kind.OUTPUT, value, None))
+    counting.add(("v1", Kind.NONSENSE, None, None))
     counting.fold()
     counts = counting.counts()["v1"]
     assert dict(counts.prediction_bins) == Counter(map(log_bin, outputs))
@@ -106,8 +118,8 @@ def test_a_connection_without_a_latency_is_counted_and_not_timed() -> None:
 
 def test_outcomes_go_to_the_version_that_served() -> None:
     counting = Counting("pricing")
-    counting.add(("v1", Kind.OUTCOME, 0, 1.0, "rides"))
-    counting.add(("v2", Kind.OUTCOME, 0, 2.5, "rides"))
+    counting.add(("v1", Kind.OUTCOME, 1.0, "rides"))
+    counting.add(("v2", Kind.OUTCOME, 2.5, "rides"))
     counting.fold()
     assert counting.counts()["v1"].outcomes["rides"].total == 1.0
     assert counting.counts()["v2"].outcomes["rides"].total == 2.5
@@ -120,10 +132,46 @@ def test_people_are_counted_once_in_whichever_worker_they_were_served() -> None:
     for number in range(200):
         for worker in workers:
             worker.add(request(subject=f"rider-{number}"))
-            worker.add(("v1", Kind.OK, 0, 1.0, f"rider-{number}".encode()))
+            worker.add(("v1", Kind.OK, 1.0, f"rider-{number}".encode()))
     for worker in workers:
         worker.fold()
     assert distinct(merge_sketches([worker.counts()["v1"].subjects for worker in workers])) == 200
+
+
+def test_a_subject_is_one_person_whatever_the_program_gives_for_it() -> None:
+    counting = Counting("pricing")
+    subjects: list[Any] = [42, "42", b"42", UUID(int=7), str(UUID(int=7)), "\ud800"]
+    for subject in subjects:
+        counting.add(("v1", Kind.OK, 1.0, subject))
+    counting.fold()
+    counts = counting.counts()["v1"]
+    assert (counts.requests, len(counts.subjects), counting.trouble) == (6, 3, "")
+
+
+def test_an_event_that_cannot_be_taken_in_costs_no_other_and_is_told() -> None:
+    class Nameless:
+        def __str__(self) -> str:
+            raise LookupError("no name")
+
+    strange: list[Any] = [
+        ("v1", Kind.OK, 1.0, Nameless()),
+        ("v1", Kind.ERROR, "soon", "rider"),
+        ("v1", Kind.OK, -math.inf, "rider"),
+        ("v1", Kind.OUTPUT, "many", None),
+        ("v1", Kind.OUTCOME, 1.0, Nameless()),
+    ]
+    counting = Counting("pricing")
+    for event in strange:
+        counting.add(request())
+        counting.add(event)
+    counting.add(("v2", Kind.OK, 1.0, None))
+    counting.fold()
+    counts = counting.counts()
+    assert (counts["v1"].requests, counts["v1"].errors, counts["v2"].requests) == (8, 1, 1)
+    assert math.isfinite(counts["v1"].latencies.total)
+    assert counting.trouble == "of 5 event(s) not everything could be counted: LookupError: no name"
+    assert counting.fold()
+    assert counting.requests == 9
 
 
 def test_many_people_are_counted_to_some_percent_in_bounded_memory() -> None:

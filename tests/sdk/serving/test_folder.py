@@ -204,3 +204,13 @@ def test_facts_of_the_route_document_are_kept_when_the_state_is_rebuilt(folder: 
     folder.route_file.write_text(json.dumps(document.to_json()))
     folder.word().join(3, 0, 10_000)
     assert folder.recover().state.latched == 1
+
+
+@pytest.mark.requirement("G3")
+def test_what_a_replica_left_by_itself_outlives_its_file_and_its_word(folder: ReplicaFolder) -> None:
+    folder.journal().append(local_record(V2))
+    folder.state_file.write_bytes(b"garbage")
+    found = folder.recover().state
+    joined, refusal = found.receive(LIVE.fleet, GENERATIONS, Facts(), frozenset({V1, V2}))
+    assert refusal is None
+    assert joined.positions == (1,)

@@ -1,6 +1,7 @@
 """A worker leaves a version on its own evidence, once in a generation, and only for a target that works right now."""
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -17,7 +18,7 @@ from knowngood_sdk.model.route import LocalTrip
 from knowngood_sdk.model.wire import WorkerReport
 from knowngood_sdk.serving.folder import hold
 from knowngood_sdk.serving.golden import GoldenLine
-from knowngood_sdk.serving.local_trip import probe
+from knowngood_sdk.serving.local_trip import Prober
 from knowngood_sdk.serving.slot import Slot
 from knowngood_sdk.serving.system import System
 from tests.sdk.serving.steward import Priced, Steward, until
@@ -111,6 +112,36 @@ def test_nonsense_outputs_are_left_too(staged: Staged) -> None:
 
         until(served, "the flip")
     assert staged.steward.counts(staged.v3).nonsense >= 20
+
+
+@pytest.mark.requirement("C10", "J5")
+def test_a_breach_that_is_only_reported_does_not_hide_one_that_may_be_acted_on(staged: Staged) -> None:
+    staged.steward.settle({"triggers": {"errors": {"do": "observe"}, "nonsense": {"do": "rollback"}}})
+    with staged.serving() as kg:
+        staged.broken = {staged.v3}
+        staged.serve_until(kg, lambda: "only reported" in " ".join(kg.troubles), "the report of the errors")
+
+        def served() -> bool:
+            staged.serve(kg)
+            if kg.pick().version == staged.v3:
+                kg.observe(math.nan)
+            return bool(kg.pick().version == staged.v2)
+
+        until(served, "the flip for the nonsense")
+        record = until(lambda: staged.steward.folder.journal().read().local, "the journal")[0]
+    assert "made no sense" in record.why
+
+
+def test_two_breaches_of_a_version_are_one_trip(staged: Staged) -> None:
+    with staged.serving() as kg:
+        staged.broken = {staged.v3}
+        for _ in range(30):
+            kg.observe(math.nan)
+            staged.serve(kg)
+        staged.serve_until(kg, lambda: kg.pick().version == staged.v2, "the flip")
+        until(lambda: "left it on its own evidence" in " ".join(kg.troubles), "the report")
+        assert "degraded" not in " ".join(kg.troubles)
+        assert len(staged.steward.folder.journal().read().local) == 1
 
 
 def test_the_next_version_is_never_left_by_itself_in_the_same_generation(staged: Staged) -> None:
@@ -224,22 +255,50 @@ def slot(answered: float, *, golden: bool = True) -> Slot:
 
 
 def test_a_probe_is_one_golden_input_in_time() -> None:
-    probe(slot(1.0), lambda value, _input: value)
+    prober = Prober()
+    prober.probe(slot(1.0), lambda value, _input: value)
     with pytest.raises(NotReadyError, match="fails too: golden line 1"):
-        probe(slot(2.0), lambda value, _input: value)
+        prober.probe(slot(2.0), lambda value, _input: value)
     with pytest.raises(NotReadyError, match="no golden input"):
-        probe(slot(1.0, golden=False), lambda value, _input: value)
+        prober.probe(slot(1.0, golden=False), lambda value, _input: value)
     with pytest.raises(NotReadyError, match="no golden input"):
-        probe(slot(1.0), None)
+        prober.probe(slot(1.0), None)
 
 
-def test_a_probe_that_hangs_is_given_up() -> None:
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), ValueError("bad")])
+def test_a_target_that_wants_to_end_the_program_fails_too(error: BaseException) -> None:
+    def answer(_value: Any, _input: Any) -> Any:
+        raise error
+
+    with pytest.raises(NotReadyError, match=f"fails too: .*{type(error).__name__}"):
+        Prober().probe(slot(1.0), answer)
+
+
+def test_a_probe_that_hangs_is_given_up_and_no_other_is_begun_before_it_ends() -> None:
     hang = threading.Event()
-    began = time.monotonic()
+    prober, began = Prober(), time.monotonic()
+    asked: list[int] = []
+
+    def answer(value: Any, _input: Any) -> Any:
+        asked.append(1)
+        return hang.wait(30) and value
+
     with pytest.raises(NotReadyError, match="did not answer a golden input within"):
-        probe(slot(1.0), lambda value, _input: hang.wait(30) and value, seconds=0.05)
+        prober.probe(slot(1.0), answer, seconds=0.05)
+    for _ in range(5):
+        with pytest.raises(NotReadyError, match="has not answered the golden input that it was asked before"):
+            prober.probe(slot(1.0), answer)
     assert time.monotonic() - began < 5
     hang.set()
+
+    def answers_again() -> bool:
+        with contextlib.suppress(NotReadyError):
+            prober.probe(slot(1.0), answer)
+            return True
+        return False
+
+    until(answers_again, "the thread that hung to end")
+    assert len(asked) == 2
 
 
 def test_what_a_worker_only_reports_is_in_the_report_of_its_agent(staged: Staged) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +19,11 @@ class Budgeted:
         self.budget = RescueBudget(lambda: self.requests)
 
 
-def test_a_budget_starts_with_as_many_as_make_a_local_trip() -> None:
+@pytest.mark.parametrize(("requests", "rescued"), [(0, 2), (10, 2), (20, 4), (100, 20), (1_000, 200), (50_000, 200)])
+def test_a_budget_is_a_fifth_and_two_to_start_with(requests: int, rescued: int) -> None:
     budgeted = Budgeted()
-    assert sum(budgeted.budget.take() for _ in range(50)) == 10
+    budgeted.requests = requests
+    assert sum(budgeted.budget.take() for _ in range(500)) == rescued
 
 
 @pytest.mark.parametrize("failing_from", [0, 100, 5_000])
@@ -97,12 +100,12 @@ def test_what_the_standby_cannot_do_either_is_told_as_it_first_was_and_is_no_evi
     def work(priced: Priced) -> float:
         raise RuntimeError(priced.version)
 
-    for _ in range(15):
+    for _ in range(2):
         with pytest.raises(RuntimeError, match=staged.bad):
             staged.kg.call(work)
-    counts = until(lambda: (c := staged.steward.counts(staged.bad)).requests == 15 and c, "counts")
-    assert (counts.errors, counts.rescued) == (15, 0)
-    assert staged.kg._engine.serving().counting.recent(staged.bad).failures <= 5
+    counts = until(lambda: (c := staged.steward.counts(staged.bad)).requests == 2 and c, "counts")
+    assert (counts.errors, counts.rescued) == (2, 0)
+    assert [one.bad for one in staged.kg._engine.serving().counting.recent(staged.bad).errors._sums] == [0, 0, 0]
 
 
 def test_a_callers_mistake_is_not_tried_again(tmp_path: Path) -> None:
@@ -152,6 +155,28 @@ def test_no_second_attempt_starts_after_the_deadline(staged: Staged) -> None:
     assert staged.asked == [staged.bad]
 
 
+def test_a_second_attempt_that_is_awaited_is_given_up_when_the_time_is_over(staged: Staged) -> None:
+    async def work(priced: Priced) -> float:
+        if priced.version == staged.good:
+            await asyncio.sleep(30)
+        return staged.work(priced)
+
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match="bad"):
+        asyncio.run(staged.kg.acall(work, within_seconds=0.3))
+    assert time.monotonic() - began < 10
+    counts = until(lambda: (c := staged.steward.counts(staged.bad)).requests and c, "counts")
+    assert (counts.errors, counts.rescued) == (1, 0)
+
+
+def test_a_second_attempt_that_is_awaited_has_the_time_that_is_left(staged: Staged) -> None:
+    async def work(priced: Priced) -> float:
+        await asyncio.sleep(0.01)
+        return staged.work(priced)
+
+    assert asyncio.run(staged.kg.acall(work, within_seconds=30)) == 1.0
+
+
 def test_beyond_the_budget_a_failure_stays_a_failure(staged: Staged) -> None:
     failed = 0
     for _ in range(40):
@@ -159,5 +184,7 @@ def test_beyond_the_budget_a_failure_stays_a_failure(staged: Staged) -> None:
             staged.kg.call(staged.work)
         except RuntimeError:
             failed += 1
-    assert failed == 30
-    assert staged.asked.count(staged.good) == 10
+    rescued = staged.asked.count(staged.good)
+    # What was counted by then, which happens beside the requests, adds a fifth of it.
+    assert 2 <= rescued <= 8
+    assert failed == 40 - rescued

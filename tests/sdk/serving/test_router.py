@@ -2,6 +2,8 @@
 
 import threading
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -256,6 +258,11 @@ class TestSplit:
         assert all(
             self.chosen(table, f"fährgast-{n}") == self.chosen(table, f"fährgast-{n}".encode()) for n in range(99)
         )
+
+    @pytest.mark.parametrize("subject", [42, 4.5, UUID(int=7), ("a", 1)], ids=str)
+    def test_what_is_neither_text_nor_bytes_is_the_subject_of_its_text(self, subject: Any) -> None:
+        for split in range(0, FULL, 500):
+            assert self.chosen(self.table(split), subject) == self.chosen(self.table(split), str(subject))
 
     def test_any_text_and_no_subject_at_all_are_served(self) -> None:
         table = self.table(5000)

@@ -1,5 +1,6 @@
 """Shadow scoring compares versions on real requests, within its budget, and never delays a request."""
 
+import sys
 import threading
 import time
 from pathlib import Path
@@ -56,6 +57,20 @@ def test_a_reference_that_cannot_score_makes_no_pair() -> None:
     until(lambda: staged.troubles.texts, "a trouble")
     staged.shadow.close()
     assert staged.pairs("v2", "v3") == (0, 0)
+
+
+def test_a_score_that_would_end_the_program_is_counted_as_failed() -> None:
+    def ending(version: str, request: float) -> float:
+        if version == "v2":
+            sys.exit(3)
+        return request
+
+    staged = Staged("v1", "v2")
+    staged.shadow.obey(ORDER, ending)
+    for failed in (1, 2):
+        staged.shadow.sample(1.0)
+        until(lambda n=failed: staged.pairs("v2")[1] == n, "a failed pair")  # type: ignore[misc]
+    staged.shadow.close()
 
 
 def test_a_version_that_is_not_loaded_yet_is_not_counted_against() -> None:

@@ -57,6 +57,21 @@ def test_a_link_in_the_place_of_the_word_is_replaced_and_its_target_left_alone(t
     assert target.read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("mode", [0o666, 0o620, 0o602, 0o644])
+def test_a_word_that_others_may_use_is_replaced_by_one_that_they_may_not(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "word"
+    old = SharedWord(path)
+    old.join(1, 0, 0)
+    path.chmod(mode)
+    said = f"others than its owner may use it: its mode is {mode:04o}"
+    assert peek(path) == (None, f"{path} is passed over: {said}")
+    word = SharedWord(path)
+    assert word.warnings == (f"{path} was replaced: {said}",)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert word.read() is None
+    assert not old.attached
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_file_of_another_user_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "word"

@@ -171,6 +171,7 @@ class TestLoading:
             assert report.load_seconds.keys() == {good}
             assert report.pid == os.getpid()
             assert report.memory_bytes > 1_000_000
+            assert report.fallback
 
     def test_a_version_that_nobody_wants_any_more_is_let_go(self, steward: Steward) -> None:
         old, new = steward.release(1.0), steward.release(2.0)

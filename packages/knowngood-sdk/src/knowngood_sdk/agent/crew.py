@@ -76,6 +76,11 @@ class Crew:
         """Resident memory of the live workers together; pages that they share count for each."""
         return sum(report.memory_bytes for report in self.reports.values())
 
+    @property
+    def fallback(self) -> bool:
+        """Whether every live worker has a static fallback; not so when no worker lives."""
+        return bool(self.reports) and all(report.fallback for report in self.reports.values())
+
     def clear_away_dead(self) -> None:
         """
         Remove locks and slot reports that dead workers left, and fold their counts, which are evidence, into one file.

@@ -72,7 +72,8 @@ class Endpoint:
         for key, _ in self._selector.select(seconds):
             if key.fileobj is self._listener:
                 self._accept()
-            else:
+            elif key.data in self._connections:
+                # Else it gave way a moment ago to one that was accepted in this very turn.
                 self._advance(key.data)
         now = time.monotonic()
         for connection in [c for c in self._connections if c.deadline < now]:

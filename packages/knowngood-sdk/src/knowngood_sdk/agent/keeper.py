@@ -210,6 +210,7 @@ class Keeper:
             load_seconds=self._crew.load_seconds,
             workers=len(self._crew.reports),
             memory_bytes=self._crew.memory_bytes,
+            fallback=self._crew.fallback,
             refusal=self._refusal,
             at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             anchor=self._anchor.kept,
@@ -246,6 +247,7 @@ class Keeper:
             _log.warning("the state was joined without its file: %s", error)
         if recovery.torn:
             self._guarded("torn", lambda: _log.warning("the torn state is now %s", self._folder.set_aside_state()))
+        self._guarded("journal", self._journal.settle)
         self._save()
         self._show(self._state)
 

@@ -265,7 +265,8 @@ class ReplicaState:
 
         Facts are merged first, whatever else the message says and also when its route is refused. What was in
         quarantine *before* the message guards against a generation that has not seen it; a trip that the message has
-        just released does not. A replica without a route has left nothing that a generation could undo: it joins.
+        just released does not. A replica without a route joins: it stands nowhere that a generation could undo, and
+        leaves at once what is bad. What it had left by itself before it lost its file is told by its journal.
 
         Returns:
             The new state, and a refusal when the message names a newer generation that cannot be taken.
@@ -284,7 +285,9 @@ class ReplicaState:
             generation = known.get(route.generation)
             if generation is None:
                 raise InvalidError(f"a route names generation {route.generation} without bringing its chain")
-            refusal = _refusal(generation, route, before if state.fleet.generation else _NOBODY, state.local, ready)
+            joins = not state.fleet.generation
+            quarantined, local = (_NOBODY, frozenset[LocalTrip]()) if joins else (before, state.local)
+            refusal = _refusal(generation, route, quarantined, local, ready)
             if refusal is None:
                 state = replace(state, fleet=route, latched=0, local=state.local - generation.saw_local)
         return replace(state, generations=_kept(known, state.fleet.generation)).relatch(ready), refusal
@@ -326,12 +329,13 @@ class ReplicaState:
             word: ``(generation, latched, split)`` of the shared word, or None when it is gone or empty. One of another
                 generation is older than the file, for the file is written first, and is passed over.
             trips: Fleet trips in the journal.
-            local: Local trips in the journal; those that the accepted generation had seen are over.
+            local: Local trips in the journal; those that the accepted generation had seen are over. All are kept while
+                none is known.
             stands: Where the journal says that this replica stood; in another generation than the file, it is over.
             ready: Versions that are ready; none yet at a start.
         """
         generation = self.generations.get(self.fleet.generation)
-        known = self.local if generation is None else self.local | (local - generation.saw_local)
+        known = self.local | (local if generation is None else local - generation.saw_local)
         facts = self.facts.merge(trips)
         state = self if facts is self.facts and known == self.local else replace(self, facts=facts, local=known)
         for stand in stands:

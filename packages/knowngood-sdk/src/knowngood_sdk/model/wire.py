@@ -164,6 +164,7 @@ class WorkerReport:
         failed: Version -> why it could not be made ready.
         load_seconds: Version -> how long it took to be ready.
         memory_bytes: Resident memory of the process.
+        fallback: Whether it has a static fallback, which answers when no version can.
         warnings: What the worker could not do, for people.
     """
 
@@ -173,6 +174,7 @@ class WorkerReport:
     failed: Mapping[str, str] = field(default_factory=dict)
     load_seconds: Mapping[str, float] = field(default_factory=dict)
     memory_bytes: int = 0
+    fallback: bool = False
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -185,6 +187,7 @@ class WorkerReport:
             "failed": dict(self.failed),
             "load_seconds": dict(self.load_seconds),
             "memory_bytes": self.memory_bytes,
+            "fallback": self.fallback,
             "warnings": list(self.warnings),
         }
 
@@ -207,6 +210,7 @@ class ReplicaReport:
         load_seconds: Version -> longest time that a worker took to make it ready.
         workers: Live workers.
         memory_bytes: Resident memory of the live workers together, as each last measured it.
+        fallback: Whether every live worker has a static fallback.
         refusal: Why it did not take the newest generation that it was offered, if so.
         at: When it was written, as ISO 8601 in UTC.
         anchor: Count and head of the ledger, of the longest one that it heard of.
@@ -221,6 +225,7 @@ class ReplicaReport:
     load_seconds: Mapping[str, float] = field(default_factory=dict)
     workers: int = 0
     memory_bytes: int = 0
+    fallback: bool = False
     refusal: Refusal | None = None
     at: str = ""
     anchor: tuple[int, str] = (0, "")
@@ -245,6 +250,7 @@ class ReplicaReport:
             "load_seconds": dict(self.load_seconds),
             "workers": self.workers,
             "memory_bytes": self.memory_bytes,
+            "fallback": self.fallback,
             "refusal": refusal,
             "at": self.at,
             "anchor": {"count": self.anchor[0], "head": self.anchor[1]},
@@ -354,6 +360,7 @@ def _worker_report(item: Any) -> WorkerReport:
         failed=text_map(item, "failed"),
         load_seconds=_seconds(item),
         memory_bytes=integer(item, "memory_bytes"),
+        fallback=flag(item, "fallback") if "fallback" in item else False,
         warnings=texts(item, "warnings") if "warnings" in item else (),
     )
 
@@ -373,6 +380,7 @@ def _replica_report(item: Any) -> ReplicaReport:
         load_seconds=_seconds(item),
         workers=integer(item, "workers"),
         memory_bytes=integer(item, "memory_bytes") if "memory_bytes" in item else 0,
+        fallback=flag(item, "fallback") if "fallback" in item else False,
         refusal=None if refusal is None else _refusal(refusal),
         at=text(item, "at"),
         anchor=_anchor(item),

@@ -27,7 +27,9 @@ _FIRST_SERVER_ERROR = 500
 _FIRST_CLIENT_ERROR = 400
 _TRY_AGAIN_LATER = 1013
 _LOOK_SECONDS = 0.2
-_STARTS = ("http.response.start", "websocket.accept")
+_STARTS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
+_REFUSAL = "websocket.close"
+_LEAVES = ("http.disconnect", "websocket.disconnect")
 
 
 class Asgi:
@@ -87,8 +89,9 @@ class Asgi:
         request.kind = Kind.ERROR  # unless an answer begins
         if scope["path"] in self._uncounted:
             request.counted = False
+        exchange = _Exchange(request, receive, send)
         with request:
-            await self._app(scope, receive, _Answer(request, send))
+            await self._app(scope, exchange.receive, exchange.send)
 
     def _admit(self, scope: Scope) -> tuple[Request, Scope]:
         """Pin a request; return it with the scope that the application gets, free of pins from outside."""
@@ -127,28 +130,45 @@ class Asgi:
             await asyncio.to_thread(opened.wait, _LOOK_SECONDS)
 
 
-class _Answer:
-    """Sends the answer of one request, names its version, and notes how it ends."""
+class _Exchange:
+    """What goes to and fro in one request: names the version in the answer, and notes how it ends."""
 
-    __slots__ = ("_request", "_send")
+    __slots__ = ("_begun", "_over", "_receive", "_request", "_send")
 
-    def __init__(self, request: Request, send: Send) -> None:
+    def __init__(self, request: Request, receive: Receive, send: Send) -> None:
         self._request = request
+        self._receive = receive
         self._send = send
+        self._begun = self._over = False
 
-    async def __call__(self, message: Message) -> None:
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] in _LEAVES and not self._over:
+            # What the application raises for it, or that it answers nothing, says that the client left.
+            self._request.client_gone = True
+            if not self._begun:
+                self._request.kind = Kind.CLIENT_ERROR
+        return message
+
+    async def send(self, message: Message) -> None:
         request = self._request
-        if message["type"] in _STARTS:
+        what = message["type"]
+        if what in _STARTS:
+            self._begun = True
             request.latency_ns = time.perf_counter_ns() - request.began
             request.kind = _kind_of(message.get("status", 200))
             named = (*request.slot.headers, (b"kg-route", request.table.route))
             message = {**message, "headers": [*message.get("headers", ()), *named]}
+        elif what == _REFUSAL and not self._begun:
+            # The application would not talk to this client.
+            request.kind = Kind.CLIENT_ERROR
         try:
             await self._send(message)
         except BaseException:
             # What the server raises here says that the client left, not that the version failed.
             request.client_gone = True
             raise
+        self._over = what == "http.response.body" and not message.get("more_body", False)
 
 
 def _kind_of(status: int) -> int:

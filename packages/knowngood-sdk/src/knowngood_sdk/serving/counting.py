@@ -2,14 +2,13 @@
 Counting: what a worker says about each version, exact, and nearly free for the request.
 
 A request appends one tuple to a deque: a single call into C, which no other thread can interrupt, so no increment is
-ever lost and no lock is taken. A background thread folds the events into sums, histograms and sliding windows. What is
+ever lost and no lock is taken. A background thread folds the events into sums, histograms and evidence. What is
 counted is cumulative since the worker started; the difference of two reports is a window.
 """
 
 import heapq
 import math
 import threading
-import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
 
@@ -17,7 +16,8 @@ from xxhash import xxh3_64_intdigest
 
 from knowngood_sdk.model.counts import SKETCH_SIZE, Paired, Sums, VersionCounts, log_bin
 from knowngood_sdk.serving.event import Event, Kind
-from knowngood_sdk.serving.recent import Recent
+from knowngood_sdk.serving.recent import Bounds, Recent
+from knowngood_sdk.serving.subject import subject_bytes
 
 __all__ = ["Counting"]
 
@@ -46,6 +46,7 @@ class Counting:
         self.events = 0
         self._salt = f"{system}\0".encode()
         self._lock = threading.Lock()
+        self._bounds = Bounds()
         self._tallies: dict[str, _Tally] = {}
 
     def fold(self) -> bool:
@@ -62,9 +63,8 @@ class Counting:
             for _ in range(waiting):
                 event = take()
                 by_version[event[0]].append(event)
-            now = time.perf_counter_ns()
             for version, events in by_version.items():
-                self.requests += self._tally(version).fold(events, now, self._salt)
+                self.requests += self._tally(version).fold(events, self._salt)
             self.events += waiting
         return waiting < _MOST_EVENTS
 
@@ -84,9 +84,26 @@ class Counting:
             pairs[other] = pairs.get(other, Paired()).plus(_pair(known, compared))
 
     def recent(self, version: str) -> Recent:
-        """Return what a version did in the last seconds, as folded so far."""
+        """Return the evidence about a version, as folded so far."""
         with self._lock:
             return self._tally(version).recent
+
+    def hold_against(self, bounds: Bounds) -> None:
+        """Gather evidence about every version against these bounds; against others than before, from nothing."""
+        with self._lock:
+            if bounds != self._bounds:
+                self._bounds = bounds
+                for tally in self._tallies.values():
+                    tally.recent = Recent(bounds)
+
+    @property
+    def trouble(self) -> str:
+        """What could not be taken in of the events so far, for people, or an empty text."""
+        strange = sum(tally.strange for tally in self._tallies.values())
+        if not strange:
+            return ""
+        last = next(tally.strangest for tally in self._tallies.values() if tally.strange)
+        return f"of {strange} event(s) not everything could be counted: {last}"
 
     def counts(self) -> Mapping[str, VersionCounts]:
         """Return everything folded so far, by version."""
@@ -96,14 +113,14 @@ class Counting:
     def _tally(self, version: str) -> "_Tally":
         tally = self._tallies.get(version)
         if tally is None:
-            tally = self._tallies[version] = _Tally()
+            tally = self._tallies[version] = _Tally(self._bounds)
         return tally
 
 
 class _Tally:
     """Mutable counts of one version."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds) -> None:
         self.by_kind = [0] * (Kind.OUTCOME + 1)
         self.latency: dict[int, int] = {}
         self.latencies = _Moments()
@@ -112,36 +129,41 @@ class _Tally:
         self.outcomes: dict[str, _Moments] = {}
         self.shadow: dict[str, Paired] = {}
         self.subjects = _Sketch()
-        self.recent = Recent()
+        self.strange = 0
+        self.strangest = ""
+        self.recent = Recent(bounds)
 
-    def fold(self, events: list[Event], now: int, salt: bytes) -> int:
+    def fold(self, events: list[Event], salt: bytes) -> int:
         """Take in events of this version; return how many were requests. Nine tenths of all counting happen here."""
         requests = 0
         by_kind, recent, see = self.by_kind, self.recent, self.subjects.add
         latency, latencies = self.latency, self.latencies
-        for _, kind, instant, number, text in events:
-            if kind >= Kind.OUTPUT:
-                self._fold_other(kind, number, text, now)
-                continue
-            requests += 1
-            by_kind[kind] += 1
-            if number is not None:
-                seconds = number * _NS
-                latencies.add(seconds)
-                index = log_bin(seconds)
-                latency[index] = latency.get(index, 0) + 1
-            recent.request(instant, kind, number)
-            if text is not None:
-                subject = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-                see(xxh3_64_intdigest(salt + subject))
+        for _, kind, number, text in events:
+            try:
+                if kind >= Kind.OUTPUT:
+                    self._fold_other(kind, number, text)
+                    continue
+                requests += 1
+                by_kind[kind] += 1
+                recent.request(kind, number)
+                if number is not None:
+                    seconds = number * _NS
+                    index = log_bin(seconds)
+                    latencies.add(seconds)
+                    latency[index] = latency.get(index, 0) + 1
+                if text is not None:
+                    see(xxh3_64_intdigest(salt + subject_bytes(text)))
+            except Exception as error:  # noqa: BLE001 - what a program gave for a time or a subject; the others count
+                self.strange += 1
+                self.strangest = f"{type(error).__name__}: {error}"
         return requests
 
-    def _fold_other(self, kind: int, number: float | None, text: str | bytes | None, now: int) -> None:
+    def _fold_other(self, kind: int, number: float | None, text: str | bytes | None) -> None:
         self.by_kind[kind] += 1
         if kind == Kind.OUTCOME:
             self.outcomes.setdefault(str(text), _Moments()).add(number or 0.0)
             return
-        self.recent.output(now, nonsense=kind == Kind.NONSENSE)
+        self.recent.output(nonsense=kind == Kind.NONSENSE)
         if number is not None:
             self.predictions.add(number)
             index = log_bin(number)

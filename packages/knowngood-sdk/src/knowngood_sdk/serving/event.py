@@ -18,8 +18,8 @@ class Kind:
     OUTCOME: Final = 7
 
 
-Event = tuple[str, int, int, float | None, str | bytes | None]
+Event = tuple[str, int, float | None, str | bytes | None]
 """
-(version, kind, instant in ns, number, text). The number is a request's latency in ns (None when it has none), an
+(version, kind, number, text). The number is a request's latency in ns (None when it has none), an
 output, or the amount of an outcome; the text is a request's subject, or the name of an outcome.
 """

@@ -71,7 +71,10 @@ def check_golden(lines: Sequence[GoldenLine], answer: Answer, value: Any) -> Non
     for line in lines:
         try:
             found = difference(line.output, answer(value, line.input), line.tolerance)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # A stranger's code: also one that wants to end the program says only that this version cannot serve.
             raise NotReadyError(f"golden line {line.number} raised {type(error).__name__}: {error}") from error
         if found:
             raise NotReadyError(f"golden line {line.number}: {found}")

@@ -83,17 +83,17 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._named: tuple[int, int] | None = None
 
     def append(self, *entries: Entry) -> None:
         """
-        Add a line for each entry; durable when this returns, at the cost of one sync.
+        Add a line for each entry; durable when this returns, at the cost of one sync, and of another the first time.
 
         Raises:
             TransientError: It cannot be written (disk full, read-only); what came before is unharmed.
         """
         lines = b"".join(map(_line, entries))
         with writing(self._path):
-            made = not self._path.exists()
             descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | NO_LINK, OWNER_FILE)
             try:
                 size = os.lseek(descriptor, 0, os.SEEK_END)
@@ -102,10 +102,18 @@ class Journal:
                 if not _ends_a_line(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR) - len(lines)):
                     self._write(descriptor, b"\n" + lines)
                 os.fsync(descriptor)
+                found = os.fstat(descriptor)
             finally:
                 os.close(descriptor)
-            if made:
-                sync_folder(self._path.parent)
+            if not size:
+                self._named = None  # a new file, though it may have the number of an old one
+            self._make_name_durable(found)
+
+    def settle(self) -> None:
+        """Make the name of the file durable, if there is one, so that the first line to come waits for one sync."""
+        with writing(self._path):
+            if self._path.exists():
+                self._make_name_durable(self._path.stat())
 
     def read(self, offset: int = 0) -> Tail:
         """
@@ -145,6 +153,12 @@ class Journal:
             offset=start + len(data) - len(torn),
             damaged=tuple(damaged),
         )
+
+    def _make_name_durable(self, found: os.stat_result) -> None:
+        # Not by whoever made the file alone: it may have died in between, and lines of others stand in it by now.
+        if self._named != (found.st_dev, found.st_ino):
+            sync_folder(self._path.parent)
+            self._named = (found.st_dev, found.st_ino)
 
     @staticmethod
     def _write(descriptor: int, data: bytes) -> None:

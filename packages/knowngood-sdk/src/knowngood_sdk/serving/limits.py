@@ -5,18 +5,19 @@ The figures are those of immediate triggers alone. Whether a worker may act on o
 that is not granted ``rollback`` in the system file is only reported.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from knowngood_sdk.errors import InvalidError
-from knowngood_sdk.serving.recent import NEVER_NS, Recent
+from knowngood_sdk.model.fields import number_value
+from knowngood_sdk.serving.recent import NEVER_NS, Bounds, Recent
+from knowngood_sdk.serving.trials import Trials
 
-__all__ = ["SHORT_NS", "WINDOW_NS", "Breach", "LocalLimits"]
+__all__ = ["Breach", "LocalLimits"]
 
-WINDOW_NS = 1_000_000_000
-SHORT_NS = 200_000_000
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(us|ms|s|m|h|d)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _ROLLBACK = "rollback"
@@ -39,21 +40,22 @@ class Breach:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalLimits:
     """
-    When a version is sick beyond doubt, as one worker sees it.
+    When a version is sick beyond doubt, as one worker sees it: more is bad than a limit allows and chance explains.
+
+    While every call fails, ten calls are enough at limits up to 11 percent. See ``trials`` for the test, which is made
+    at each request and promises its false alarms for all of them together.
 
     Attributes:
-        errors: Highest acceptable share of failed requests within a second, a ratio.
-        sharp_errors: Share that is enough within 200 ms.
-        streak: Failures in a row that are enough.
-        slow: Highest acceptable share of slow requests within a second, a ratio.
+        errors: Highest acceptable share of failed requests, a ratio.
+        streak: Failures in a row that are enough if chance does not explain them, a count.
+        slow: Highest acceptable share of slow requests, a ratio.
         slow_seconds: A request that takes longer is slow; None while nothing was promised.
-        nonsense: Highest acceptable share of nonsense among the outputs of a second, a ratio.
-        evidence: Requests or outputs that a window needs to say anything, a count.
+        nonsense: Highest acceptable share of nonsense among the outputs, a ratio.
+        evidence: Requests or outputs in a row that are needed to say anything else, a count.
         granted: Triggers on which a worker may act; a breach of another is only reported.
     """
 
     errors: float = 0.05
-    sharp_errors: float = 0.5
     streak: int = 10
     slow: float = 0.05
     slow_seconds: float | None = None
@@ -64,29 +66,28 @@ class LocalLimits:
     @property
     def slow_ns(self) -> int:
         """A request that takes longer is slow; longer than any while nothing was promised."""
-        return NEVER_NS if self.slow_seconds is None else int(self.slow_seconds * 1e9)
+        return NEVER_NS if self.slow_seconds is None else int(min(self.slow_seconds * 1e9, NEVER_NS))
 
-    def judge(self, recent: Recent, now: int) -> Breach | None:
-        """
-        Judge the last second of a version.
+    @property
+    def bounds(self) -> Bounds:
+        """What is counted against a version while it serves."""
+        return Bounds(errors=self.errors, slow=self.slow, slow_ns=self.slow_ns, nonsense=self.nonsense)
 
-        Args:
-            recent: What it did.
-            now: The instant, of ``perf_counter_ns``.
-        """
-        if recent.failures >= self.streak:
-            return Breach(trigger="errors", why=f"{recent.failures} requests in a row failed")
-        short, second = recent.span(now, SHORT_NS), recent.span(now, WINDOW_NS)
-        if short.requests >= self.evidence and short.errors >= self.sharp_errors * short.requests:
-            return Breach(trigger="errors", why=f"{short.errors} of {short.requests} requests failed within 200 ms")
-        if second.requests >= self.evidence and second.errors > self.errors * second.requests:
-            return Breach(trigger="errors", why=f"{second.errors} of {second.requests} requests failed within a second")
-        if second.requests >= self.evidence and second.slow > self.slow * second.requests:
-            limit = f"{self.slow_seconds:.3g} s"
-            return Breach(trigger="latency", why=f"{second.slow} of {second.requests} requests took over {limit}")
-        if second.outputs >= self.evidence and second.nonsense > self.nonsense * second.outputs:
-            return Breach(trigger="nonsense", why=f"{second.nonsense} of {second.outputs} outputs made no sense")
-        return None
+    def judge(self, recent: Recent) -> tuple[Breach, ...]:
+        """Return every limit that a version passes as it serves now, errors first."""
+        slow = "" if self.slow_seconds is None else f"requests took over {self.slow_seconds:.3g} s"
+        found = (
+            self._breach("errors", recent.errors, "requests failed", self.streak),
+            self._breach("latency", recent.slow, slow, self.evidence),
+            self._breach("nonsense", recent.nonsense, "outputs made no sense", self.evidence),
+        )
+        return tuple(breach for breach in found if breach is not None)
+
+    def _breach(self, trigger: str, trials: Trials, what: str, row: int) -> Breach | None:
+        found = trials.beyond_chance(self.evidence, row)
+        if found is None:
+            return None
+        return Breach(trigger=trigger, why=f"{found.bad} of {found.trials} {what}, {trials.limit:.3g} are allowed")
 
     def declared(self, settings: Mapping[str, Any]) -> "LocalLimits":
         """
@@ -109,7 +110,7 @@ class LocalLimits:
             errors=_number(errors.get("over", self.errors), "triggers.errors.over"),
             slow_seconds=slow_seconds,
             nonsense=_number(nonsense.get("over", self.nonsense), "triggers.nonsense.over"),
-            evidence=int(_number(errors.get("min_requests", self.evidence), "triggers.errors.min_requests")),
+            evidence=_count(errors.get("min_requests", self.evidence), "triggers.errors.min_requests"),
             granted=self.granted | {name for name, options in asked.items() if options.get("do") == _ROLLBACK},
         )
 
@@ -121,9 +122,17 @@ def _mapping(value: Any, what: str) -> Mapping[str, Any]:
 
 
 def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    try:
+        number = number_value(value, what)
+    except (TypeError, ValueError) as error:
+        raise InvalidError(str(error), hint="Apply the system file again") from error
+    if number <= 0:
         raise InvalidError(f"{what} must be a number above 0, not {value!r}", hint="Apply the system file again")
-    return float(value)
+    return number
+
+
+def _count(value: Any, what: str) -> int:
+    return math.ceil(_number(value, what))
 
 
 def _seconds(value: Any) -> float:

@@ -124,7 +124,7 @@ class Loader:
     def _make_ready(self, version: str) -> None:
         try:
             slot = load_slot(self._folder.release(version), self._load, self._answer, self._handles)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it says why this version is not ready
+        except BaseException as error:  # noqa: BLE001 - in a thread of its own: whatever it is, it says why it is not ready
             reason = str(error) if isinstance(error, NotReadyError) else f"{type(error).__name__}: {error}"
             with self._lock:
                 before = self._failures.get(version)

@@ -9,6 +9,7 @@ then durable in the journal.
 
 import threading
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from knowngood_sdk.errors import KnownGoodError, NotReadyError
@@ -22,7 +23,7 @@ from knowngood_sdk.serving.router import Router
 from knowngood_sdk.serving.slot import Slot
 from knowngood_sdk.serving.trouble import Troubles
 
-__all__ = ["LocalTrips", "probe"]
+__all__ = ["LocalTrips", "Prober"]
 
 PROBE_SECONDS = 2.0
 """A target that takes longer to answer one golden input is no target."""
@@ -59,7 +60,9 @@ class LocalTrips:
         self._troubles = troubles
         self._owed: list[LocalRecord] = []
         self._generation = 0
-        self._quiet_until = 0
+        self._quiet_until: dict[tuple[str, str], int] = {}
+        self._told: set[str] = set()
+        self._prober = Prober()
 
     def judge(self) -> None:
         """Judge every version that is live here, and leave one that is sick beyond doubt."""
@@ -69,23 +72,25 @@ class LocalTrips:
         begins = state.fleet.generation != self._generation
         if begins:
             self._generation = state.fleet.generation
+            self._quiet_until.clear()
             self._troubles.note("trip", "")
-        breaches = {}
+        self._counting.hold_against(self.limits.bounds)
+        found = []
         for version in live:
             recent = self._counting.recent(version)
-            recent.slow_ns = self.limits.slow_ns
             if begins:
                 # What a version did before it was deployed again is no evidence against it now.
                 recent.clear()
-            breach = self.limits.judge(recent, now)
-            if breach is not None:
-                breaches[version] = breach
-        if not breaches:
-            self._troubles.note("breach", "")
-        elif now >= self._quiet_until:
-            self._quiet_until = now + _PATIENCE_NS
-            for version, breach in breaches.items():
-                self._act(version, breach)
+            found += [(version, breach) for breach in self.limits.judge(recent)]
+        self._tell_what_is_over(found)
+        left = set()
+        # What may be acted on goes first: another breach of the same version is no reason to stay.
+        for version, breach in sorted(found, key=lambda one: one[1].trigger not in self.limits.granted):
+            key = (version, breach.trigger)
+            if version not in left and now >= self._quiet_until.get(key, 0):
+                self._quiet_until[key] = now + _PATIENCE_NS
+                if self._act(version, breach):
+                    left.add(version)
 
     def make_durable(self) -> None:
         """Write the trips that the journal does not hold yet; one that the disk refuses is tried again."""
@@ -98,21 +103,33 @@ class LocalTrips:
         else:
             self._troubles.note("journal", "")
 
-    def _act(self, version: str, breach: Breach) -> None:
+    def _tell_what_is_over(self, found: Iterable[tuple[str, Breach]]) -> None:
+        topics = {_topic(version, breach) for version, breach in found}
+        for topic in self._told - topics:
+            self._troubles.note(topic, "")
+        self._told &= topics
+
+    def _act(self, version: str, breach: Breach) -> bool:
+        """Act on a breach as far as that is granted; return whether the version was left."""
         what = f"version {short(version)}: {breach.why}"
         if breach.trigger not in self.limits.granted:
-            self._troubles.note("breach", f"{what}; only reported, for the trigger {breach.trigger} may not roll back")
-            return
+            self._tell(version, breach, f"{what}; only reported, for the trigger {breach.trigger} may not roll back")
+            return False
         try:
             trip = self._router.leave_here(version, self._tested_target(version))
         except NotReadyError as error:
-            self._troubles.note("breach", f"degraded: {what}; this replica stays, for {error}")
-            return
+            self._tell(version, breach, f"degraded: {what}; this replica stays, for {error}")
+            return False
         if trip is not None:
             at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             self._owed.append(LocalRecord(trip=trip, at=at, why=breach.why))
             self.make_durable()
             self._troubles.note("trip", f"{what}; this replica left it on its own evidence")
+        return trip is not None
+
+    def _tell(self, version: str, breach: Breach, text: str) -> None:
+        self._told.add(_topic(version, breach))
+        self._troubles.note(_topic(version, breach), text)
 
     def _tested_target(self, version: str) -> frozenset[str]:
         """Return what is ready on the whole replica, once the target of leaving a version has proved itself."""
@@ -128,39 +145,56 @@ class LocalTrips:
         target = state.target_after_leaving(version, ready)
         if target is None:
             raise NotReadyError("nothing that is ready in every worker stands behind it")
-        probe(slots[state.chain[target]], self.answer)
+        self._prober.probe(slots[state.chain[target]], self.answer)
         return ready
 
 
-def probe(slot: Slot, answer: Answer | None, seconds: float = PROBE_SECONDS) -> None:
-    """
-    Ask a slot one golden input now.
+def _topic(version: str, breach: Breach) -> str:
+    return f"breach of {breach.trigger} by {version}"
 
-    Args:
-        slot: The slot.
-        answer: The user's way to answer.
-        seconds: Longest time that it may take.
 
-    Raises:
-        NotReadyError: It has none, does not answer in time, or answers wrongly.
-    """
-    if answer is None or not slot.golden:
-        raise NotReadyError(f"the target {short(slot.version)} has no golden input to prove itself with")
-    line = slot.golden[0]
-    outcome: list[str] = []
+class Prober:
+    """Asks slots one golden input, in threads that do not hold the caller up; one question at a time for each slot."""
 
-    def ask() -> None:
-        try:
-            check_golden([line], answer, slot.value)
-        except NotReadyError as error:
-            outcome.append(str(error))
-        else:
-            outcome.append("")
+    def __init__(self) -> None:
+        self._asking: dict[str, threading.Thread] = {}
 
-    asking = threading.Thread(target=ask, name="kg-probe", daemon=True)
-    asking.start()
-    asking.join(seconds)
-    if not outcome:
-        raise NotReadyError(f"the target {short(slot.version)} did not answer a golden input within {seconds:g} s")
-    if outcome[0]:
-        raise NotReadyError(f"the target {short(slot.version)} fails too: {outcome[0]}")
+    def probe(self, slot: Slot, answer: Answer | None, seconds: float = PROBE_SECONDS) -> None:
+        """
+        Ask a slot one golden input now.
+
+        Args:
+            slot: The slot.
+            answer: The user's way to answer.
+            seconds: Longest time that it may take.
+
+        Raises:
+            NotReadyError: It has none, does not answer in time, answers wrongly, or hangs on an earlier question.
+        """
+        name = short(slot.version)
+        if answer is None or not slot.golden:
+            raise NotReadyError(f"the target {name} has no golden input to prove itself with")
+        self._asking = {version: thread for version, thread in self._asking.items() if thread.is_alive()}
+        if slot.version in self._asking:
+            # A thread cannot be ended: one that hangs is kept, and not joined by another each second.
+            raise NotReadyError(f"the target {name} has not answered the golden input that it was asked before")
+        outcome: list[str] = []
+        asking = threading.Thread(target=_ask, args=(slot, answer, outcome), name="kg-probe", daemon=True)
+        self._asking[slot.version] = asking
+        asking.start()
+        asking.join(seconds)
+        if not outcome:
+            raise NotReadyError(f"the target {name} did not answer a golden input within {seconds:g} s")
+        if outcome[0]:
+            raise NotReadyError(f"the target {name} fails too: {outcome[0]}")
+
+
+def _ask(slot: Slot, answer: Answer, outcome: list[str]) -> None:
+    try:
+        check_golden([slot.golden[0]], answer, slot.value)
+    except NotReadyError as error:
+        outcome.append(str(error))
+    except BaseException as error:  # noqa: BLE001 - a stranger's code; an interruption of its own is no answer
+        outcome.append(repr(error))
+    else:
+        outcome.append("")

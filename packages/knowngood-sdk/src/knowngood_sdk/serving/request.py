@@ -41,7 +41,8 @@ class Desk:
         Admit a request: ``with desk.request(subject) as value: ...``.
 
         Args:
-            subject: Who is served; the same subject stays on the same side of a split.
+            subject: Who is served; the same subject stays on the same side of a split. What is neither text nor bytes
+                (a number, a UUID) is taken by its text.
             pin: System version that the request is pinned to, only ever one that was told from inside; one that nobody
                 here ever heard of belongs to another system.
 
@@ -134,16 +135,22 @@ class Request:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.desk.pin.reset(self._token)
-        now = perf_counter_ns()
-        worker = self.worker
-        if error is not None or self.odd:
-            self._end(error, now)
-            return
-        elapsed = now - self.began
-        worker.count((self.slot.version, 0, now, elapsed, self.subject))
-        if elapsed > worker.slow_ns:
-            worker.alarm.set()
+        elapsed = perf_counter_ns() - self.began
+        try:
+            if error is not None or self.odd:
+                self._end(error, elapsed)
+                return
+            worker = self.worker
+            worker.count((self.slot.version, 0, elapsed, self.subject))
+            if elapsed > worker.slow_ns:
+                worker.alarm.set()
+        finally:
+            try:  # noqa: SIM105 - what suppresses errors would be the most expensive call of a request
+                self.desk.pin.reset(self._token)
+            except ValueError:
+                # It was entered in another context, as a framework does that runs both ends of a generator in threads
+                # of a pool: that context has gone with its thread, and with it the pin.
+                pass
 
     def lend(self, standby: Slot) -> None:
         """Let the standby answer instead of the slot whose call failed."""
@@ -153,11 +160,11 @@ class Request:
         """Return to the slot whose call the standby could not make good: the failure is shared."""
         self.slot, self.failed, self.shared = self.failed or self.slot, None, True
 
-    def _end(self, error: BaseException | None, now: int) -> None:
+    def _end(self, error: BaseException | None, elapsed: float) -> None:
         """Count a request that did not go its common way."""
         if not self.counted:
             return
-        elapsed = self.latency_ns or now - self.began
+        elapsed = self.latency_ns or elapsed
         worker, version, kind = self.worker, self.slot.version, self.kind
         if error is not None:
             kind = Kind.CLIENT_ERROR if self.client_gone else self.desk.engine.kind_of(error)
@@ -165,7 +172,7 @@ class Request:
             version, kind = self.failed.version, Kind.RESCUED
         elif self.shared and kind == Kind.ERROR:
             kind = Kind.SHARED
-        worker.count((version, kind, now, elapsed if self.timed else None, self.subject))
+        worker.count((version, kind, elapsed if self.timed else None, self.subject))
         if kind not in {Kind.OK, Kind.CLIENT_ERROR} or elapsed > worker.slow_ns:
             worker.alarm.set()
 

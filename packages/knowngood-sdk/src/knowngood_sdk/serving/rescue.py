@@ -13,13 +13,13 @@ __all__ = ["RescueBudget"]
 
 SHARE = 0.2
 RECENT = 1_000
-FIRST = 10
-"""Calls that may be rescued before there are enough requests to take a share of: as many as make a local trip."""
+FIRST = 2
+"""Calls that may be rescued before there are enough requests to take a share of."""
 
 
 class RescueBudget:
     """
-    Lets at most a fifth of the last 1,000 requests be answered again. Safe for threads.
+    Lets at most a fifth of the last 1,000 requests be answered again, or 2 of a worker's first ones. Safe for threads.
 
     Args:
         requests: Returns how many requests this worker has counted so far.

@@ -126,7 +126,7 @@ class Shadow:
     def _scored(self, score: Score, slot: Slot, request: Any) -> float | None:
         try:
             number = float(score(slot.value, request))
-        except Exception as error:  # noqa: BLE001 - a stranger's code; that it failed is what is counted
+        except BaseException as error:  # noqa: BLE001 - a stranger's code, in our thread; that it failed is counted
             self._troubles.note("shadow", f"scoring in shadow: {type(error).__name__}: {error}")
             return None
         return number if math.isfinite(number) else None

@@ -26,6 +26,7 @@ Position = tuple[int, int, int]
 
 _SIZE = 8
 _ZERO = bytes(_SIZE)
+_OTHERS = 0o077
 _JOIN_SECONDS = 0.02
 _OPEN_SECONDS = 2.0
 
@@ -194,6 +195,8 @@ def _fault(found: os.stat_result) -> str:
         return "it is no regular file"
     if found.st_uid != os.geteuid():
         return f"it belongs to user {found.st_uid}"
+    if found.st_mode & _OTHERS:
+        return f"others than its owner may use it: its mode is {stat.S_IMODE(found.st_mode):04o}"
     if found.st_size != _SIZE:
         return f"it has {found.st_size} bytes instead of {_SIZE}"
     return ""

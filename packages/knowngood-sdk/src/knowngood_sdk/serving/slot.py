@@ -5,6 +5,7 @@ A slot is composed of handles that are shared by digest: two versions that diffe
 model. Nothing is served from a slot before every golden output was right.
 """
 
+import hashlib
 import json
 import os
 import resource
@@ -14,10 +15,11 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import CellType, FunctionType
 from typing import Any, TypeVar
 
 from knowngood_sdk.errors import KnownGoodError, NotReadyError
-from knowngood_sdk.model.canonical import short
+from knowngood_sdk.model.canonical import DIGEST_PREFIX, short
 from knowngood_sdk.model.manifest import Component, Manifest, Role
 from knowngood_sdk.model.wire import ReleaseDocument
 from knowngood_sdk.serving.fingerprint import fingerprint
@@ -29,7 +31,6 @@ STATIC_FALLBACK = ""
 """The version that counts are kept under when the static fallback answers."""
 
 _T = TypeVar("_T")
-_CHECKED_FORMS = ("file", "folder")
 _STATM = Path("/proc/self/statm")
 
 
@@ -59,12 +60,14 @@ class Part:
 
 
 class _Handle:
-    """Holds one loaded part; an object of its own because a dict or a list can have no weak reference."""
+    """Holds one loaded part and what made it; its own object because a dict or a list can have no weak reference."""
 
-    __slots__ = ("__weakref__", "value")
+    __slots__ = ("__weakref__", "_make", "value")
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, make: Callable[[Part], Any]) -> None:
         self.value = value
+        # As long as the handle lives, nothing else can have the identity of what its maker refers to.
+        self._make = make
 
 
 class Handles:
@@ -76,15 +79,36 @@ class Handles:
 
     def get(self, part: Part, make: Callable[[Part], Any]) -> _Handle:
         """Return the handle of a part, made now if no slot holds it."""
-        # A function that is written inside the loader is another object at each call; its code is the same.
-        key = (part.name, part.digest, getattr(make, "__code__", make))
+        key = (part.name, part.digest, _way(make))
         with self._lock:
             handle = self._handles.get(key)
         if handle is None:
-            handle = _Handle(make(part))
+            handle = _Handle(make(part), make)
             with self._lock:
                 handle = self._handles.setdefault(key, handle)
         return handle
+
+
+def _way(make: Callable[[Part], Any]) -> Any:
+    """
+    Return what tells one way to make a part from another.
+
+    A function that is written inside the loader is another object at each call, with the same code. It makes the same
+    only if it also refers to the same: to the very objects around it, and to the same defaults. One that uses the
+    configuration of its version makes another part for each.
+    """
+    if not isinstance(make, FunctionType):
+        return make
+    outside = [_content(cell) for cell in make.__closure__ or ()]
+    defaults = (*(make.__defaults__ or ()), *(make.__kwdefaults__ or {}).values())
+    return (make.__code__, *map(id, outside), *map(id, defaults))
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return cell  # nothing has been put into it yet
 
 
 class Version:
@@ -125,7 +149,8 @@ class Version:
 
         Args:
             name: Name of the component.
-            make: Loads it from its part. The same function is run once for each content of the component.
+            make: Loads it from its part. The same function is run once for each content of the component; one that
+                refers to more than its part, such as the version or its configuration, is run for each of those too.
         """
         handle = self._handles.get(self._parts[name], make)
         self._held.append(handle)
@@ -175,11 +200,13 @@ def load_slot(
     before, began = resident_bytes(), time.perf_counter()
     version = Version(release, handles)
     for name in version:
-        _check_bytes(version[name], release.manifest.components[name])
+        _check_bytes(version[name])
     try:
         value = load(version)
-    except Exception as error:
-        # Whatever a stranger's pickle or code may raise, it says that this version cannot serve.
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # Whatever a stranger's pickle or code may raise, SystemExit too, it says that this version cannot serve.
         raise NotReadyError(f"the loader raised {type(error).__name__}: {error}") from error
     golden = _warm(release, answer, value)
     return Slot(
@@ -229,15 +256,34 @@ def _part(name: str, component: Component, path: str) -> Part:
         digest=component.ref.digest,
         native=component.ref.native,
         path=path,
-        document=None if document is None else json.loads(document),
+        document=None if document is None else _document(name, document, component.ref.digest),
     )
 
 
-def _check_bytes(part: Part, component: Component) -> None:
-    """Compare the bytes with the digest on record: code and pickles run as soon as they are loaded."""
+def _document(name: str, text: str, digest: str) -> Any:
+    """Return the document that a manifest carries, if it is the one that the component's digest names."""
+    # A facet is outside of the content digest: that the manifest is the recorded one says nothing about this text.
+    found = DIGEST_PREFIX + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    if found != digest:
+        raise NotReadyError(
+            f"the document of component {name} has the digest {short(found)}, recorded is {short(digest)}",
+            hint="It was edited after it was recorded; restore the manifest, or deploy again",
+        )
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NotReadyError(f"the document of component {name} is not JSON: {error}", hint="Deploy again") from error
+
+
+def _check_bytes(part: Part) -> None:
+    """
+    Compare the bytes with the digest on record: code and pickles run as soon as they are loaded.
+
+    Whatever a facet calls them: it is outside of the content digest, and would be the way round this check.
+    """
     if not part.path and part.document is None:
         raise NotReadyError(f"component {part.name} has neither a path nor a document", hint="Deploy the version again")
-    if not part.path or component.ref.facets.get("form") not in _CHECKED_FORMS:
+    if not part.path:
         return
     try:
         found = fingerprint(part.path)

@@ -16,6 +16,7 @@ System: what a Python server uses of knowngood.
         return kg.observe(kg.slot().price(quote))
 """
 
+import asyncio
 import contextlib
 import functools
 import logging
@@ -190,8 +191,8 @@ class System:
         """
         Do the whole work of a request that has no side effects; when it fails, the standby answers.
 
-        There is one more attempt at most, for at most a fifth of recent requests, and none once ``slot`` was used in
-        the same request, for the answer would be a mixture.
+        There is one more attempt at most, for at most a fifth of the last 1,000 requests (2 calls while there are fewer
+        than 10), and none once ``slot`` was used in the same request, for the answer would be a mixture.
 
         Args:
             work: Answers with what it is given, and uses nothing else of the version.
@@ -223,7 +224,7 @@ class System:
         *,
         within_seconds: float | None = None,
     ) -> _T:
-        """Do as ``call`` with work that is awaited."""
+        """Do as ``call`` with work that is awaited; a second attempt is also given up when the time is over."""
         pin = self._pin.get()
         if pin is None:
             with self.request(subject):
@@ -236,7 +237,9 @@ class System:
             if standby is None:
                 raise
             with _second(pin, error):
-                return await work(standby.value)
+                left = None if within_seconds is None else within_seconds - _elapsed_seconds(pin)
+                async with asyncio.timeout(left):
+                    return await work(standby.value)
 
     def count(
         self, slot: Slot, began: int, *, subject: str | bytes | None = None, error: BaseException | None = None
@@ -250,12 +253,12 @@ class System:
             subject: Who was served.
             error: What it raised, if it failed.
         """
-        now = time.perf_counter_ns()
+        elapsed = time.perf_counter_ns() - began
         worker = self._engine.worker
         if worker is not None:
             kind = Kind.OK if error is None else self._engine.kind_of(error)
-            worker.count((slot.version, kind, now, now - began, subject))
-            if kind == Kind.ERROR or now - began > worker.slow_ns:
+            worker.count((slot.version, kind, elapsed, subject))
+            if kind == Kind.ERROR or elapsed > worker.slow_ns:
                 worker.alarm.set()
 
     def observe(self, value: _T, *, request: Any = None) -> _T:
@@ -270,7 +273,7 @@ class System:
             worker = self._engine.serving()
             number = self._sensible(value)
             kind = Kind.NONSENSE if number is None else Kind.OUTPUT
-            worker.count((self._version(), kind, 0, number, None))
+            worker.count((self._version(), kind, number, None))
             if number is None:
                 worker.alarm.set()
             if request is not None:
@@ -296,7 +299,7 @@ class System:
                 served = STATIC_FALLBACK
             # What comes from outside must not make the counts grow: neither a name that is no version, nor a NaN.
             if math.isfinite(number) and (served == STATIC_FALLBACK or worker.knows(served)):
-                worker.count((served, Kind.OUTCOME, 0, number, name))
+                worker.count((served, Kind.OUTCOME, number, name))
             else:
                 worker.troubles.note("outcome", f"an outcome {name} of {number} for {served!r:.80} was not counted")
         except Exception as error:  # noqa: BLE001 - to count is no reason to fail a request
@@ -335,8 +338,7 @@ class System:
             return None
         worker = self._engine.serving()
         worker.alarm.set()
-        elapsed = (time.perf_counter_ns() - pin.began) / 1e9
-        if within_seconds is not None and elapsed > within_seconds:
+        if within_seconds is not None and _elapsed_seconds(pin) > within_seconds:
             return None
         standby = worker.router.table.behind.get(pin.slot.version)
         if standby is None or not worker.budget.take():
@@ -365,6 +367,10 @@ class System:
             worker.troubles.note(topic, f"{topic}: {error}")
         else:
             _log.warning("%s: %s", topic, error)
+
+
+def _elapsed_seconds(pin: Request) -> float:
+    return (time.perf_counter_ns() - pin.began) / 1e9
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from knowngood_sdk.errors import NotReadyError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import FULL, ReplicaState
 from knowngood_sdk.serving.slot import Slot
+from knowngood_sdk.serving.subject import subject_bytes
 
 __all__ = ["NO_WORD", "Choose", "Pick", "Split", "Table"]
 
@@ -138,14 +139,15 @@ def _drawing(split: Split, cell: Word, word: int, again: Choose) -> Pick:
         if cell[0] != word:
             return again(subject)
         if isinstance(subject, str):
+            # As ``subject_bytes``, written out: nearly every subject is text, and nearly every text has an encoding.
             try:
                 key = subject.encode()
             except UnicodeEncodeError:
-                key = subject.encode("utf-8", "surrogatepass")
+                key = subject_bytes(subject)
         elif subject is None:
             key = random.randbytes(8)  # noqa: S311 - a draw, not a secret
         else:
-            key = subject
+            key = subject_bytes(subject)
         return candidate if xxh3_64_intdigest(salt + key) < below else others
 
     return pick

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from knowngood_sdk.errors import KnownGoodError
+from knowngood_sdk.errors import InvalidError, KnownGoodError
 from knowngood_sdk.model.route import live_positions
 from knowngood_sdk.model.wire import CountsReport, RouteDocument, WorkerReport
 from knowngood_sdk.serving.counting import Counting
@@ -193,6 +193,7 @@ class Worker:
     def _tick(self) -> None:
         complete = self.counting.fold()
         self.troubles.note("lost counts", "" if complete else "requests came faster than they could be counted")
+        self.troubles.note("strange counts", self.counting.trouble)
         self._trips.judge()
         self._trips.make_durable()
         self._announce()
@@ -231,7 +232,13 @@ class Worker:
         self.troubles.note("replica folder", " ".join(self.router.look().warnings))
 
     def _read_route(self) -> None:
-        self._route = self._folder.route()
+        route = self._folder.route()
+        if route is not None and route.route.generation and route.route.generation not in route.generations:
+            # Its facts are for the agent all the same, which is why it can be read at all.
+            raise InvalidError(
+                f"the route names generation {route.route.generation} without its chain", hint="Deploy again"
+            )
+        self._route = route
         self.shadow.obey(self._route.shadow if self._route else None, self._handlers.score)
 
     def _read_settings(self) -> None:
@@ -276,6 +283,7 @@ class Worker:
             ready=frozenset(self._loader.slots),
             failed=self._loader.failed,
             load_seconds={version: slot.load_seconds for version, slot in self._loader.slots.items()},
+            fallback=self._fallback is not None,
             warnings=self.troubles.texts,
         )
         if self._report is None or replace(self._report, memory_bytes=0) != report:
@@ -313,6 +321,9 @@ class Worker:
         except KnownGoodError as error:
             self.troubles.note(topic, f"{topic}: {error}")
             return False
+        except Exception as error:  # noqa: BLE001 - the start of a worker is a request's too: whatever it is, it is told
+            self.troubles.note(topic, f"{topic}: {type(error).__name__}: {error}")
+            return False
         self.troubles.note(topic, "")
         return True
 
@@ -321,7 +332,9 @@ class Worker:
             return None
         try:
             return static_slot(self._handlers.fallback())
-        except Exception as error:  # noqa: BLE001 - a stranger's code; without it the honest error answers
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a stranger's code; without it the honest error answers
             self.troubles.note("fallback", f"the static fallback raised {type(error).__name__}: {error}")
             return None
 

@@ -1,7 +1,7 @@
 """``kg demo``: the 6 PM incident, replayed on real data."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -11,6 +11,9 @@ from knowngood_sdk.errors import NotFoundError
 
 if TYPE_CHECKING:
     from knowngood.demo.scene import Options
+
+_LARGEST_SEED: Final = 2**32 - 1
+"""What scikit-learn takes; riders and placebos would take more."""
 
 
 @click.command(
@@ -23,7 +26,13 @@ Examples:
 """
 )
 @click.option("--change", help="What version 2 changes in the features: utc, ratio, celsius, or a FILE.py of your own.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of training and riders.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0, max=_LARGEST_SEED),
+    default=1,
+    show_default=True,
+    help="Of training and riders.",
+)
 @click.option(
     "--evenings",
     type=click.Choice(["all"]),
@@ -33,18 +42,20 @@ Examples:
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("report.html"),
-    show_default=True,
-    help="Where the report is written.",
+    help="Where the report is written.  [default: report.html]",
 )
 @output_option
-def command(*, change: str | None, seed: int, evenings: str | None, keep: bool, report: Path, output: str) -> int:
+def command(
+    *, change: str | None, seed: int, evenings: str | None, keep: bool, report: Path | None, output: str
+) -> int:
     """
     Replay the incident: a bad version goes out to all traffic, is noticed, and the whole system goes back.
 
     Servers, models, riders, triggers and the rollback are real processes of this machine; nothing leaves it. It takes
     about a minute and a half, in a folder of its own that is removed at the end.
     """
+    if evenings and (keep or report is not None):
+        raise click.UsageError("--evenings judges in process: it leaves no folder to --keep, and writes no --report")
     try:
         from knowngood.demo.scene import Options
     except ModuleNotFoundError as error:
@@ -53,7 +64,8 @@ def command(*, change: str | None, seed: int, evenings: str | None, keep: bool, 
         ) from error
     if evenings:
         return _every_evening(change, seed, output)
-    return _replay(Options(change=change or "utc", seed=seed, keep=keep, report=report), output)
+    written = report or Path("report.html")
+    return _replay(Options(change=change or "utc", seed=seed, keep=keep, report=written), output)
 
 
 def _replay(options: "Options", output: str) -> int:

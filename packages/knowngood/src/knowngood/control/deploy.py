@@ -13,6 +13,7 @@ from knowngood.control.compose import combinations, require_proven
 from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.gate import (
     Armed,
+    check_fallback,
     check_memory,
     check_previous,
     check_promises,
@@ -157,7 +158,9 @@ def _arm(plane: Plane, order: Order, state: FleetState, served: Manifest | None,
         shadow = ShadowOrder(reference=served.content_digest, others=others, per_second=_SHADOW_PER_SECOND)
     document = publish(plane, system, state, arming=Arming(version=version, shadow=shadow))
     armed = wait_until_armed(plane, document, version, order.deadline, tell)
-    check_memory(live_replicas(plane, system), plane.system_file(system).standby.memory)
+    live, spec = live_replicas(plane, system), plane.system_file(system)
+    check_fallback(live, spec)
+    check_memory(live, spec.standby.memory)
     with plane.store.change(system) as change:
         figures = {
             "load_seconds": armed.load_seconds,

@@ -23,6 +23,7 @@ from knowngood_sdk.model.wire import RouteDocument
 
 __all__ = [
     "Armed",
+    "check_fallback",
     "check_memory",
     "check_previous",
     "check_promises",
@@ -161,6 +162,26 @@ def wait_until_armed(
     flip_seconds = _try_routing(plane, document)
     longest = max(replica.report.load_seconds.get(version, 0.0) for replica in live.values())
     return Armed(replicas=tuple(sorted(live)), load_seconds=longest, flip_seconds=flip_seconds)
+
+
+def check_fallback(live: Mapping[str, Replica], spec: SystemFile) -> None:
+    """
+    Check that a static fallback that the system declares is there in every worker: it is the last way back of all.
+
+    Raises:
+        NotReadyError: A worker of a replica has none.
+    """
+    if spec.fallback is None:
+        return
+    for name, replica in sorted(live.items()):
+        if not replica.report.fallback:
+            raise NotReadyError(
+                f"the static fallback that {spec.system} declares is missing in a worker of replica {name}:"
+                " where no version can answer, nothing would",
+                hint="Declare @kg.fallback in its server and see that it makes a value; or take fallback: out of the"
+                " system file, then kg apply",
+                replica=name,
+            )
 
 
 def check_memory(live: Mapping[str, Replica], bound: int | None) -> None:

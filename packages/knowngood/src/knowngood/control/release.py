@@ -8,6 +8,7 @@ from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
 from knowngood.domain.compatibility import Contract
 from knowngood.domain.component import Lease
+from knowngood_sdk.errors import ComponentError
 from knowngood_sdk.model.manifest import Component, Intent, Manifest
 from knowngood_sdk.model.wire import ReleaseDocument
 
@@ -85,8 +86,12 @@ def stage(plane: Plane, manifest: Manifest, *, golden: bool) -> ReleaseDocument:
 
     def one(name: str) -> str:
         ref = manifest.components[name].ref
-        prepared = adapters[name].prepare(ref, _DEADLINE)
-        adapters[name].pin(ref, lease)
+        try:
+            prepared = adapters[name].prepare(ref, _DEADLINE)
+            adapters[name].pin(ref, lease)
+        except ComponentError as error:
+            details = {**error.details, "component": name}
+            raise type(error)(f"component {name}: {error.message}", hint=error.hint, **details) from error
         return prepared.path or ""
 
     names = list(manifest.components)

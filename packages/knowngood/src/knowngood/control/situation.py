@@ -1,7 +1,7 @@
 """Situation: everything that a plan is made from, gathered from the store, the replicas and what was measured."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from knowngood.control.compose import best_pairs
 from knowngood.control.gate import live_replicas, ready_everywhere
@@ -70,11 +70,7 @@ def situation_of(  # noqa: PLR0913 - what may be known of a wish, each by its na
         live=live,
         history=history,
         ready=ready_everywhere(live_replicas(plane, system)),
-        shadow=_shadowed(
-            _counted(plane, system),
-            leaving,
-            frozenset(entry.manifest.content_digest for entry in history if entry.standing.eligible),
-        ),
+        shadow=_shadowed(_counted(plane, system), leaving, history),
         overrides=overrides or {},
         beside=state.served if leaving == state.candidate else None,
         wanted=wanted,
@@ -97,8 +93,9 @@ def _counted(plane: Plane, system: str) -> Mapping[str, VersionCounts]:
         return {}
 
 
-def _shadowed(counts: Mapping[str, VersionCounts], leaving: str, known: frozenset[str]) -> dict[str, Shadowed]:
+def _shadowed(counts: Mapping[str, VersionCounts], leaving: str, history: Sequence[Recorded]) -> dict[str, Shadowed]:
     """Return what was measured of every version beside a known one."""
+    known = frozenset(entry.manifest.content_digest for entry in history if entry.standing.eligible)
     measured: dict[str, Shadowed] = {}
     for version in {version for of in counts.values() for version in of.shadow}:
         pairs, beside = best_pairs(counts, version, known)

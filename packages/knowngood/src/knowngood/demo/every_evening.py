@@ -84,10 +84,25 @@ def lines_of(results: Sequence[EveningResult], rule: Tolerance) -> Iterator[str]
         "The truth, looked at afterwards: acceptable where its error on the real rides is at most"
         f" {TRUE_ERROR_FACTOR:g} times the known version's."
     )
+    yield (
+        "Judged by demand, which a model answers for and of which the truth is known. By prices, given beside it, less"
+        " shows: where the surge curve is level, very different demands ask the same."
+    )
     yield ""
     yield from aligned(
         [_row(result) for result in results],
-        ("change", "evening", "requests", "divergence", "rule says", "true error", "known error", "verdict"),
+        (
+            "change",
+            "evening",
+            "requests",
+            "demand off",
+            "rule says",
+            "prices off",
+            "by prices",
+            "true error",
+            "known error",
+            "verdict",
+        ),
     )
     yield ""
     counts = tally(results)
@@ -104,6 +119,8 @@ def _row(result: EveningResult) -> tuple[str, ...]:
         str(result.n),
         f"{mixed.divergence:.1%}" if mixed else "cannot run",
         "allow" if result.allowed else "refuse",
+        f"{mixed.price_divergence:.1%}" if mixed else "-",
+        "allow" if result.allowed_on_prices else "refuse",
         f"{mixed.true_error:.0f}" if mixed else "-",
         f"{result.known_error:.0f}",
         result.verdict.value,

@@ -13,14 +13,14 @@ __all__ = [
     "admitted_after",
     "binomial_upper",
     "bins_of",
+    "first_answer",
     "first_bad_answer",
-    "good_answers",
     "harm_of",
-    "last_bad_answer",
+    "last_answer",
     "served_of",
 ]
 
-_CENT = 0.005
+_VERSION = "sha256:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +32,14 @@ class Served:
         requests: Riders who asked.
         failed: Riders who got no price.
         mixed: Answers whose parts are not of the version that they name.
-        by_version: Version -> answers; an empty name is the static fallback.
+        fallback: Answers that no version gave: those of the static fallback.
+        by_version: What an answer names -> answers: a version, or ``static-fallback``.
     """
 
     requests: int
     failed: int
     mixed: int
+    fallback: int
     by_version: Mapping[str, int]
 
 
@@ -48,7 +50,7 @@ class Harm:
 
     Attributes:
         quoted: Riders who saw one of its prices.
-        affected: Riders whose price was bad: more than the stated margin above the known version's.
+        affected: Riders whose price was bad: off the known version's by more than the stated margin.
         price_shift: Mean price over the known version's on the same requests, minus 1; None without a price.
         conversion: Share of its riders who took the price; None without a rider.
     """
@@ -69,6 +71,7 @@ def served_of(log: Sequence[Request]) -> Served:
         requests=len(log),
         failed=sum(request.failed for request in log),
         mixed=sum(request.mixed for request in log),
+        fallback=sum(not request.failed and not request.version.startswith(_VERSION) for request in log),
         by_version=by_version,
     )
 
@@ -104,7 +107,7 @@ class Bin:
         price: Mean price that they saw, dollars; None where nobody saw one.
         known_price: What the known version asks on the same requests, dollars; None where nobody saw a price.
         conversion: Share of those who saw a price that took it; None where nobody saw one.
-        by_version: Version -> answers; an empty name is the static fallback.
+        by_version: What an answer names -> answers, as in ``Served``.
         failed: Riders who got no price.
     """
 
@@ -154,7 +157,12 @@ def first_bad_answer(log: Sequence[Request], version: str, known_prices: Mapping
     )
 
 
-def last_bad_answer(log: Sequence[Request], version: str) -> float | None:
+def first_answer(log: Sequence[Request], version: str) -> float | None:
+    """Return when the first answer of a version was complete, in epoch seconds; None when there was none."""
+    return min((request.answered_at for request in log if request.version == version), default=None)
+
+
+def last_answer(log: Sequence[Request], version: str) -> float | None:
     """Return when the last answer of a version was complete, in epoch seconds; None when there was none."""
     return max((request.answered_at for request in log if request.version == version), default=None)
 
@@ -172,18 +180,6 @@ def admitted_after(log: Sequence[Request], version: str, moment: float, *, targe
     return sum(
         request.version == version and request.sent_at > moment and target in (None, request.target) for request in log
     )
-
-
-def good_answers(log: Sequence[Request], known_prices: Mapping[int, float], *, after: float) -> list[Request]:
-    """Return the answers, in their order, with the known version's price to the cent, to requests sent later."""
-    good = [
-        request
-        for request in log
-        if request.price is not None
-        and request.sent_at > after
-        and abs(request.price - known_prices[request.hour]) < _CENT
-    ]
-    return sorted(good, key=lambda request: request.answered_at)
 
 
 def binomial_upper(successes: int, trials: int, *, confidence: float = 0.95) -> float:

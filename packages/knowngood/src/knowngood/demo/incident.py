@@ -1,12 +1,13 @@
 """
-Incident: the second act. Version 2 goes out at 18:00 to all traffic; what happens then, nobody here does.
+Incident: version 2 goes out at 18:00 to all traffic, and once more as a canary; what happens then, nobody here does.
 
-The demo only deploys, restarts the control loop as a service manager would, and looks.
+The demo only deploys, restarts the control loop as a service manager would, and looks. That nothing happens is a
+finding too: what a stranger changed may stay within every limit.
 """
 
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from knowngood.demo.scene import BAD_NEWS_AT_OFFSET, Scene
 from knowngood.demo.stage import FAULT, SYSTEM
 from knowngood.demo.world.artifacts import placebo_curve
 from knowngood.demo.world.pricing import Pricing
-from knowngood_sdk.errors import PermanentError
+from knowngood_sdk.errors import PermanentError, TransientError
 
 __all__ = ["Attempt", "Canary", "Incident", "play_canary", "play_incident", "try_again"]
 
@@ -33,21 +34,19 @@ class Incident:
 
     Attributes:
         deployed_at: When version 2 had all traffic.
-        killed_at: When the control process was seen dead.
-        killed_pid: Its process id.
-        killed_by: The signal that ended it.
-        left_before: Replicas that had acknowledged by then.
-        restarted_pid: Process id of the one that was started in its place.
-        restarted_at: When it was started.
+        waited_seconds: How long it was given to be left.
+        killed_at: When the control process was seen dead; None where it never came to leave version 2.
+        killed_by: The signal that ended it; 0 where none did.
+        left_before: Replicas that had left before another was started in its place.
+        seen_at: When that was seen: they had left by then.
     """
 
     deployed_at: float
-    killed_at: float
-    killed_pid: int
-    killed_by: int
-    left_before: tuple[str, ...]
-    restarted_pid: int
-    restarted_at: float
+    waited_seconds: float
+    killed_at: float | None = None
+    killed_by: int = 0
+    left_before: tuple[str, ...] = ()
+    seen_at: float | None = None
 
     @property
     def killed(self) -> bool:
@@ -83,15 +82,19 @@ class Attempt:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
     """
-    What was seen of the second act.
+    What was seen of the canary.
 
     Attributes:
         started_at: When ``kg deploy --canary`` was called, in epoch seconds.
         share: Share of the traffic that was asked for, a ratio.
+        left: Whether it was left again.
+        waited_seconds: How long it was given for that.
     """
 
     started_at: float
     share: float
+    left: bool
+    waited_seconds: float
 
 
 def play_incident(scene: Scene) -> Incident:
@@ -99,7 +102,7 @@ def play_incident(scene: Scene) -> Incident:
     Deploy version 2, and let what happens happen.
 
     Raises:
-        TransientError: Version 1 was not verified before, or version 2 was not noticed, in the time stated.
+        TransientError: Version 1 was not verified before, or a rollback that began was not over, in the time stated.
         PermanentError: The control loop ended otherwise than by the kill.
     """
     say, cast = scene.narrator.say, scene.cast
@@ -124,21 +127,23 @@ def play_incident(scene: Scene) -> Incident:
 def _wait_for_the_kill(scene: Scene, deployed_at: float) -> Incident:
     """Wait until the watch, in the middle of the flip, is killed; start it again, and wait until all is done."""
     watch = scene.watch
-    assert watch is not None  # noqa: S101 - the first act started it
-    scene.wait(lambda: not watch.running, _PATIENCE_SECONDS, "nobody is told; kg watch looks", every=0.01)
+    assert watch is not None  # noqa: S101 - it was started with version 1
+    if not _came(scene, lambda: not watch.running, "nobody is told; kg watch looks", every=0.01):
+        scene.record()
+        return Incident(deployed_at=deployed_at, waited_seconds=_PATIENCE_SECONDS)
     killed_at = time.time()
-    scene.watch = scene.stage.start_watch()
-    restarted_at = time.time()
     killed_by = -(watch.process.returncode or 0)
     if killed_by != signal.SIGKILL:
         raise PermanentError(f"kg watch ended with {watch.process.returncode} instead: {watch.output()[-1500:]}")
     status = scene.stage.kg("status", SYSTEM)
+    seen_at = time.time()
+    scene.watch = scene.stage.start_watch()
     left_before = tuple(sorted(_left(status, scene.versions["bad"])))
     scene.narrator.say(
         f"  {scene.clock.text(killed_at)} The watch leaves version 2, and is killed by SIGKILL in the middle of the"
         f" flip: process {watch.pid}, at {FAULT}",
-        f"  {', '.join(left_before) or 'no replica'} had left, nothing was on record."
-        f" Started again, as a service manager would: process {scene.watch.pid}",
+        f"  It had heard one replica and put nothing on record; by now {', '.join(left_before) or 'no replica'} had"
+        f" left. Started again, as a service manager would: process {scene.watch.pid}",
     )
     _wait_until_said(scene, f"{scene.versions['bad']}:1 is over", "the rollback, until its metrics are back")
     scene.wait(
@@ -149,12 +154,11 @@ def _wait_for_the_kill(scene: Scene, deployed_at: float) -> Incident:
     )
     return Incident(
         deployed_at=deployed_at,
+        waited_seconds=_PATIENCE_SECONDS,
         killed_at=killed_at,
-        killed_pid=watch.pid,
         killed_by=killed_by,
         left_before=left_before,
-        restarted_pid=scene.watch.pid,
-        restarted_at=restarted_at,
+        seen_at=seen_at,
     )
 
 
@@ -180,11 +184,12 @@ def play_canary(scene: Scene, share: float = 0.1) -> Canary:
     Release version 2 by name, deploy it as a canary, and wait until it was left again.
 
     Raises:
-        TransientError: What is served was not verified before, or the canary was not noticed, in the time stated.
+        TransientError: What is served was not verified before, or the canary's rollback not on record, in the time
+            stated.
     """
     bad = scene.versions["bad"]
     _wait_until_verified(scene, "fix", "the version in service until it is verified")
-    scene.stage.kg("quarantine", "release", SYSTEM, bad, "--reason", "second act of the demo")
+    scene.stage.kg("quarantine", "release", SYSTEM, bad, "--reason", "to see it as a canary")
     scene.narrator.doing("deploying version 2 as a canary")
     started_at = time.time()
     scene.stage.kg("deploy", SYSTEM, "--intent", _INTENT, "--canary", f"{share:.0%}")
@@ -193,14 +198,16 @@ def play_canary(scene: Scene, share: float = 0.1) -> Canary:
         status = scene.stage.kg("status", SYSTEM)
         return len(_left(status, bad)) == len(scene.replicas) and bad in status["systems"][0]["quarantined"]
 
-    scene.wait(left, _PATIENCE_SECONDS, "version 2 once more, as a canary", every=_STATUS_EVERY)
+    if not _came(scene, left, "version 2 once more, as a canary", every=_STATUS_EVERY):
+        scene.record()
+        return Canary(started_at=started_at, share=share, left=False, waited_seconds=_PATIENCE_SECONDS)
     scene.wait(
         lambda: scene.record().step(bad, 2, "fan-out") is not None,
         _PATIENCE_SECONDS,
         "the canary's rollback",
         every=_HISTORY_EVERY,
     )
-    return Canary(started_at=started_at, share=share)
+    return Canary(started_at=started_at, share=share, left=True, waited_seconds=_PATIENCE_SECONDS)
 
 
 def _attempt(scene: Scene, how: str, *options: str) -> Attempt:
@@ -208,6 +215,15 @@ def _attempt(scene: Scene, how: str, *options: str) -> Attempt:
     answer = scene.stage.kg("deploy", SYSTEM, *options, accept=tuple(range(10)))
     reason = answer["error"]["message"] if "error" in answer else "it was deployed"
     return Attempt(how=how, exit_code=answer["exit_code"], reason=reason)
+
+
+def _came(scene: Scene, condition: Callable[[], bool], what: str, *, every: float) -> bool:
+    """Wait for what may never come; return whether it did."""
+    try:
+        scene.wait(condition, _PATIENCE_SECONDS, what, every=every)
+    except TransientError:
+        return False
+    return True
 
 
 def _wait_until_verified(scene: Scene, name: str, what: str) -> None:

@@ -2,7 +2,9 @@
 Load: riders as a process of their own, who ask for prices and write down what they got.
 
 The log is theirs and nobody else's: failures and mixtures are counted from it. A mixture is an answer whose model,
-features and configuration, each stamped by the part itself, are not those of the manifest that the answer names.
+features and configuration, each stamped by the part itself, are not those of the manifest that the answer names. Beside
+it they write down whom this process was too late to send, and what each version had expected of an hour once its rides
+are known.
 
 Run as ``python -m knowngood.demo.load`` with a JSON order on standard input; it ends with the evening or at SIGTERM.
 """
@@ -16,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import httpx
 
@@ -25,13 +27,15 @@ from knowngood.demo.world.riders import RIDES_KNOWN_AFTER_SECONDS, Rider, arriva
 from knowngood_sdk.errors import InvalidError, KnownGoodError
 from knowngood_sdk.model.wire import ReleaseDocument
 
-__all__ = ["Order", "Request", "read_log", "run"]
+__all__ = ["Forecast", "Notes", "Order", "Request", "read_log", "read_notes", "run"]
 
 _TIMEOUT_SECONDS = 5.0
 _IDLE_SECONDS = 2.0
 """An idle connection is let go of before the server does (after 30 s), or else a request may meet its closing."""
 _LATE_SECONDS = 1.0
-"""A rider who is later than that, because this process was, is passed over: a burst would be no evening."""
+"""A rider who is later than that, because this process was, is passed over and counted: a burst would be no evening."""
+_VERSION = "sha256:"
+"""How the name of a version begins; what answers without one is no version."""
 _STAMPED = ("model", "features", "config")
 
 
@@ -49,7 +53,7 @@ class Order:
         start_offset_seconds: Replay seconds of the evening that are passed over at the start.
         targets: Base URLs; a rider asks one and stays with it.
         manifests: Folder of the release documents, to compare stamps with; empty when answers carry no stamps.
-        log: File to write one JSON line for each rider to.
+        log: File to write one JSON line for each rider to; its notes lie beside it.
     """
 
     evening: str
@@ -80,6 +84,7 @@ class Request:
         route: Generation, step and split that the answer names.
         price: Dollars; None without an answer.
         demand: Rides an hour; None without an answer.
+        model: Stamp of the model that answered; empty without an answer.
         mixed: Whether the stamps are not those of the named version's manifest.
         took: Whether the rider took the price.
         error: Why there was no answer.
@@ -96,6 +101,7 @@ class Request:
     route: str = ""
     price: float | None = None
     demand: float | None = None
+    model: str = ""
     mixed: bool = False
     took: bool = False
     error: str = ""
@@ -106,13 +112,46 @@ class Request:
         return self.status != httpx.codes.OK
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """
+    What a version had expected of an hour, once it is known what the hour had.
+
+    Attributes:
+        hour: Local hour.
+        version: System version that quoted in it.
+        demand: Rides an hour that it expected.
+        rides: Rides that the hour really had.
+    """
+
+    hour: int
+    version: str
+    demand: float
+    rides: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notes:
+    """
+    What riders' process wrote down beside their log.
+
+    Attributes:
+        passed_over: Riders of the evening who never asked, because the process was too late to send them.
+        forecasts: One for each hour that became known and each version that quoted in it.
+    """
+
+    passed_over: int
+    forecasts: tuple[Forecast, ...]
+
+
 class _Load:
     def __init__(self, order: Order, client: httpx.AsyncClient) -> None:
         self.order = order
         self.client = client
-        self.log = Path(order.log).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open for the process's life
+        self.log = _appended(Path(order.log))
+        self.notes = _appended(_notes_of(Path(order.log)))
         self.digests: dict[str, Mapping[str, str]] = {}
-        self.quoted: dict[int, tuple[str, float, float]] = {}
+        self.quoted: dict[tuple[int, str], tuple[str, Forecast]] = {}
         self.visits: set[asyncio.Task[None]] = set()
 
     async def replay(self, riders: list[Rider], stop: asyncio.Event) -> None:
@@ -122,7 +161,10 @@ class _Load:
         for rider in riders:
             due = (rider.offset_seconds - self.order.start_offset_seconds) / self.order.replay_seconds_per_second
             wait_seconds = start + due - time.monotonic()
-            if due < 0 or wait_seconds < -_LATE_SECONDS:
+            if due < 0:
+                continue
+            if wait_seconds < -_LATE_SECONDS:
+                self._note("passed_over", {"rider": rider.rider_id, "late_seconds": -wait_seconds})
                 continue
             try:
                 await asyncio.wait_for(stop.wait(), timeout=max(0.0, wait_seconds))
@@ -133,7 +175,10 @@ class _Load:
                 task.add_done_callback(self.visits.discard)
         if self.visits:
             await asyncio.wait(self.visits)
-        reporters.cancel()
+        if stop.is_set():
+            reporters.cancel()
+        else:
+            await reporters
 
     async def _visit(self, rider: Rider) -> None:
         targets = self.order.targets
@@ -159,7 +204,7 @@ class _Load:
         )
         self.log.write(json.dumps(asdict(request)) + "\n")
         if not request.failed:
-            self.quoted.setdefault(rider.hour.hour, (request.version, request.demand or 0.0, rider.rides))
+            self._remember(request, rider.rides)
             await self._tell(target, "/answer", {"version": request.version, "took": request.took})
 
     def _read(self, answer: httpx.Response, rider: Rider) -> dict[str, Any]:
@@ -173,30 +218,39 @@ class _Load:
             "route": answer.headers.get("kg-route", ""),
             "price": quote["price"],
             "demand": quote["demand"],
+            "model": quote.get("model", ""),
             "mixed": self._mixed(version, quote),
             "took": rider.takes(quote["price"]),
         }
 
     def _mixed(self, version: str, quote: Mapping[str, Any]) -> bool:
         """Compare what each part says of itself with the manifest that the answer names."""
-        if not self.order.manifests or not version.startswith("sha256:"):
+        if not self.order.manifests or not version.startswith(_VERSION):
             return any(quote.get(part) for part in _STAMPED) if self.order.manifests else False
         if version not in self.digests:
-            path = Path(self.order.manifests, f"{version.removeprefix('sha256:')}.json")
+            path = Path(self.order.manifests, f"{version.removeprefix(_VERSION)}.json")
             release = ReleaseDocument.from_json(json.loads(path.read_text(encoding="utf-8")))
             self.digests[version] = {name: part.ref.digest for name, part in release.manifest.components.items()}
         return any(quote.get(part) != self.digests[version].get(part) for part in _STAMPED)
 
+    def _remember(self, request: Request, rides: float) -> None:
+        """Keep what a version first said of an hour: riders of one hour all ask the same question."""
+        if request.version.startswith(_VERSION) and request.demand is not None:
+            said = Forecast(hour=request.hour, version=request.version, demand=request.demand, rides=rides)
+            self.quoted.setdefault((request.hour, request.version), (request.target, said))
+
     async def _report_rides(self, start: float) -> None:
-        """Tell the service what an hour's rides really were, one replay hour after it ended."""
+        """Tell the service what an hour's rides really were, as soon as they are known, for each version in it."""
         for index, hour in enumerate(EVENING_HOURS):
-            known_at = (index + 1) * 3600 + RIDES_KNOWN_AFTER_SECONDS - self.order.start_offset_seconds
+            known_at = index * 3600 + RIDES_KNOWN_AFTER_SECONDS - self.order.start_offset_seconds
             await asyncio.sleep(max(0.0, start + known_at / self.order.replay_seconds_per_second - time.monotonic()))
-            if hour in self.quoted:
-                version, demand, rides = self.quoted[hour]
-                await self._tell(
-                    self.order.targets[0], "/rides", {"version": version, "demand": demand, "rides": rides}
-                )
+            for target, said in [kept for (of, _), kept in self.quoted.items() if of == hour]:
+                self._note("forecast", asdict(said))
+                heard = {"version": said.version, "demand": said.demand, "rides": said.rides}
+                await self._tell(target, "/rides", heard)
+
+    def _note(self, kind: str, body: Mapping[str, Any]) -> None:
+        self.notes.write(json.dumps({"kind": kind, "body": body}) + "\n")
 
     async def _tell(self, target: str, path: str, body: Mapping[str, Any]) -> None:
         try:
@@ -220,8 +274,27 @@ async def run(order: Order) -> None:
 
 def read_log(path: Path) -> list[Request]:
     """Return what riders wrote down; a last line that is still being written is left out."""
+    return [Request(**document) for document in _documents(path)]
+
+
+def read_notes(path: Path) -> Notes:
+    """Return what was written down beside the log of that path; nothing where there is none."""
+    notes = list(_documents(_notes_of(path)))
+    forecasts = tuple(Forecast(**note["body"]) for note in notes if note["kind"] == "forecast")
+    return Notes(passed_over=sum(note["kind"] == "passed_over" for note in notes), forecasts=forecasts)
+
+
+def _documents(path: Path) -> list[dict[str, Any]]:
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return [Request(**json.loads(line)) for line in lines if line.endswith("\n")]
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _notes_of(log: Path) -> Path:
+    return log.with_suffix(".notes.jsonl")
+
+
+def _appended(path: Path) -> TextIO:
+    return path.open("a", encoding="utf-8", buffering=1)
 
 
 def _order(document: Any) -> Order:

@@ -2,13 +2,19 @@
 Placebos: version 1 deployed over itself with an inert byte changed, to count how often that is rolled back.
 
 Fast mode: no servers and no clock. The riders are simulated, what they would have made a server count is counted here,
-and the product's own measuring, triggers, plan and decision judge it at every look, as ``kg watch`` would have. What
-takes a server is not in it: latency, health and errors have no data.
+and the product's own measuring, triggers, plan and decision (``knowngood.control`` and ``knowngood.domain``, called in
+process) judge it at every look, as ``kg watch`` would have. What takes a server is not in it: nobody waits for an
+answer, and nothing fails.
+
+What this shows is narrow, and is said with the result. A placebo's outputs are version 1's own, so no trigger on
+outputs can be breached; one on the business can, for it compares with the time before, and evening and weather move it.
+While outputs on the same requests agree, such a fall is for a person to look at. So an automatic rollback here would
+mean that this rule was broken.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from typing import Any, Final, NamedTuple
@@ -18,6 +24,8 @@ import pandas as pd
 from knowngood.control.measure import Measured, Recent, Snapshot, measure
 from knowngood.control.watch import judge
 from knowngood.demo.figures import binomial_upper
+from knowngood.demo.replay_clock import SPEED
+from knowngood.demo.stage import WATCH_EVERY_SECONDS
 from knowngood.demo.world.artifacts import placebo_curve
 from knowngood.demo.world.hours import EVENING_HOURS, evening_hours, thursday_evenings
 from knowngood.demo.world.pricing import Pricing
@@ -40,8 +48,11 @@ __all__ = ["DEPLOYED_AT_SECONDS", "LOOK_EVERY_SECONDS", "Placebos", "deploy_plac
 DEPLOYED_AT_SECONDS: Final = 2 * 3600.0
 """Replay seconds of the evening at which a deployment happens: 18:00."""
 
-LOOK_EVERY_SECONDS: Final = 75.0
-"""Replay seconds between two looks of the watch."""
+LOOK_EVERY_SECONDS: Final = SPEED * WATCH_EVERY_SECONDS
+"""
+Replay seconds between two looks: those of the demo's control loop at the demo's speed. The time that a look itself
+takes is left out, so a placebo is looked at more often than a deployment on stage, and has more chances to be left.
+"""
 
 _FLIP_SECONDS: Final = 0.005
 _SNAPSHOTS: Final = 8
@@ -60,12 +71,14 @@ class Watched:
         requests: Riders that the placebo answered.
         looks: How often it was judged.
         decision: The first decision that acted; else the last one that asked for a person; None when there was none.
+        verdicts: Trigger -> every verdict that it came to at some look.
     """
 
     evening: date
     requests: int
     looks: int
     decision: Decision | None
+    verdicts: Mapping[str, frozenset[Verdict]] = field(default_factory=dict)
 
     @property
     def rolled_back(self) -> bool:
@@ -90,9 +103,38 @@ class Placebos:
         return sum(item.rolled_back for item in self.watched)
 
     @property
+    def evenings(self) -> int:
+        """On how many evenings; where that is fewer, some come more than once, with other riders."""
+        return len({item.evening for item in self.watched})
+
+    @property
     def rate_upper_bound(self) -> float:
         """What so many deployments allow one to say of the rate: its one-sided 95 % upper bound, a ratio."""
         return binomial_upper(self.automatic_rollbacks, self.deployments)
+
+    @property
+    def rate_upper_bound_by_evening(self) -> float:
+        """The same of evenings on which one was rolled back: two deployments on one evening are no two trials of it."""
+        return binomial_upper(len({item.evening for item in self.watched if item.rolled_back}), self.evenings)
+
+    def triggers(self, *verdicts: Verdict) -> list[str]:
+        """Return the triggers that came to one of some verdicts at some look of some placebo."""
+        found = {name for item in self.watched for name, seen in item.verdicts.items() if seen & set(verdicts)}
+        return sorted(found)
+
+    @property
+    def breached(self) -> dict[str, int]:
+        """Trigger -> placebos of which it was breached at some look."""
+        return {
+            name: sum(Verdict.BREACHED in item.verdicts.get(name, ()) for item in self.watched)
+            for name in self.triggers(Verdict.BREACHED)
+        }
+
+    @property
+    def undecided(self) -> list[str]:
+        """Triggers that never came to a verdict, for want of what takes a server."""
+        decided = self.triggers(Verdict.BREACHED, Verdict.CLEAR)
+        return [name for name in self.triggers(*Verdict) if name not in decided]
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -102,8 +144,12 @@ class Placebos:
             "deployments": self.deployments,
             "automatic_rollbacks": self.automatic_rollbacks,
             "rate_upper_bound_95": self.rate_upper_bound,
+            "rate_upper_bound_95_by_evening": self.rate_upper_bound_by_evening,
+            "breached": self.breached,
+            "clear_throughout": [n for n in self.triggers(Verdict.CLEAR) if n not in self.breached],
+            "without_a_verdict": self.undecided,
             "asked_a_person": sum(decision.outcome is Outcome.INVESTIGATE for decision in asked),
-            "evenings": len({item.evening for item in self.watched}),
+            "evenings": self.evenings,
             "requests": sum(item.requests for item in self.watched),
             "looks": sum(item.looks for item in self.watched),
         }
@@ -169,8 +215,13 @@ def deploy_placebo(
         last = decision or last
         if decision is not None and decision.acts:
             break
-    served = scene.counts[scene.candidate.content_digest].requests
-    return Watched(evening=records.index[0].date(), requests=served, looks=looks, decision=last)
+    return Watched(
+        evening=records.index[0].date(),
+        requests=scene.counts[scene.candidate.content_digest].requests,
+        looks=looks,
+        decision=last,
+        verdicts={name: frozenset(seen) for name, seen in scene.verdicts.items()},
+    )
 
 
 class _Scene:
@@ -180,6 +231,7 @@ class _Scene:
         self.known, self.candidate = _manifest(known), _manifest(candidate)
         self.rules = rules
         self._known_quotes, self._candidate_quotes = _quotes(known, records), _quotes(candidate, records)
+        self.verdicts: dict[str, set[Verdict]] = {}
         self.counts = {self.known.content_digest: VersionCounts(), self.candidate.content_digest: VersionCounts()}
         self._started_at = datetime.combine(records.index[0].date(), time(EVENING_HOURS[0]), tzinfo=UTC)
         self._recent = Recent(snapshots=deque(maxlen=_SNAPSHOTS))
@@ -229,6 +281,8 @@ class _Scene:
         """Judge what was counted until now; return the decision, where a trigger is breached."""
         self._remember(offset_seconds)
         judgements = judge(self.rules, self._measured())
+        for judgement in judgements:
+            self.verdicts.setdefault(judgement.trigger, set()).add(judgement.verdict)
         if not any(judgement.verdict is Verdict.BREACHED for judgement in judgements):
             return None
         grants = {name: declared.grant for name, declared in self.rules.triggers.items()}

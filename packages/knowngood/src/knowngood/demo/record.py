@@ -1,7 +1,7 @@
 """
 Record: what the product put on record, as ``kg history --output json`` tells it, and the moments in it.
 
-The demo knows nothing of the product's inside: what was decided, done and seen it reads here, as a person would.
+What was decided, done and seen on stage is read here, as a person would read it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,10 +49,29 @@ class Record:
         steps = saga["steps"] if saga else ()
         return next((step for step in steps if step["name"] == name), None)
 
-    def decisions(self, version: str) -> list[Mapping[str, Any]]:
-        """Return the decisions to leave a version on which automation acted, oldest first."""
-        decided = [entry["body"] for entry in self.entries if entry["kind"] == "decided"]
-        return [body for body in decided if body.get("version") == version and body.get("acts")]
+    def decisions(self, version: str, episode: int) -> list[Mapping[str, Any]]:
+        """
+        Return what was decided about a version while it was deployed for so manieth time, oldest first.
+
+        Whether automation acted on it or not: a trigger that is breached leads to a decision, and each is on record.
+        """
+        deployed, found = 0, []
+        for entry in self.entries:
+            if entry["body"].get("version") == version:
+                deployed += entry["kind"] == "minted"
+                if entry["kind"] == "decided" and deployed == episode:
+                    found.append(entry["body"])
+        return found
+
+    def advanced_at(self, version: str, episode: int) -> str | None:
+        """Return when a version was first given traffic in the so manieth time it was deployed; None before that."""
+        given = [e for e in self.entries if e["kind"] in {"minted", "advanced"} and e["body"].get("version") == version]
+        deployed = 0
+        for entry in given:
+            deployed += entry["kind"] == "minted"
+            if entry["kind"] == "advanced" and deployed == episode:
+                return str(entry["at"])
+        return None
 
     def trips(self, version: str) -> list[Mapping[str, Any]]:
         """Return the facts "leave this version", oldest first; their time is that of the decision."""

@@ -1,10 +1,14 @@
 """Replay clock: which moment of the evening an instant is, and the other way round."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from knowngood.demo.world.hours import EVENING_HOURS
 
-__all__ = ["ReplayClock", "clock_text"]
+__all__ = ["SPEED", "ReplayClock", "clock_text"]
+
+SPEED: Final = 240.0
+"""Replay seconds that pass in one second: an hour of the evening takes fifteen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

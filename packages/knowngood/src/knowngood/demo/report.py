@@ -12,12 +12,23 @@ import jinja2
 
 from knowngood.demo.charts import Axis, Dot, Line, Mark, Stack, chart
 from knowngood.demo.figures import Bin, bins_of
+from knowngood.demo.moments import Moment
 from knowngood.demo.outcome import Outcome
 from knowngood.demo.record import epoch_of
 from knowngood.demo.replay_clock import clock_text
-from knowngood.demo.story import verdict_lines
+from knowngood.demo.story import (
+    RECOVERY_HEADINGS,
+    VERSION_NAMES,
+    canary_lines,
+    gap_line,
+    measure_lines,
+    placebo_lines,
+    recovery_rows,
+    unnoticed,
+    whole_evening,
+)
 from knowngood.demo.world.features import CHANGES
-from knowngood.demo.world.riders import BAD_PRICE_MARGIN
+from knowngood.demo.world.riders import BAD_PRICE_MARGIN, EVENING_SECONDS
 from knowngood.demo.world.training import CASUAL_WEIGHT
 from knowngood_sdk.errors import PermanentError
 from knowngood_sdk.serving.disk import write_whole
@@ -27,7 +38,6 @@ __all__ = ["check_writable", "render", "write_report"]
 _BIN_SECONDS: Final = 300.0
 _BEFORE_SECONDS: Final = 4.0
 _AFTER_SECONDS: Final = 12.0
-_NAMES: Final = {"known": "version 1", "bad": "version 2", "fix": "version 1 with another note"}
 
 
 def write_report(outcome: Outcome, path: Path) -> None:
@@ -67,6 +77,7 @@ class _Moment:
     wall: str
     decision: str
     what: str
+    minor: bool
 
 
 def _context(outcome: Outcome) -> dict[str, Any]:
@@ -81,51 +92,56 @@ def _context(outcome: Outcome) -> dict[str, Any]:
         "facts": outcome.to_json(),
         "what_changed": CHANGES.get(seen.change, "a stranger's own feature code"),
         "moments": moments,
+        "unnoticed": unnoticed(outcome),
         "charts": {
             "flip": _flip_chart(outcome, moments),
             "price": _price_chart(bins, moments, outcome),
             "conversion": _conversion_chart(bins, moments, outcome),
             "served": _served_chart(bins, moments, outcome, styles),
         },
-        "names": {seen.versions[key]: name for key, name in _NAMES.items() if key in seen.versions},
-        "figures": _figures(outcome.decision["figures"]),
-        "verdicts": [line.strip() for line in verdict_lines(outcome)],
+        "figures": _figures(outcome.decision["figures"]) if outcome.decision else [],
+        "whole_evening": whole_evening(outcome),
+        "measures": list(measure_lines(outcome)),
+        "canary": list(canary_lines(outcome.canary)) if outcome.canary else [],
+        "placebos": list(placebo_lines(outcome)),
+        "recovery": _recovery(outcome),
+        "recovery_headings": RECOVERY_HEADINGS,
+        "version_names": VERSION_NAMES,
         "margin": BAD_PRICE_MARGIN,
         "casual_weight": CASUAL_WEIGHT,
     }
 
 
+def _recovery(outcome: Outcome) -> tuple[list[tuple[str, ...]], str] | None:
+    """Return the table with and without the product, and how fine it is; None where there is nothing to compare."""
+    if outcome.recovery is None or outcome.seen.plain is None:
+        return None
+    pair = outcome.recovery, outcome.seen.plain.recovery
+    return recovery_rows(*pair), gap_line(*pair)
+
+
 def _moments(outcome: Outcome) -> list[_Moment]:
-    """Return the moments of all acts, in their order."""
+    """Return the moments of the whole evening, in their order."""
     at, seen = outcome.moments, outcome.seen
-    first = [
-        (at.deployed_at, "Version 2 has all traffic"),
-        (at.breach_at, "Breach: the first rider gets a bad price"),
-        (at.detected_at, f"Detection: {outcome.decision['trigger']} is breached"),
-        (at.decided_at, "Decision: leave version 2, by its plan"),
-        (at.killed_at, "The control process is dead, killed by SIGKILL in the middle of the flip"),
-        (at.last_bad_at, "Last bad response"),
-        (at.acknowledged_at, f"{outcome.acknowledged} of {len(seen.urls)} replicas seen to have left"),
-        (at.verified_at, "Verified: metrics back at their baseline"),
+    later = [
+        Moment(epoch_of(deployment["full_at"]), "the fix, version 1 with another note, has all traffic")
+        for deployment in seen.record.deployments
+        if deployment["version"] == seen.versions.get("fix") and deployment.get("full_at")
     ]
-    later = [(seen.canary.started_at, "Second act: released by name, deployed again as a canary")]
-    fix = [deployment for deployment in seen.record.deployments if deployment["version"] == seen.versions.get("fix")]
-    later += [
-        (epoch_of(deployment["full_at"]), "The fix, version 1 with another note, has all traffic")
-        for deployment in fix
-        if deployment.get("full_at")
-    ]
-    ordered = sorted([*first, *(moment for moment in later if moment[0] < seen.clock.epoch(6 * 3600.0))])
+    if seen.canary is not None:
+        later.append(Moment(seen.canary.started_at, "version 2 is released by name, and deployed again as a canary"))
+    shown = [moment for moment in later if moment.at < seen.clock.epoch(EVENING_SECONDS)]
     return [
         _Moment(
             number=number,
-            at=when,
-            evening=seen.clock.text(when),
-            wall=f"{when - at.deployed_at:+.2f} s",
-            decision=f"{when - at.decided_at:+.2f} s",
-            what=what,
+            at=moment.at,
+            evening=seen.clock.text(moment.at),
+            wall=f"{moment.at - at.deployed_at:+.2f} s",
+            decision="-" if at.decided_at is None else f"{moment.at - at.decided_at:+.2f} s",
+            what=moment.what[0].upper() + moment.what[1:],
+            minor=moment.minor,
         )
-        for number, (when, what) in enumerate(ordered, start=1)
+        for number, moment in enumerate(sorted([*outcome.timeline, *shown], key=lambda moment: moment.at), start=1)
     ]
 
 
@@ -143,8 +159,7 @@ def _evening_axis(bins: Sequence[Bin]) -> Axis:
 
 def _marks(moments: Sequence[_Moment], outcome: Outcome, x: Axis) -> list[Mark]:
     """Return the moments that lie on the evening; of those that fall together there, one stands for all."""
-    shown = [moment for moment in moments if not moment.what.startswith(("Breach", "Detection", "The control"))]
-    marks = [Mark(x=outcome.seen.clock.offset(m.at), number=m.number, title=m.what) for m in shown]
+    marks = [Mark(x=outcome.seen.clock.offset(m.at), number=m.number, title=m.what) for m in moments if not m.minor]
     return [mark for mark in marks if x.low <= mark.x <= x.high]
 
 
@@ -190,8 +205,10 @@ def _served_chart(bins: Sequence[Bin], moments: Sequence[_Moment], outcome: Outc
 
 
 def _flip_chart(outcome: Outcome, moments: Sequence[_Moment]) -> str:
-    """Return every response around the flip, each a dot: seconds of the wall since the decision, and the price."""
-    at, styles = outcome.moments.decided_at, _styles(outcome)
+    """Return every response around the flip, each a dot: wall seconds and price; around the deployment without one."""
+    styles, decided_at = _styles(outcome), outcome.moments.decided_at
+    at = outcome.moments.deployed_at if decided_at is None else decided_at
+    since = "deployment" if decided_at is None else "decision"
     near = [
         request
         for request in outcome.seen.log
@@ -203,7 +220,7 @@ def _flip_chart(outcome: Outcome, moments: Sequence[_Moment]) -> str:
     y = Axis.over(
         [*prices, 0.0],
         lambda value: f"${value:.2f}",
-        title="Every response around the flip: price, by wall seconds since the decision (◆ version 2, ● version 1)",
+        title=f"Every response: price, by wall seconds since the {since} (◆ version 2, ● others)",
     )
     dots = [
         Dot(

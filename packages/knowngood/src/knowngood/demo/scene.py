@@ -1,4 +1,4 @@
-"""Scene: the stage with its servers, its riders and both versions, as the acts of the demo find it."""
+"""Scene: the stage with its servers, its riders and both versions, as every part of the demo finds them."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import pandas as pd
 
 from knowngood.demo.narrator import Narrator
 from knowngood.demo.record import Record
-from knowngood.demo.replay_clock import ReplayClock
+from knowngood.demo.replay_clock import SPEED, ReplayClock
 from knowngood.demo.stage import SYSTEM, Child, Replica, Stage, poll
 from knowngood.demo.workplace import Workplace
 from knowngood.demo.world.feature_code import FeatureCode
@@ -21,8 +21,6 @@ from knowngood.demo.world.training import Score
 
 __all__ = ["Cast", "Options", "Scene"]
 
-SPEED: Final = 240.0
-"""Replay seconds that pass in one second: an hour of the evening takes fifteen."""
 STARTS_AT_OFFSET: Final = 4800.0
 """Replay seconds of the evening that are passed over: the riders begin at 17:20."""
 BAD_NEWS_AT_OFFSET: Final = 7200.0
@@ -78,7 +76,7 @@ class Cast:
 @dataclass(slots=True)
 class Scene:
     """
-    What the acts share.
+    What the parts of the demo share.
 
     Attributes:
         stage: The folder and its processes.
@@ -107,6 +105,11 @@ class Scene:
     logs: list[Path] = field(default_factory=list)
     clock: ReplayClock = field(default_factory=lambda: ReplayClock(starts_at=0.0, start_offset_seconds=0.0, speed=1.0))
     last_record: Record = field(default_factory=lambda: Record((), (), ()))
+
+    @property
+    def models(self) -> dict[str, str]:
+        """``known`` and ``bad`` -> stamp that the version's model puts into a price."""
+        return {"known": self.cast.known.model.stamp, "bad": self.cast.bad.model.stamp}
 
     @property
     def evening_log(self) -> Path:

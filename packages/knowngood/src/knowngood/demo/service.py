@@ -59,7 +59,13 @@ def answer(pricing: Pricing, request: dict[str, Any]) -> dict[str, float]:
 
 @kg.score
 def score(pricing: Pricing, request: dict[str, Any]) -> float:
-    """Return the number by which two versions are compared on a real request."""
+    """
+    Return the number by which two versions are compared on a real request: demand, not the price made of it.
+
+    Demand is what a model answers for and what becomes known afterwards. A price says less: where the surge curve is
+    level, very different demands ask the same price, and a model that is far off looks fine. What this leaves out is a
+    curve that is wrong by itself: that shows in conversion alone.
+    """
     return pricing.quote(request).demand
 
 
@@ -86,7 +92,11 @@ async def rider_answer(request: Request) -> dict[str, str]:
 
 @app.post("/rides")
 async def rides(request: Request) -> dict[str, str]:
-    """Hear how many rides an hour really had, one hour late."""
+    """
+    Hear how many rides an hour really had, once it is over.
+
+    It is one value an hour, too few to judge a deployment by within minutes: no trigger of the demo rests on it.
+    """
     heard = json.loads(await request.body())
     kg.outcome("demand_over_rides", float(heard["demand"]) / max(float(heard["rides"]), 1.0), version=heard["version"])
     return {}

@@ -28,11 +28,26 @@ import httpx
 from knowngood.demo.interrupts import Interrupts
 from knowngood_sdk.errors import PermanentError, TransientError
 
-__all__ = ["FAULT", "SYSTEM", "Child", "Replica", "Server", "Stage", "lasting_port", "poll", "set_up", "workers_of"]
+__all__ = [
+    "FAULT",
+    "SYSTEM",
+    "WATCH_EVERY_SECONDS",
+    "Child",
+    "Replica",
+    "Server",
+    "Stage",
+    "lasting_port",
+    "poll",
+    "set_up",
+    "workers_of",
+]
 
 SYSTEM = "pricing"
 FAULT = "flip.first-acknowledged"
 """The public fault point at which the control loop dies: in the middle of the flip, with nothing on record."""
+
+WATCH_EVERY_SECONDS = 0.25
+"""Seconds between two looks of the control loop."""
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
@@ -43,7 +58,6 @@ _FIRST_CLIENT_PORT = 32_768
 _PORTS_TRIED = 5
 _PORT_TAKEN = "address already in use"
 _NUMERICS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_WATCH_EVERY_SECONDS = 0.25
 _NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE", "GIT_", "KNOWNGOOD_")
 """How names of variables begin that children are not given: the demo is the same whoever starts it, from wherever."""
 
@@ -258,7 +272,7 @@ class Stage:
     def start_watch(self, *, fault: str = "") -> Child:
         """Start the control loop, with a fault point to die at if one is named."""
         environment = {"KNOWNGOOD_FAULT": fault} if fault else {}
-        arguments = ["watch", SYSTEM, "--every", f"{_WATCH_EVERY_SECONDS:g}", "--output", "json"]
+        arguments = ["watch", SYSTEM, "--every", f"{WATCH_EVERY_SECONDS:g}", "--output", "json"]
         return self.start("watch", ["-m", "knowngood.cli", *arguments], env=environment)
 
     def start_riders(self, name: str, order: Mapping[str, Any]) -> Child:

@@ -6,16 +6,16 @@ where the product's figures begin, at the decision.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from knowngood.demo.figures import good_answers
-from knowngood.demo.load import read_log
-from knowngood.demo.replay_clock import ReplayClock
-from knowngood.demo.scene import BAD_NEWS_AT_OFFSET, SPEED, Scene
+from knowngood.demo.load import read_log, read_notes
+from knowngood.demo.recovery import Recovery
+from knowngood.demo.replay_clock import SPEED, ReplayClock
+from knowngood.demo.scene import BAD_NEWS_AT_OFFSET, Scene
 from knowngood.demo.stage import Child, lasting_port, poll
-from knowngood.demo.world.artifacts import golden_requests, write_version
+from knowngood.demo.world.artifacts import write_version
 from knowngood.demo.world.pricing import Pricing
 
 __all__ = ["Plain", "play_without", "start_without"]
@@ -30,25 +30,19 @@ class Plain:
     What the same riders got from a server without the product.
 
     Attributes:
-        seconds: From the decision until the first rider got a good price again.
-        failed_requests: Riders who got no price in that time and after it.
-        bad_prices: Riders who got a bad price in that time: the server that is stopped answers to its end.
+        recovery: From the decision on; its first good price is there, for it is what is waited for.
         requests: Riders who asked in all.
+        passed_over: Riders who never asked, because their process was too late to send them.
     """
 
-    seconds: float
-    failed_requests: int
-    bad_prices: int
+    recovery: Recovery
     requests: int
+    passed_over: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "seconds": self.seconds,
-            "failed_requests": self.failed_requests,
-            "bad_prices": self.bad_prices,
-            "requests": self.requests,
-        }
+        """Return the JSON form; ``seconds`` are those from the decision until the first good price."""
+        found = {"seconds": self.recovery.first_good_price_seconds, **self.recovery.to_json()}
+        return {**found, "requests_in_all": self.requests, "riders_passed_over": self.passed_over}
 
 
 def start_without(scene: Scene) -> Child:
@@ -57,7 +51,7 @@ def start_without(scene: Scene) -> Child:
     return _start(scene, lasting_port())
 
 
-def play_without(scene: Scene, child: Child, known_prices: dict[int, float]) -> Plain:
+def play_without(scene: Scene, child: Child, known_prices: Mapping[int, float]) -> Plain:
     """
     Let the riders of 18:00 come, put version 1 back by hand, and measure until prices are good again.
 
@@ -85,27 +79,22 @@ def play_without(scene: Scene, child: Child, known_prices: dict[int, float]) -> 
     server.child.stop()
     restarted = [_start(scene, port)]
 
+    def recovery() -> Recovery:
+        return Recovery.of(read_log(log), decided_at=decided_at, models=scene.models, known_prices=known_prices)
+
     def back() -> bool:
         if not restarted[-1].running:  # as a service manager would: again, until it stays
             restarted.append(_start(scene, port))
-        return bool(good_answers(read_log(log), known_prices, after=decided_at))
+        return recovery().first_good_price_seconds is not None
 
     wait(back, "coming back without the product")
     riders.stop()
-    requests = read_log(log)
-    back_at = good_answers(requests, known_prices, after=decided_at)[0].answered_at
-    meanwhile = [request for request in requests if decided_at < request.answered_at < back_at]
-    return Plain(
-        seconds=back_at - decided_at,
-        failed_requests=sum(request.failed for request in requests if request.sent_at > decided_at),
-        bad_prices=sum(not request.failed for request in meanwhile),
-        requests=len(requests),
-    )
+    return Plain(recovery=recovery(), requests=len(read_log(log)), passed_over=read_notes(log).passed_over)
 
 
 def _put(scene: Scene, pricing: Pricing) -> None:
     """Put a version's files where the server reads them."""
-    write_version(scene.stage.folder / "plain", pricing, golden_requests(pricing, scene.cast.hours))
+    write_version(scene.stage.folder / "plain", pricing)
 
 
 def _start(scene: Scene, port: int) -> Child:

@@ -14,7 +14,7 @@ import pandas as pd
 from knowngood.adapters.yaml.document import read_document
 from knowngood.demo.fallback import FALLBACK_PRICE
 from knowngood.demo.stage import SYSTEM
-from knowngood.demo.world.artifacts import Golden, golden_requests, write_version
+from knowngood.demo.world.artifacts import golden_requests, write_version
 from knowngood.demo.world.features import source_of
 from knowngood.demo.world.pricing import Pricing
 from knowngood.domain.system import SystemFile
@@ -76,18 +76,32 @@ class Workplace:
         self._git("config", "core.hooksPath", os.devnull)
 
     def write(self, pricing: Pricing, hours: pd.DataFrame, message: str) -> None:
-        """Put a version where the team works: features into Git, model and curve as files, the contract beside them."""
-        golden = golden_requests(pricing, hours)
-        files = write_version(self.folder, pricing, golden)
-        files.features.unlink()
-        files.golden.write_text("".join(_golden_line(one) for one in golden), encoding="utf-8")
-        self.write_features(pricing.features.text, message)
+        """
+        Put a version where the team works: features into Git, model and curve as files, the contract beside them.
+
+        Args:
+            pricing: The version; its model was trained on its features.
+            hours: The year, for golden requests.
+            message: Of the commit.
+        """
+        written = write_version(self.folder, pricing)
+        written.features.replace(self._features)
+        golden = "".join(one.line() for one in golden_requests(pricing, hours))
+        (self.folder / "golden.jsonl").write_text(golden, encoding="utf-8")
+        contract = {"requires": {"features": fingerprint(self._features.parent)}}
+        (self.folder / "contract.json").write_text(json.dumps(contract) + "\n", encoding="utf-8")
+        self._commit(message)
 
     def write_features(self, text: str, message: str) -> None:
-        """Commit feature code, with the contract of the model that is meant to run on it."""
-        (self.folder / "features" / "features.py").write_text(text, encoding="utf-8")
-        contract = {"requires": {"features": fingerprint(self.folder / "features")}}
-        (self.folder / "contract.json").write_text(json.dumps(contract) + "\n", encoding="utf-8")
+        """Commit feature code alone; the model beside it, and what that was trained on, stay as they are."""
+        self._features.write_text(text, encoding="utf-8")
+        self._commit(message)
+
+    @property
+    def _features(self) -> Path:
+        return self.folder / "features" / "features.py"
+
+    def _commit(self, message: str) -> None:
         self._git("add", "features", f"{SYSTEM}.yaml", ".gitignore", "surge.json", "contract.json")
         self._git("commit", "--quiet", "--allow-empty", "-m", message)
 
@@ -106,12 +120,6 @@ class Workplace:
             raise NotFoundError("the demo needs git, which is not installed", hint="apt-get install git") from error
         if done.returncode:
             raise PermanentError(f"git {arguments[0]} failed: {done.stderr.strip()}", hint="Look at the message of git")
-
-
-def _golden_line(golden: Golden) -> str:
-    """Return a golden request in the form that knowngood reads."""
-    line = {"input": dict(golden.request), "output": dict(golden.expected), "tolerance": golden.tolerance}
-    return json.dumps(line) + "\n"
 
 
 def change_text(change: str) -> str:

@@ -271,8 +271,7 @@ def label_of(component: Component) -> str:
     native = component.ref.native
     if not native:
         return short(component.ref.digest)
-    is_hash = len(native) >= _SHA_LENGTH and not set(native) - set("0123456789abcdef")
-    return short(native) if is_hash else native
+    return short(native) if _is_hash(native) else native
 
 
 def _sentence(combination: Manifest, mismatch: Mismatch, known: Iterable[Manifest]) -> str:
@@ -282,8 +281,8 @@ def _sentence(combination: Manifest, mismatch: Mismatch, known: Iterable[Manifes
     if mismatch.provider is None:
         found = "and nothing provides it"
     else:
-        found = f"live is {label_of(combination.components[mismatch.provider])}"
-    return f"{mismatch.component} {label_of(component)} {made} {wanted}, {found}"
+        found = f"live is {_name(combination.components[mismatch.provider])}"
+    return f"{mismatch.component} {_name(component)} {made} {wanted}, {found}"
 
 
 def _name_of(mismatch: Mismatch, known: Iterable[Manifest]) -> str:
@@ -291,5 +290,19 @@ def _name_of(mismatch: Mismatch, known: Iterable[Manifest]) -> str:
     for manifest in known:
         for component in manifest.components.values():
             if component.provides.get(mismatch.contract) == mismatch.required:
-                return label_of(component)
+                return _name(component)
     return short(mismatch.required)
+
+
+def _name(component: Component) -> str:
+    """
+    Return what a component is called where it is told apart from another, whatever manifest it is met in.
+
+    The same content may be committed more than once, so a commit names it in one manifest and not in the next: there
+    it is the digest of the content. A version that its owner chose stays as it is.
+    """
+    return short(component.ref.digest) if _is_hash(component.ref.native) else label_of(component)
+
+
+def _is_hash(native: str | None) -> bool:
+    return native is not None and len(native) >= _SHA_LENGTH and not set(native) - set("0123456789abcdef")

@@ -76,6 +76,7 @@ class _Simulated:
     offered: RouteDocument | None = None
     anchor: tuple[int, str] = (0, "")
     memory_bytes: int = 0
+    fallback: bool = True
     agent_alive: bool = True
     cut_off: bool = False
     seen_at: datetime | None = None
@@ -143,6 +144,10 @@ class MemoryTraffic:
     def weigh(self, system: str, name: str, memory_bytes: int) -> None:
         """Say how much memory the workers of a replica take together."""
         self._find(system, name).memory_bytes = memory_bytes
+
+    def take_fallback(self, system: str, name: str) -> None:
+        """Let a replica have a worker whose program makes no static fallback."""
+        self._find(system, name).fallback = False
 
     def trip_locally(self, system: str, name: str, version: str) -> None:
         """Let a replica leave a version on its own evidence (rule 9)."""
@@ -346,6 +351,7 @@ def _report(simulated: _Simulated) -> ReplicaReport:
         failed=dict(simulated.failed),
         workers=simulated.workers,
         memory_bytes=simulated.memory_bytes,
+        fallback=simulated.fallback,
         refusal=simulated.refusal,
         at=at,
         anchor=simulated.anchor,

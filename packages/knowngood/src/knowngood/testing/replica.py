@@ -50,7 +50,8 @@ class StandInWorker:
 
     def say(self, ready: Collection[str]) -> None:
         """Report these versions as ready."""
-        self._folder.write_worker(WorkerReport(worker=self._name, pid=os.getpid(), ready=frozenset(ready)))
+        report = WorkerReport(worker=self._name, pid=os.getpid(), ready=frozenset(ready), fallback=True)
+        self._folder.write_worker(report)
 
     def die(self) -> None:
         """Let go of the lock, as the kernel does for a dead process; the report stays."""

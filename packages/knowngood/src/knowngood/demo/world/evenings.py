@@ -3,8 +3,9 @@ Evenings in fast mode: what would have been judged, and what was true, without s
 
 The combination that a level 1 rollback would serve is the old model on the new features under the new curve, for level
 1 changes the model alone. It is compared with the known version on the demand that both predict for the same requests:
-demand is what a model answers for and what truth is known of. Prices are compared as well and reported beside it, but
-not judged: the flat part of the curve and the fare in front of it hide much of what is wrong with a demand.
+demand is what a model answers for and what truth is known of. Prices are compared as well, and what the same rule would
+have said of them is reported beside it, but that decides nothing: the level parts of the curve and the fare in front of
+it hide much of what is wrong with a demand.
 
 ``n`` counts requests, as a shadow would; they repeat a few distinct hours, and that count stands beside it.
 """
@@ -22,7 +23,7 @@ import pandas as pd
 from knowngood.demo.world.feature_code import FeatureCode
 from knowngood.demo.world.hours import thursday_evenings
 from knowngood.demo.world.pricing import Pricing
-from knowngood.demo.world.riders import Rider, Visit, arrivals, visit
+from knowngood.demo.world.riders import Rider, arrivals
 from knowngood.demo.world.training import first_version, second_version
 from knowngood_sdk.errors import RefusedError
 
@@ -36,7 +37,6 @@ __all__ = [
     "combination_of",
     "evaluate_evening",
     "evaluate_evenings",
-    "replay",
     "tally",
 ]
 
@@ -107,6 +107,7 @@ class EveningResult:
         bad: The version that was deployed.
         allowed: What the rule said.
         reason: Why it said so; where the old model cannot run, what it lacks.
+        allowed_on_prices: What the rule would have said of the divergence of prices.
         acceptable: What was true; see ``TRUE_ERROR_FACTOR``.
     """
 
@@ -119,6 +120,7 @@ class EveningResult:
     bad: Comparison
     allowed: bool
     reason: str
+    allowed_on_prices: bool
     acceptable: bool
 
     @property
@@ -155,10 +157,11 @@ def evaluate_evening(
     known_quotes = known.quotes(asked.rows)
     bad_comparison = asked.compare(bad.quotes(asked.rows), known_quotes)
     known_error = asked.true_error(known_quotes)
-    combination = None
+    combination, on_prices = None, False
     try:
         combination = asked.compare(combination_of(known, bad).quotes(asked.rows), known_quotes)
         ruling = judge(combination.divergence, len(riders))
+        on_prices = judge(combination.price_divergence, len(riders)).allowed
         reason = ruling.reason
     except RefusedError as error:
         ruling = judge(math.nan, 0)
@@ -173,6 +176,7 @@ def evaluate_evening(
         bad=bad_comparison,
         allowed=ruling.allowed,
         reason=reason,
+        allowed_on_prices=on_prices,
         acceptable=combination is not None and combination.true_error <= TRUE_ERROR_FACTOR * known_error,
     )
 
@@ -214,14 +218,6 @@ def tally(results: Sequence[EveningResult]) -> dict[str, dict[str, int]]:
         row = counts.setdefault(result.change, {verdict.value: 0 for verdict in Verdict})
         row[result.verdict.value] += 1
     return counts
-
-
-def replay(riders: Sequence[Rider], *, served: Pricing, known: Pricing) -> list[Visit]:
-    """Return what comes of an evening on which every rider is served by one version, in the order of arrival."""
-    asked = _Asked(riders)
-    prices = served.quotes(asked.rows)["price"].to_dict()
-    known_prices = known.quotes(asked.rows)["price"].to_dict()
-    return [visit(rider, price=prices[rider.hour], known_price=known_prices[rider.hour]) for rider in riders]
 
 
 class _Asked:

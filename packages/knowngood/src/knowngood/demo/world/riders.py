@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -30,21 +30,21 @@ __all__ = [
     "RIDES_KNOWN_AFTER_SECONDS",
     "PriceResponse",
     "Rider",
-    "Visit",
     "arrivals",
     "is_bad_price",
-    "requests",
-    "visit",
 ]
 
 EVENING_SECONDS: Final = len(EVENING_HOURS) * 3600
 """Length of an evening in replay seconds."""
 
 RIDES_KNOWN_AFTER_SECONDS: Final = 3600
-"""Replay seconds after the end of an hour until its rides are known."""
+"""
+Replay seconds from the beginning of an hour until its rides are known: that is when it is over, an hour after a price
+was first asked for in it. So who asks for a price may know the rides of the hour before, as ``lag_1h`` has them.
+"""
 
 BAD_PRICE_MARGIN: Final = 0.10
-"""A price is bad from this share above what version 1 would have asked on the same request."""
+"""A price is bad when it is off by more than this share of version 1's on the same request, above or below."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,52 +98,14 @@ class Rider:
     reference_price: float
     willingness: float
 
-    def request(self) -> dict[str, Any]:
-        """Return what the rider sends: the hour's inputs, its id and when; JSON-able."""
-        return {**self.row, "rider_id": self.rider_id, "offset_seconds": self.offset_seconds}
-
     def takes(self, price: float, response: PriceResponse = PRICE_RESPONSE) -> bool:
         """Return whether the rider takes a price in dollars."""
         return self.willingness < response.probability(price, self.reference_price)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
-    """
-    A rider, the price that was shown, and what came of it.
-
-    Attributes:
-        rider_id: Whose visit.
-        offset_seconds: When, in replay seconds from the start of the evening.
-        price: Shown, dollars.
-        known_price: What version 1 would have asked on the same request, dollars.
-        took: Whether the price was taken.
-        bad: Whether it was a bad price, as ``is_bad_price`` defines it.
-    """
-
-    rider_id: str
-    offset_seconds: float
-    price: float
-    known_price: float
-    took: bool
-    bad: bool
-
-
 def is_bad_price(price: float, known_price: float, margin: float = BAD_PRICE_MARGIN) -> bool:
-    """Return whether a price is more than ``margin`` above the known version's on the same request, or no number."""
-    return not price <= known_price * (1 + margin)
-
-
-def visit(rider: Rider, *, price: float, known_price: float) -> Visit:
-    """Return what comes of showing a rider a price."""
-    return Visit(
-        rider_id=rider.rider_id,
-        offset_seconds=rider.offset_seconds,
-        price=price,
-        known_price=known_price,
-        took=rider.takes(price),
-        bad=is_bad_price(price, known_price),
-    )
+    """Return whether a price is off the known version's on the same request by more than ``margin``, or no number."""
+    return not known_price * (1 - margin) <= price <= known_price * (1 + margin)
 
 
 def arrivals(hours: pd.DataFrame, evening: date, *, seed: int, share: float = 1.0) -> list[Rider]:
@@ -189,8 +151,3 @@ def arrivals(hours: pd.DataFrame, evening: date, *, seed: int, share: float = 1.
             )
         )
     return riders
-
-
-def requests(hours: pd.DataFrame, evening: date, *, seed: int, share: float = 1.0) -> list[dict[str, Any]]:
-    """Return the requests of an evening's riders, JSON-able, in the order of arrival; see ``arrivals``."""
-    return [rider.request() for rider in arrivals(hours, evening, seed=seed, share=share)]
