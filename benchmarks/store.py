@@ -148,7 +148,7 @@ def _manifest(system: str, rng: random.Random) -> Manifest:
 
 def _deployment(system: str, generation: int, manifests: list[Manifest]) -> Deployment:
     manifest, before = manifests[generation - 1], manifests[max(0, generation - 2)]
-    counts = VersionCounts(requests=10_000, latency={n: 400 for n in range(-20, 5)})
+    counts = VersionCounts(requests=10_000, latency=dict.fromkeys(range(-20, 5), 400))
     return Deployment(
         system=system,
         generation=generation,

@@ -129,7 +129,7 @@ def test_a_copy_that_was_changed_is_refused(tmp_path: Path) -> None:
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(InvalidError, match="is not what was written.*Take another copy"):
+    with pytest.raises(InvalidError, match=r"is not what was written.*Take another copy"):
         restored(file, tmp_path / "new.db")
     assert not (tmp_path / "new.db").exists()
 
@@ -196,14 +196,14 @@ def test_what_the_copy_goes_on_from_is_replaced(tmp_path: Path) -> None:
 def test_a_server_is_only_filled_where_nothing_is(postgres_url: str, tmp_path: Path) -> None:
     begun(postgres_url)
     copied(postgres_url, tmp_path / "copy.db")
-    with pytest.raises(ConflictError, match="is not empty: it has rows in .*createdb"):
+    with pytest.raises(ConflictError, match=r"is not empty: it has rows in .*createdb"):
         restored(tmp_path / "copy.db", postgres_url)
 
 
 @pytest.mark.parametrize("content", [b"", b"this was never a database\n" * 100])
 def test_what_is_no_copy_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "copy.db").write_bytes(content)
-    with pytest.raises(PermanentError, match="is no copy of a store|no database"):
+    with pytest.raises(PermanentError, match=r"is no copy of a store|no database"):
         restored(tmp_path / "copy.db", tmp_path / "store.db")
     with pytest.raises(NotFoundError, match="there is no file"):
         restored(tmp_path / "absent.db", tmp_path / "store.db")

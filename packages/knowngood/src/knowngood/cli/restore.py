@@ -20,8 +20,8 @@ def command(file: Path, directory: str, store: str, output: str) -> int:
     """
     Put the copy in FILE, which kg backup wrote, in place of the store, and check every ledger in it.
 
-    Refused while the store is in use, and where it holds what the copy does not; on a server the database must be empty.
-    A copy can go from a file to a server and back.
+    Refused while the store is in use, and where it holds what the copy does not; on a server the database must be
+    empty. A copy can go from a file to a server and back.
     """
     from knowngood.adapters.sql.copies import restore
     from knowngood.adapters.sql.opening import find_database
@@ -37,7 +37,7 @@ def command(file: Path, directory: str, store: str, output: str) -> int:
         if not restored.checked:
             yield f"{mark('warning')} no {file}.sha256 stood beside it: nothing says that it is what was written"
         yield "Replicas remember how far the ledgers went: kg ledger verify SYSTEM tells what is missing since the copy"
-        yield f"{mark('warning')} tokens that were revoked after the copy was made are valid again: revoke them once more"
+        yield f"{mark('warning')} tokens that were revoked after the copy was made are valid again: revoke them anew"
 
     answer(restored.to_json(), output, text)
     return ExitCode.ERROR if restored.problems else ExitCode.DONE

@@ -184,9 +184,13 @@ def _settle(part: Path) -> None:
 def _draft(file: Path, draft: SqliteDatabase) -> None:
     """Bring a copy of the copy to this program's schema, with leases that nobody holds."""
     address = f"{file.absolute().as_uri()}?mode=ro"
-    with draft.preparing(), draft.translated(), closing(sqlite3.connect(address, uri=True)) as source:
-        with closing(draft.connect()) as target:
-            source.backup(target)
+    with (
+        draft.preparing(),
+        draft.translated(),
+        closing(sqlite3.connect(address, uri=True)) as source,
+        closing(draft.connect()) as target,
+    ):
+        source.backup(target)
     if revision(draft) is None:
         raise PermanentError(f"{file} is no copy of a store: it has no tables", hint="Name a file that kg backup wrote")
     migrate(draft)

@@ -217,7 +217,7 @@ class PostgresDatabase:
 
 
 def _with_addresses(link: dict[str, Any]) -> dict[str, Any]:
-    """Resolve a host's name here, within the time that there is; several hosts, and what is no name, are the driver's."""
+    """Resolve a host's name here, in the time that there is; several hosts, and what is no name, are the driver's."""
     host = str(link.get("host") or "")
     if not host or host.startswith(("/", "@")) or "," in host or link.get("hostaddr"):
         return link
