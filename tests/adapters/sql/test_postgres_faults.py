@@ -1,4 +1,4 @@
-"""A server that dies, freezes or never answers: nobody waits for longer than two seconds, and all are told the truth."""
+"""A server that dies, freezes or never answers: nobody waits longer than two seconds, and all are told the truth."""
 
 import signal
 from collections.abc import Callable, Iterator
