@@ -156,8 +156,7 @@ def test_many_who_ask_a_silent_server_at_once_are_all_told_in_time(proxy: Proxy)
                 store.head(SYSTEM)
             return monotonic() - began
 
-        # Those that found all connections in use waited for one of them first.
-        assert max(pool.map(ask, range(24))) < 2 * LONGEST
+        assert max(pool.map(ask, range(24))) < LONGEST + SLACK, "waiting for a connection that others have counts"
         proxy.go_on()
 
 

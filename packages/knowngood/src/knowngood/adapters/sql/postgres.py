@@ -12,7 +12,7 @@ the listeners, would be lost.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
@@ -29,6 +29,7 @@ from knowngood.adapters.sql.patient import (
     LONGEST_WAIT,
     PatientConnection,
     SilentError,
+    in_a_hurry,
     no_time_left,
     resolved,
     waiting_at_most,
@@ -203,7 +204,11 @@ class PostgresDatabase:
     @contextmanager
     def _transaction(self, engine: Engine, longest: timedelta) -> Iterator[Connection]:
         translating = partial(translated, name=self.name, seconds=f"{self.patience.total_seconds():g}")
-        with translating(committing=False), waiting_at_most(longest + _GRACE), engine.connect() as connection:
+        with ExitStack() as stack:
+            stack.enter_context(translating(committing=False))
+            stack.enter_context(waiting_at_most(longest + _GRACE))
+            with in_a_hurry():
+                connection = stack.enter_context(engine.connect())
             transaction = connection.begin()
             try:
                 yield connection
