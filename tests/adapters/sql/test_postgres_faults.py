@@ -20,6 +20,7 @@ from knowngood_sdk.errors import InvalidError, OutcomeUnknownError, PermanentErr
 from tests.adapters.sql.proxy import Proxy, in_front_of
 from tests.postgres import OwnServer, Server
 
+COMMIT = b"COMMIT\0"  # with its end: a transaction may begin as READ COMMITTED
 LONGEST = 2.0
 SLACK = 0.6  # what a busy machine adds: threads that wait for a processor
 
@@ -101,8 +102,31 @@ def test_what_was_committed_survives_a_kill_of_the_server(own_postgres: OwnServe
 def test_a_commit_whose_answer_is_lost_may_have_been_done(proxy: Proxy) -> None:
     with SqlStore.open(proxy.url) as store:
         with pytest.raises(OutcomeUnknownError, match="Look at what is on record"):
-            changed(store, lambda: proxy.cut_after(b"COMMIT"))
+            changed(store, lambda: proxy.cut_after(COMMIT))
         assert store.head(SYSTEM).length == 1
+
+
+def test_what_may_be_done_twice_is_to_be_done_again_when_its_answer_is_lost(proxy: Proxy) -> None:
+    with SqlStore.open(proxy.url) as store:
+        exchange, leases = SqlExchange(store.database), SqlLeases(store.database)
+        acts: list[Callable[[], object]] = [
+            lambda: exchange.change_route(SYSTEM, rising),
+            lambda: leases.claim("worker:1", "a", timedelta(minutes=1)),
+            lambda: leases.release("worker:1", "a"),
+        ]
+        for act in acts:
+            proxy.cut_after(COMMIT)
+            with pytest.raises(TransientError, match="doing it twice does no harm"):
+                act()
+            act()
+
+
+def test_a_read_whose_end_is_lost_is_to_be_done_again(proxy: Proxy) -> None:
+    with SqlStore.open(proxy.url) as store:
+        proxy.cut_after(COMMIT)
+        with pytest.raises(TransientError, match="cannot be reached"):
+            store.head(SYSTEM)
+        assert store.head(SYSTEM).length == 0
 
 
 def test_a_server_that_is_frozen_holds_nobody_for_longer_than_two_seconds(own_postgres: OwnServer, url: str) -> None:

@@ -217,7 +217,8 @@ class PostgresDatabase:
                 with suppress(DBAPIError):
                     transaction.rollback()
                 raise
-            with translating(committing=True), waiting_at_most(longest, at_least=_GRACE):
+            # A read has no outcome that could be unknown.
+            with translating(committing=engine is self._engine), waiting_at_most(longest, at_least=_GRACE):
                 transaction.commit()
 
 
