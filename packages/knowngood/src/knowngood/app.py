@@ -31,7 +31,7 @@ from knowngood_sdk.model.wire import FORMAT
 from knowngood_sdk.serving.disk import OWNER_FILE
 from knowngood_sdk.serving.folder import check_format, hold
 
-__all__ = ["actor", "installed_kinds", "open_plane"]
+__all__ = ["actor", "installed_kinds", "make_folder", "open_plane"]
 
 _GROUP = "knowngood.components"
 
@@ -53,7 +53,7 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
     folder = Path(directory).resolve()
     check_format(folder)
     if make:
-        _make(folder)
+        make_folder(folder)
     elif not (folder / "format").exists():
         raise NotFoundError(
             f"there is no working folder {folder}",
@@ -175,7 +175,8 @@ def _contract(path: Path) -> Contract:
     return Contract(provides=sides["provides"] or {}, requires=sides["requires"] or {})
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a working folder where there is none; raises PermanentError when that cannot be."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(folder / "format", os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_FILE), "w") as file:

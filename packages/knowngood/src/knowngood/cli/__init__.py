@@ -36,6 +36,9 @@ _COMMANDS = {
     "watch": "Run the control loop: judge, decide, roll back, verify.",
     "agent": "Run the agent of one replica.",
     "ledger": "Read the record of all that was decided and done, or verify it.",
+    "migrate": "Bring the store to the schema of this program.",
+    "backup": "Copy the store into one file, while it is in use.",
+    "restore": "Put a copy of the store back.",
     "demo": "Replay the 6 PM incident on real data.",
 }
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select
 
 from knowngood.adapters.sql.database import Database
+from knowngood.adapters.sql.repeating import writing_again
 from knowngood.adapters.sql.schema import (
     exchange_counts,
     exchange_releases,
@@ -50,7 +51,7 @@ class SqlExchange:
         self, system: str, change: Callable[[RouteDocument], RouteDocument], *, anew: bool = False
     ) -> RouteDocument:
         """Change the published route; see the port."""
-        with self._database.writing(f"route of {system}") as connection:
+        with writing_again(self._database, f"route of {system}") as connection:
             before = self._before(connection, system, anew=anew)
             document = change(before or RouteDocument(system=system))
             if document == before or (before is None and document == RouteDocument(system=system)):
@@ -67,7 +68,7 @@ class SqlExchange:
         """Keep what a replica needs to load a version; see the port."""
         manifest = release.manifest
         row = {"system": manifest.system, "version": manifest.content_digest, "document": release.to_json()}
-        with self._database.writing() as connection:
+        with writing_again(self._database) as connection:
             self._put(connection, exchange_releases, [row])
 
     def release(self, system: str, version: str) -> ReleaseDocument:
@@ -85,7 +86,7 @@ class SqlExchange:
 
     def save_rules(self, system: str, rules: Mapping[str, Any]) -> None:
         """Keep the rules that replicas of a system go by."""
-        with self._database.writing() as connection:
+        with writing_again(self._database) as connection:
             self._put(connection, exchange_rules, [{"system": system, "document": rules}])
 
     def rules(self, system: str) -> Mapping[str, Any] | None:
@@ -106,7 +107,7 @@ class SqlExchange:
             }
             for report in reports
         ]
-        with self._database.writing() as connection:
+        with writing_again(self._database) as connection:
             self._put(connection, exchange_reports, rows, {"seen": self._database.now}, by="written")
 
     def reports(self, system: str) -> Mapping[str, Reported]:
@@ -139,7 +140,7 @@ class SqlExchange:
         held = {
             (replica, worker) for replica, reports in counts.items() for report in reports for worker in report.holds
         }
-        with self._database.writing() as connection:
+        with writing_again(self._database) as connection:
             self._put(connection, table, rows, by="sequence", rising=True)
             if held:
                 known = connection.execute(select(table.c.replica, table.c.worker).where(table.c.system == system))

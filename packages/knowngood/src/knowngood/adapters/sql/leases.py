@@ -6,6 +6,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, case, func, or_, select, update
 
 from knowngood.adapters.sql.database import Database
+from knowngood.adapters.sql.repeating import writing_again
 from knowngood.adapters.sql.schema import leases
 from knowngood.ports.lease import Held
 from knowngood_sdk.errors import ConflictError, InvalidError
@@ -40,14 +41,14 @@ class SqlLeases:
             },
             where=or_(same, leases.c.holder == _NOBODY, leases.c.expires <= now),
         ).returning(leases.c.fence)
-        with self._database.writing() as connection:
+        with writing_again(self._database) as connection:
             fence = connection.execute(taken).scalar_one_or_none()
         return None if fence is None else Held(name=name, holder=holder, fence=fence, expires_in=ttl)
 
     def release(self, name: str, holder: str) -> None:
         """Give a lease back; the row stays, so that its fence goes on rising."""
         mine = (leases.c.name == name) & (leases.c.holder == holder)
-        with self._database.writing() as connection:
+        with writing_again(self._database) as connection:
             connection.execute(update(leases).where(mine).values(holder=_NOBODY))
 
     def held(self, prefix: str = "") -> Mapping[str, Held]:

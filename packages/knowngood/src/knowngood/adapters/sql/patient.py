@@ -5,6 +5,7 @@ Time limits that the server keeps are of no use against a server that is frozen,
 a proxy that goes on acknowledging packets. So the client keeps time itself, wherever it waits for an answer.
 """
 
+import math
 import socket
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,15 @@ from typing import Any, TypeVar
 
 import psycopg
 
-__all__ = ["LONGEST_WAIT", "PatientConnection", "SilentError", "no_time_left", "resolved", "waiting_at_most"]
+__all__ = [
+    "LONGEST_WAIT",
+    "PatientConnection",
+    "SilentError",
+    "in_a_hurry",
+    "no_time_left",
+    "resolved",
+    "waiting_at_most",
+]
 
 LONGEST_WAIT = timedelta(seconds=2)
 """How long anybody waits for a database that does not answer, unless they say otherwise."""
@@ -32,9 +41,20 @@ class SilentError(psycopg.OperationalError):
 
 @dataclass(slots=True)
 class _Budget:
-    """What a block may still wait for the server, all its waits together; its own work does not count."""
+    """
+    What a block may still wait for the server, all its waits together; its own work does not count.
+
+    Attributes:
+        seconds: What is left.
+        until: By the monotonic clock; set while whatever the block does counts, and infinite else.
+    """
 
     seconds: float
+    until: float = math.inf
+
+    @property
+    def over(self) -> bool:
+        return self.seconds <= 0 or monotonic() > self.until
 
 
 _budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
@@ -58,10 +78,25 @@ def waiting_at_most(longest: timedelta, *, at_least: timedelta = timedelta()) ->
         _budget.reset(token)
 
 
+@contextmanager
+def in_a_hurry() -> Iterator[None]:
+    """Count all that happens in a block: while a connection is sought, waiting for one that others have counts too."""
+    budget = _budget.get()
+    if budget is None:
+        yield
+        return
+    budget.until = monotonic() + budget.seconds
+    try:
+        yield
+    finally:
+        budget.seconds = min(budget.seconds, budget.until - monotonic())
+        budget.until = math.inf
+
+
 def no_time_left() -> bool:
     """Whether the block has waited for as long as it may."""
     budget = _budget.get()
-    return budget is not None and budget.seconds <= 0
+    return budget is not None and budget.over
 
 
 def resolved(host: str, port: int) -> list[str]:
@@ -122,7 +157,7 @@ def _in_time(steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
             began = monotonic()
             ready = yield wanted
             budget.seconds -= monotonic() - began
-            if not ready and budget.seconds <= 0:
+            if not ready and budget.over:
                 steps.close()
                 raise SilentError("no answer came in time")
             wanted = steps.send(ready)

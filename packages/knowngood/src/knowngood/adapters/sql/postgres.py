@@ -12,7 +12,7 @@ the listeners, would be lost.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
@@ -29,13 +29,14 @@ from knowngood.adapters.sql.patient import (
     LONGEST_WAIT,
     PatientConnection,
     SilentError,
+    in_a_hurry,
     no_time_left,
     resolved,
     waiting_at_most,
 )
 from knowngood.adapters.sql.postgres_errors import translated
 from knowngood.adapters.sql.postgres_listening import CHANNEL, listening
-from knowngood_sdk.errors import InvalidError
+from knowngood_sdk.errors import ConflictError, InvalidError
 
 __all__ = ["PATIENCE", "PostgresDatabase"]
 
@@ -45,6 +46,7 @@ PATIENCE = LONGEST_WAIT - _GRACE
 """How long a change waits for another one to end."""
 
 _LONGEST_MIGRATION = timedelta(minutes=1)
+_LONGEST_COPY = timedelta(minutes=30)
 _LONGEST_PAUSE = timedelta(seconds=5)
 """How long a change may do nothing before the server aborts it: whoever began it is frozen, or cut off."""
 
@@ -59,6 +61,10 @@ _LINK = {
     "application_name": "knowngood",
 }
 _MIGRATION = "the schema"
+_OTHERS = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name = 'knowngood' AND pid <> pg_backend_pid()"
+)
 
 
 class PostgresDatabase:
@@ -127,10 +133,24 @@ class PostgresDatabase:
             yield connection
 
     @contextmanager
-    def long(self, longest: timedelta) -> Iterator[Connection]:
-        """Give a connection as ``reading`` does, for as long as a copy of everything may take."""
-        with self._transaction(self._reader, longest) as connection:
-            connection.execute(_set_locally(longest, "statement_timeout", "idle_in_transaction_session_timeout"))
+    def copying(self) -> Iterator[Connection]:
+        """Give a connection for reading everything; see ``Database``."""
+        with self._transaction(self._reader, _LONGEST_COPY) as connection:
+            connection.execute(_set_locally(_LONGEST_COPY, "statement_timeout", "idle_in_transaction_session_timeout"))
+            yield connection
+
+    @contextmanager
+    def replacing(self) -> Iterator[Connection]:
+        """Give a connection for writing everything, to whoever is alone here; see ``Database``."""
+        with self._transaction(self._engine, _LONGEST_COPY) as connection:
+            connection.execute(_set_locally(_LONGEST_COPY, "statement_timeout", "idle_in_transaction_session_timeout"))
+            connection.execute(_take_lock(_MIGRATION))
+            others = connection.execute(_OTHERS).scalar_one()
+            if others:
+                raise ConflictError(
+                    f"the store {self.name} is in use: knowngood has {others} other connection(s) to it",
+                    hint="Stop every kg serve on it first",
+                )
             yield connection
 
     def announce(self, connection: Connection) -> None:
@@ -184,7 +204,11 @@ class PostgresDatabase:
     @contextmanager
     def _transaction(self, engine: Engine, longest: timedelta) -> Iterator[Connection]:
         translating = partial(translated, name=self.name, seconds=f"{self.patience.total_seconds():g}")
-        with translating(committing=False), waiting_at_most(longest + _GRACE), engine.connect() as connection:
+        with ExitStack() as stack:
+            stack.enter_context(translating(committing=False))
+            stack.enter_context(waiting_at_most(longest + _GRACE))
+            with in_a_hurry():
+                connection = stack.enter_context(engine.connect())
             transaction = connection.begin()
             try:
                 yield connection
@@ -193,12 +217,13 @@ class PostgresDatabase:
                 with suppress(DBAPIError):
                     transaction.rollback()
                 raise
-            with translating(committing=True), waiting_at_most(longest, at_least=_GRACE):
+            # A read has no outcome that could be unknown.
+            with translating(committing=engine is self._engine), waiting_at_most(longest, at_least=_GRACE):
                 transaction.commit()
 
 
 def _with_addresses(link: dict[str, Any]) -> dict[str, Any]:
-    """Resolve a host's name here, within the time that there is; several hosts, and what is no name, are the driver's."""
+    """Resolve a host's name here, in the time that there is; several hosts, and what is no name, are the driver's."""
     host = str(link.get("host") or "")
     if not host or host.startswith(("/", "@")) or "," in host or link.get("hostaddr"):
         return link

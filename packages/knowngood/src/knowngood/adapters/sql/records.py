@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, Text, select, type_coerce
@@ -84,20 +85,24 @@ def _manifests(system: str) -> Select[Any]:
 
 
 def _manifest(system: str, row: Row[Any]) -> Manifest:
-    found = _parsed(row.document)
-    if (found.content_digest, found.digest) != (row.version, row.digest):
+    found, digest = _parsed(row.document)
+    if (found.content_digest, digest) != (row.version, row.digest):
         raise InvalidError(
             f"the manifest of {system} that was recorded as {short(row.digest)} was edited: its digest is"
-            f" {short(found.digest)} now",
+            f" {short(digest)} now",
             hint="Restore the store from a copy, or deploy that version again from its components",
         )
     return found
 
 
 @lru_cache(maxsize=4_096)
-def _parsed(document: str) -> Manifest:
-    """Read a manifest; the same text is the same manifest, and its digests are taken once."""
-    return Manifest.from_json(parse_canonical(document))
+def _parsed(document: str) -> tuple[Manifest, str]:
+    """
+    Read a manifest, and take its digest from the text, which is its canonical form unless somebody edited it.
+
+    The same text is the same manifest, so one that was read is kept.
+    """
+    return Manifest.from_json(parse_canonical(document)), f"{DIGEST_PREFIX}{sha256(document.encode()).hexdigest()}"
 
 
 def evidence(connection: Connection, system: str) -> tuple[Evidence, ...]:
