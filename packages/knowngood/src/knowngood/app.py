@@ -5,7 +5,6 @@ Adapters are found by entry point, ours exactly as a stranger's; one that is not
 that installs it.
 """
 
-import getpass
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -19,6 +18,7 @@ from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.folder.outbox import FolderOutbox
 from knowngood.adapters.folder.telemetry import FolderTelemetry
 from knowngood.adapters.folder.traffic import FolderTraffic
+from knowngood.adapters.os_user import actor_of
 from knowngood.adapters.sql import SqlStore
 from knowngood.control.plane import Plane
 from knowngood.domain.compatibility import Contract
@@ -102,15 +102,8 @@ def installed_kinds() -> dict[str, Collection[str]]:
 
 
 def actor() -> str:
-    """Return who acts: KNOWNGOOD_ACTOR, or the name of the user of this process."""
-    named = os.environ.get("KNOWNGOOD_ACTOR")
-    if named:
-        return named
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # A container's user often has a number alone.
-        return f"uid {os.geteuid()}"
+    """Return who acts, as it goes on record: see ``adapters.os_user``."""
+    return actor_of(os.environ, os.geteuid())
 
 
 class _Workshop:
