@@ -6,7 +6,6 @@ name on record is one that a person recognises. The names in the environment (LO
 can set them without meaning to say anything by it.
 """
 
-import os
 import pwd
 from collections.abc import Mapping
 
