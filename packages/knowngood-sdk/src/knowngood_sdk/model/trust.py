@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from knowngood_sdk.errors import InvalidError, UntrustedError
 from knowngood_sdk.model.canonical import canonical_bytes
+from knowngood_sdk.model.route import Facts
 from knowngood_sdk.model.signed import (
     MAX_ROOTS,
     DocumentKind,
@@ -25,7 +26,7 @@ from knowngood_sdk.model.signed import (
 )
 from knowngood_sdk.model.wire import ReleaseDocument, RouteDocument
 
-__all__ = ["Trust"]
+__all__ = ["Trust", "joined_signed", "signed_version"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Trust:
         """The version below which a route is an older one."""
         return max(self.seen.values(), default=0)
 
-    def follow(self, roots: Sequence[Envelope], verify: Verify) -> tuple["Trust", str]:
+    def follow(self, roots: Sequence[Envelope], verify: Verify) -> tuple["Trust", tuple[Envelope, ...], str]:
         """
         Go from root to root as far as each vouches for the next.
 
@@ -59,16 +60,18 @@ class Trust:
             verify: The arithmetic of signatures.
 
         Returns:
-            What holds then, and why it went no further; empty when all were taken.
+            What holds then, the roots that were taken, and why it went no further; empty when all were taken.
         """
         trust = self
+        taken: list[Envelope] = []
         for envelope in roots[:MAX_ROOTS]:
             try:
                 if root_version(envelope) > trust.root.version:
                     trust = trust.under(next_root(trust.root, envelope, verify))
+                    taken.append(envelope)
             except (UntrustedError, InvalidError) as error:
-                return trust, error.message
-        return trust, ""
+                return trust, tuple(taken), error.message
+        return trust, tuple(taken), ""
 
     def under(self, root: Root) -> "Trust":
         """Return it under another root; what removed keys have signed is forgotten."""
@@ -127,3 +130,26 @@ class Trust:
             raise UntrustedError(f"what is signed is a {envelope.kind}, where a {kind} is expected")
         signers = check_threshold(envelope, self.root.signing_keys, 1, verify)
         return statement_of(envelope.payload), signers
+
+
+def signed_version(document: RouteDocument) -> int:
+    """Return the version that a route is signed under, unproven; 0 where it is not, or what is signed is malformed."""
+    if document.signed is None:
+        return 0
+    try:
+        return statement_of(document.signed.payload).version
+    except InvalidError:
+        return 0
+
+
+def joined_signed(known: RouteDocument, heard: RouteDocument) -> RouteDocument:
+    """
+    Return what two documents of one system say together, where something is signed.
+
+    What is signed is taken whole from the one of the higher version, for a part of it beside a part of the other is
+    vouched for by nobody. Trips need no signature, and come from both.
+    """
+    newer = heard if signed_version(heard) >= signed_version(known) else known
+    trips = known.trips.merge(heard.trips).trips
+    roots = max(known.roots, heard.roots, key=len)
+    return replace(newer, facts=Facts(trips, newer.facts.released), roots=roots)
