@@ -25,13 +25,14 @@ from knowngood.domain.compatibility import Contract
 from knowngood.domain.system import ComponentSpec, SystemFile
 from knowngood.ports.component import Component, ComponentFactory
 from knowngood.ports.store import Store
+from knowngood.ports.traffic import Traffic
 from knowngood_sdk.errors import ConflictError, InvalidError, NotFoundError, PermanentError
 from knowngood_sdk.model.manifest import Role, check_name
 from knowngood_sdk.model.wire import FORMAT
 from knowngood_sdk.serving.disk import OWNER_FILE
 from knowngood_sdk.serving.folder import check_format, hold
 
-__all__ = ["actor", "installed_kinds", "open_plane"]
+__all__ = ["actor", "installed_kinds", "open_plane", "signing"]
 
 _GROUP = "knowngood.components"
 
@@ -63,7 +64,7 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
     workshop = _Workshop(folder, store)
     return Plane(
         store=store,
-        traffic=FolderTraffic(folder),
+        traffic=signing(FolderTraffic(folder), folder),
         telemetry=FolderTelemetry(folder),
         clock=SystemClock(),
         outbox=FolderOutbox(folder),
@@ -73,6 +74,17 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
         deploying=partial(_deploying, folder),
         kinds=installed_kinds(),
     )
+
+
+def signing(traffic: Traffic, folder: Path) -> Traffic:
+    """Return traffic that is signed where the working folder has keys (``kg key create``), else as it is."""
+    keys = folder / "keys"
+    if not (keys / "roots.json").exists():
+        return traffic
+    from knowngood.adapters.signing import KeyFolder  # noqa: PLC0415 - an extra
+    from knowngood.control.signed_traffic import SignedTraffic  # noqa: PLC0415 - as above
+
+    return SignedTraffic(traffic, KeyFolder(keys), SystemClock())
 
 
 @contextmanager
