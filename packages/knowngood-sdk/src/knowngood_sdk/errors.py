@@ -8,6 +8,7 @@ Every error of knowngood, in one tree.
     ├── NotFoundError             a name resolves to nothing
     ├── ConflictError             state moved; read again
     ├── RefusedError              nobody allows it, or not yet
+    │   ├── NotAuthenticatedError it is not known who asks
     │   ├── NotAuthorizedError    authority for this level is missing; says whose
     │   └── NotReadyError         no tested way back: the deployment is blocked
     ├── ComponentError            a system outside failed
@@ -27,6 +28,7 @@ __all__ = [
     "InvalidError",
     "KnownGoodError",
     "NewerFormatError",
+    "NotAuthenticatedError",
     "NotAuthorizedError",
     "NotFoundError",
     "NotReadyError",
@@ -88,6 +90,12 @@ class RefusedError(KnownGoodError):
     """The request is well formed, and nobody allows it, or not yet."""
 
     code = "refused"
+
+
+class NotAuthenticatedError(RefusedError):
+    """It is not known who asks: no token, a mistyped or unknown one, or one that is over."""
+
+    code = "not-authenticated"
 
 
 class NotAuthorizedError(RefusedError):
