@@ -34,6 +34,7 @@ _COMMANDS = {
     "rollback": "Put the whole system back to a version that was known to be good.",
     "quarantine": "List versions in quarantine, or release one by name.",
     "watch": "Run the control loop: judge, decide, roll back, verify.",
+    "serve": "Run the control plane for a team: the API, and the control loop of every system.",
     "agent": "Run the agent of one replica.",
     "ledger": "Read the record of all that was decided and done, or verify it.",
     "demo": "Replay the 6 PM incident on real data.",

@@ -7,13 +7,13 @@ from knowngood.cli.console import (
     GIVEN,
     answer,
     columns,
-    directory_option,
     mark,
     output_option,
     shortened,
     system_argument,
 )
 from knowngood.cli.group import Group
+from knowngood.cli.place import Place, place_options
 
 _LONGEST = 80
 """Characters of a reason that are shown to a person; the whole one is in the JSON."""
@@ -26,20 +26,19 @@ def command() -> None:
 
 @command.command(name="list", epilog="Example:  kg quarantine list pricing")
 @system_argument
-@directory_option
+@place_options
 @output_option
-def list_(system: str, directory: str, output: str) -> None:
+def list_(system: str, place: Place, output: str) -> None:
     """List SYSTEM's versions in quarantine with every act that put them there, newest last."""
-    from knowngood.app import open_plane
     from knowngood_sdk.model.canonical import short
-    from knowngood_sdk.model.wire import trip_to_json
 
-    facts = open_plane(directory).store.read(system).facts
-    held = [trip for uid, trip in facts.trips.items() if uid not in facts.released]
-    trips = sorted(held, key=lambda trip: (trip.at, trip.uid))
-    rows = [(short(trip.version), trip.at, trip.source, trip.uid, shortened(trip.why, _LONGEST)) for trip in trips]
+    held = place.verbs().quarantined(system)
+    rows = [
+        (short(trip["version"]), trip["at"], trip["source"], trip["uid"], shortened(trip["why"], _LONGEST))
+        for trip in held["trips"]
+    ]
     answer(
-        {"system": system, "trips": [trip_to_json(trip) for trip in trips]},
+        held,
         output,
         lambda: columns(rows, ("version", "at", "source", "uid", "why")) if rows else ["nothing is in quarantine"],
     )
@@ -49,17 +48,15 @@ def list_(system: str, directory: str, output: str) -> None:
 @system_argument
 @click.argument("version", type=GIVEN, shell_complete=versions)
 @click.option("--reason", required=True, type=GIVEN, help="Why it may be used again; goes on record under your name.")
-@directory_option
+@place_options
 @output_option
-def release(system: str, version: str, reason: str, directory: str, output: str) -> None:
+def release(system: str, version: str, reason: str, place: Place, output: str) -> None:
     """Release VERSION of SYSTEM by name. Moves nothing: the next deployment may use it again."""
-    from knowngood.app import actor, open_plane
-    from knowngood.control.release_quarantine import release_quarantine
     from knowngood_sdk.model.canonical import short
 
-    released = release_quarantine(open_plane(directory), system, version, reason=reason, actor=actor())
+    released = place.verbs().release(system, version, reason)
     answer(
-        {"system": system, "version": released.version, "trips": sorted(released.uids)},
+        released,
         output,
-        lambda: [f"{mark('good')} {short(released.version)} released; nothing moved. It may be deployed again."],
+        lambda: [f"{mark('good')} {short(released['version'])} released; nothing moved. It may be deployed again."],
     )

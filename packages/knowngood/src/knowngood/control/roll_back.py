@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from knowngood.control.deploy import Order, abandon_orphan, put_into_service
 from knowngood.control.fault_point import FaultPoint, reach
-from knowngood.control.flip import Flip
+from knowngood.control.flip import Acknowledged, Flip, unheard
 from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
 from knowngood.control.rollback import leave, led_here, owes_a_trip, trip_of
@@ -45,6 +45,7 @@ class Wish:
         suspected: Component that they believe to be at fault.
         override: Why an unproven combination may be used all the same; None when it may not.
         deadline: How long replicas may take to load a target that does not stand behind what is left.
+        highest: Highest level that they may take, whatever the plan makes of it.
     """
 
     actor: str
@@ -54,6 +55,7 @@ class Wish:
     suspected: str | None = None
     override: str | None = None
     deadline: timedelta = timedelta(seconds=120)
+    highest: Level = Level.DATA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +67,23 @@ class Rolled:
     saga: Saga
 
 
-def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None] = lambda _: None) -> Rolled:
+def roll_back(
+    plane: Plane,
+    system: str,
+    wish: Wish,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    acknowledged: Acknowledged = unheard,
+) -> Rolled:
     """
     Leave what is served now.
+
+    Args:
+        plane: The ports.
+        system: Name of the system.
+        wish: What a person asks for.
+        tell: Called with a line of progress for people.
+        acknowledged: Called with each replica as it leaves.
 
     Raises:
         NotReadyError: There is no safe target; the message says what a person could do.
@@ -86,14 +102,14 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
         target = version_named(plane, system, wish.target) if wish.target else _target(made)
     _authorize(made, wish, target)
     if target is None or state.behind(leaving) == target.content_digest:
-        flipped, sagas = _leave(plane, system, leaving, wish, made)
+        flipped, sagas = _leave(plane, system, leaving, wish, made, acknowledged)
     else:
         tell(f"{target.label} does not stand behind {short(leaving)}: it is deployed first")
         abandon_orphan(plane, system, wish.actor)
         with plane.deploying(system):
             _deploy(plane, target, leaving, wish, made, tell)
             reach(FaultPoint.ROLLBACK_DEPLOYED)
-            flipped, sagas = _leave(plane, system, leaving, wish, made)
+            flipped, sagas = _leave(plane, system, leaving, wish, made, acknowledged)
     ours = [saga for saga in sagas if saga.version == leaving]
     if not ours:
         raise ConflictError(
@@ -158,10 +174,12 @@ def _check_not_restored(plane: Plane, system: str, wish: Wish) -> None:
         )
 
 
-def _leave(plane: Plane, system: str, leaving: str, wish: Wish, made: Plan) -> tuple[Flip, tuple[Saga, ...]]:
+def _leave(
+    plane: Plane, system: str, leaving: str, wish: Wish, made: Plan, acknowledged: Acknowledged
+) -> tuple[Flip, tuple[Saga, ...]]:
     trip = trip_of(plane, system, leaving, source="person", why=wish.why)
     decision = {"outcome": "roll back", "reasons": [wish.why], "plan": made.to_json()}
-    return leave(plane, system, trip, wish.actor, decision)
+    return leave(plane, system, trip, wish.actor, decision, tell=acknowledged)
 
 
 def _check_static(plane: Plane, system: str, behind: str | None) -> None:
@@ -185,9 +203,16 @@ def _target(made: Plan) -> Manifest:
 
 
 def _authorize(made: Plan, wish: Wish, target: Manifest | None) -> None:
-    """Ask the policy; the user of this host acts as on-call engineer until identities come with the server."""
+    """Ask the policy; whoever may ask for a rollback at all acts as on-call engineer, up to their highest level."""
+    level = made.level or Level.SYSTEM
+    if level > wish.highest:
+        raise NotAuthorizedError(
+            f"{wish.actor} may take levels up to {wish.highest}, and this plan is level {level}",
+            hint="It takes somebody whose scope reaches that far; what it would do: kg plan SYSTEM",
+            level=int(level),
+        )
     request = Request(
-        level=made.level or Level.SYSTEM,
+        level=level,
         target=target.content_digest if target else STATIC_FALLBACK,
         actor=wish.actor,
         roles=frozenset({ON_CALL}),
