@@ -247,7 +247,7 @@ class Keeper:
             load_seconds=self._crew.load_seconds,
             workers=len(self._crew.reports),
             memory_bytes=self._crew.memory_bytes,
-            refusal=self._vetting.refusal or self._refusal,
+            refusal=self._vetting.refusal(self._durable.fleet.generation) or self._refusal,
             at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             anchor=self._anchor.kept,
             stopped=stopped,
@@ -260,7 +260,7 @@ class Keeper:
         says = (
             stopped,
             self._durable,
-            self._vetting.refusal or self._refusal,
+            self._vetting.refusal(self._durable.fleet.generation) or self._refusal,
             self._anchor.kept,
             self._vetting.newest,
             self._crew.reports,

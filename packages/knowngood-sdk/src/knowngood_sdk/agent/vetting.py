@@ -42,14 +42,13 @@ class Vetting:
         root: File with the root that came out of band; None where none was given, or the folder knows it from before.
 
     Attributes:
-        refusal: The newer generation that nobody vouched for, if that is what came last.
         warning: Why nothing of the last document but its trips was taken; empty when all of it was.
     """
 
     def __init__(self, folder: ReplicaFolder, root: Path | None) -> None:
         self._folder = folder
         self._guard = Guard.of(folder.system_folder.name, folder.trust_file, root)
-        self.refusal: Refusal | None = None
+        self._refusal: Refusal | None = None
         self.warning = ""
 
     @property
@@ -80,9 +79,13 @@ class Vetting:
         root = self._guard.root
         doubt = self._guard.doubt(document) or self._doubt_of_releases(document, accepted)
         number = document.route.generation
-        self.refusal = Refusal(generation=number, untrusted=doubt) if doubt and number > accepted else None
+        self._refusal = Refusal(generation=number, untrusted=doubt) if doubt and number > accepted else None
         self.warning = f"a route was not taken, but for its trips: {doubt}" if doubt else ""
         return Vetted(doubt=doubt, anew=self._guard.root != root)
+
+    def refusal(self, accepted: int) -> Refusal | None:
+        """Return the generation above the accepted one that nobody vouched for, if that is what came last."""
+        return self._refusal if self._refusal is not None and self._refusal.generation > accepted else None
 
     def check_release(self, release: ReleaseDocument) -> None:
         """Check that somebody vouches for what a version is; raises UntrustedError or InvalidError."""

@@ -202,7 +202,8 @@ class SignedTraffic:
     def _signed(self, document: RouteDocument, above: RouteDocument) -> RouteDocument:
         """Sign a route, as a newer one than another that was believed."""
         # The time, so that a store that was put back goes on above what replicas have seen of the one that is lost.
-        version = max(_version(above) + 1, int(self._clock.now().timestamp() * 1000))
+        floor = max(_version(above), self._floor.get(document.system, 0))
+        version = max(floor + 1, int(self._clock.now().timestamp() * 1000))
         plain = _plain(document)
         envelope = self._sealed(DocumentKind.ROUTE, self._statement(version, plain.vouched.to_json()))
         return replace(plain, signed=envelope, roots=self._signer.roots())
