@@ -29,7 +29,8 @@ _COMMANDS_INTRODUCTION = """
 | --- | --- |
 | `KNOWNGOOD_DIR` | the [working folder](folder.md), where `--dir` does not name one; `.knowngood` otherwise |
 | `KNOWNGOOD_REPLICA` | name of the replica, for `kg agent` and for servers; `r1` otherwise |
-| `KNOWNGOOD_ACTOR` | who acts, as it goes on record; the user of the process otherwise |
+| `KNOWNGOOD_ACTOR` | who acts, as it goes on record; the user of the process otherwise, and who went to be that one by `sudo` |
+| `KNOWNGOOD_TRUST` | file with the root of the keys that routes must be signed by, for `kg agent` |
 | `KNOWNGOOD_FAULT` | for drills and tests: the name of a point where the process kills itself |
 | `NO_COLOR` | no colours |
 

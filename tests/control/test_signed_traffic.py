@@ -78,6 +78,20 @@ class Office:
             path.unlink()
 
 
+def test_before_there_are_keys_all_goes_as_it_is(tmp_path: Path) -> None:
+    clock = MemoryClock()
+    inner, signer = MemoryTraffic(clock), KeyFolder(tmp_path / "keys")
+    traffic = SignedTraffic(inner, signer, clock)
+    traffic.publish(SYSTEM, lambda _: ON_OLD)
+    assert inner.published(SYSTEM) == traffic.published(SYSTEM) == ON_OLD
+    keys.begin(signer, [make_key(tmp_path / "root.key")], threshold=1, now=clock.now())
+    assert traffic.published(SYSTEM) == RouteDocument(system=SYSTEM)
+    traffic.publish(SYSTEM, lambda _: ON_NEW)
+    document = inner.published(SYSTEM)
+    assert document is not None
+    assert document.signed is not None
+
+
 @pytest.fixture
 def office(tmp_path: Path) -> Office:
     return Office(tmp_path)

@@ -158,6 +158,25 @@ def test_an_unsigned_release_document_is_not_served(target: Target, tmp_path: Pa
     assert target.serves == (2, version)
 
 
+def test_a_release_from_before_signing_began_may_stand_behind_the_candidate(target: Target) -> None:
+    component = Component(role=Role.MODEL, kind="files", ref=Ref(digest=A))
+    release = ReleaseDocument(manifest=Manifest(system="pricing", components={"model": component}), paths={})
+    version = release.manifest.content_digest
+    target.folder.manifests.mkdir()
+    place = target.folder.manifests / f"{version.removeprefix('sha256:')}.json"
+    route = RouteDocument(
+        system="pricing", route=FleetRoute(2, 0, FULL), generations={2: Generation(number=2, chain=(B, version))}
+    )
+    wrong = replace(release, signed=NOTARY.sign(ON_A, 1).signed)
+    place.write_bytes(canonical_bytes(wrong.to_json()))
+    target.take(NOTARY.sign(route, 11))
+    assert "what is signed is a route, where a release is expected" in target.told
+    place.write_bytes(canonical_bytes(release.to_json()))
+    target.take(NOTARY.sign(route, 12))
+    assert target.serves == (2, B)
+    assert target.told == ""
+
+
 # ------------------------------------------------------------------------------------------------ the attacks by name
 
 

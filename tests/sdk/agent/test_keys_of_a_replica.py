@@ -1,13 +1,16 @@
 """Which keys count, how they come and go, and that a replica which cannot check takes every trip and nothing else."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from knowngood.testing.replica import ReplicaUnderTest
+from knowngood_sdk.agent.client import ask_each
+from knowngood_sdk.agent.protocol import push_request
 from knowngood_sdk.model.route import Facts
 from knowngood_sdk.model.signed import DocumentKind, Envelope, Signature
+from knowngood_sdk.model.wire import ReplicaReport
 from tests.sdk.agent.notary import (
     KEY,
     NEXT_KEY,
@@ -182,11 +185,23 @@ def test_a_torn_memory_of_keys_begins_again_from_the_root_file_and_says_so(targe
 
 
 def test_without_the_package_no_route_is_taken_and_every_trip_is(
-    target: Target, monkeypatch: pytest.MonkeyPatch
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
-    target.restart(target.root_file)
-    cannot_check(target, "pip install 'knowngood-sdk[signing]'")
+    shadow = tmp_path / "shadow" / "cryptography"
+    shadow.mkdir(parents=True)
+    (shadow / "__init__.py").write_text("raise ImportError('there is no cryptography here')")
+    monkeypatch.setenv("PYTHONPATH", str(shadow.parent))
+    monkeypatch.setenv("KNOWNGOOD_TRUST", str(target.root_file))
+    replica = ReplicaUnderTest.of(tmp_path / "kg", "pricing", "b", [A, B, C])
+    replica.start()
+    request = push_request(replace(NOTARY.sign(ON_B, 11), facts=Facts({TRIP.uid: TRIP})))
+    report = ask_each({"b": replica.folder.agent_socket}, request, 20.0)["b"]
+    replica.close()
+    assert isinstance(report, ReplicaReport)
+    assert report.state.fleet.generation == 0
+    assert report.state.facts.quarantined == {B}
+    assert report.refusal is not None
+    assert "Install it: pip install 'knowngood-sdk[signing]'" in report.refusal.reason
 
 
 def test_a_disk_that_does_not_take_what_was_seen_stops_no_route(target: Target) -> None:

@@ -21,9 +21,11 @@ from knowngood.adapters.folder.outbox import FolderOutbox
 from knowngood.adapters.folder.telemetry import FolderTelemetry
 from knowngood.adapters.folder.traffic import FolderTraffic
 from knowngood.adapters.os_user import actor_of
+from knowngood.adapters.signing import KeyFolder
 from knowngood.adapters.sql import SqlStore, SqlTokens
 from knowngood.config import Settings
 from knowngood.control.plane import Plane
+from knowngood.control.signed_traffic import SignedTraffic
 from knowngood.control.watches import Watches
 from knowngood.domain.compatibility import Contract
 from knowngood.domain.system import ComponentSpec, SystemFile
@@ -144,14 +146,8 @@ def _plane(folder: Path, store: Store) -> Plane:
 
 
 def signing(traffic: Traffic, folder: Path) -> Traffic:
-    """Return traffic that is signed where the working folder has keys (``kg key create``), else as it is."""
-    keys = folder / "keys"
-    if not (keys / "roots.json").exists():
-        return traffic
-    from knowngood.adapters.signing import KeyFolder  # noqa: PLC0415 - an extra
-    from knowngood.control.signed_traffic import SignedTraffic  # noqa: PLC0415 - as above
-
-    return SignedTraffic(traffic, KeyFolder(keys), SystemClock())
+    """Return traffic that is signed from the moment that the working folder has keys (``kg key create``)."""
+    return SignedTraffic(traffic, KeyFolder(folder / "keys"), SystemClock())
 
 
 @contextmanager

@@ -98,13 +98,19 @@ class Vetting:
             self._guard.save()
 
     def _doubt_of_releases(self, document: RouteDocument, accepted: int) -> str:
-        """Return why a release that a newer generation needs is not to be served; one that is not here is not ready."""
+        """
+        Return why a release that a newer generation needs is not to be served; one that is not here is not ready.
+
+        What stands behind the candidate may be from before signing began: its content is named by the signed route.
+        """
         generation = document.generations.get(document.route.generation)
         if generation is None or generation.number <= accepted:
             return ""
-        for version in generation.chain:
+        for position, version in enumerate(generation.chain):
             try:
-                self.check_release(self._folder.release(version))
+                release = self._folder.release(version)
+                if position == 0 or release.signed is not None:
+                    self.check_release(release)
             except NotFoundError:
                 continue
             except KnownGoodError as error:

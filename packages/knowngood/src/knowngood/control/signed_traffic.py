@@ -45,7 +45,7 @@ RENEWED_AFTER = timedelta(days=1)
 
 class SignedTraffic:
     """
-    A ``Traffic`` whose routes and releases are signed.
+    A ``Traffic`` whose routes and releases are signed from the moment that there are keys; before, all goes as it is.
 
     Args:
         traffic: What takes documents to replicas.
@@ -64,7 +64,7 @@ class SignedTraffic:
     def published(self, system: str) -> RouteDocument | None:
         """Return what is published as far as our keys vouch for it, without signatures; see the port."""
         document = self._traffic.published(system)
-        return None if document is None else _plain(self._believed(document))
+        return document if document is None or not self._signs else _plain(self._believed(document))
 
     def publish(self, system: str, change: Callable[[RouteDocument], RouteDocument], *, anew: bool = False) -> None:
         """
@@ -74,6 +74,9 @@ class SignedTraffic:
             PermanentError: What changed could not be signed, but for its trips, which are published.
             NotFoundError: No key is there to sign with; trips are published all the same.
         """
+        if not self._signs:
+            self._traffic.publish(system, change, anew=anew)
+            return
         failed: list[KnownGoodError] = []
         written: list[RouteDocument] = []
 
@@ -104,6 +107,9 @@ class SignedTraffic:
 
     def publish_release(self, release: ReleaseDocument) -> None:
         """See the port."""
+        if not self._signs:
+            self._traffic.publish_release(release)
+            return
         statement = self._statement(0, release.vouched)
         self._traffic.publish_release(replace(release, signed=self._sealed(DocumentKind.RELEASE, statement)))
 
@@ -115,7 +121,8 @@ class SignedTraffic:
         self, document: RouteDocument, deadline: timedelta, *, on_acknowledged: Callable[[str], None] | None = None
     ) -> Answers:
         """See the port."""
-        return self._traffic.push(self._to_push(document), deadline, on_acknowledged=on_acknowledged)
+        sent = self._to_push(document) if self._signs else document
+        return self._traffic.push(sent, deadline, on_acknowledged=on_acknowledged)
 
     def leave(
         self,
@@ -138,6 +145,14 @@ class SignedTraffic:
     ) -> Mapping[str, Replica]:
         """See the port."""
         return self._traffic.wait(system, until, deadline)
+
+    @property
+    def _signs(self) -> bool:
+        """Whether there are keys, as far as that can be told: roots that cannot be read are no reason to leave off."""
+        try:
+            return bool(self._signer.roots())
+        except KnownGoodError:
+            return True
 
     def _to_push(self, document: RouteDocument) -> RouteDocument:
         """Return a document with the signature that is for it; without a key, its trips beside what was signed."""

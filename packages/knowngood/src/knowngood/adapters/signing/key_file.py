@@ -130,6 +130,6 @@ def _ed25519() -> Any:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise PermanentError(
-            f"nothing can be signed here: {error}", hint="Install it: pip install 'knowngood-sdk[signing]'"
+            f"nothing can be signed here: {error}", hint="Install it: pip install 'knowngood[signing]'"
         ) from error
     return Ed25519PrivateKey

@@ -32,6 +32,7 @@ class KeyFolder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._seen: tuple[tuple[int, int, int], tuple[Envelope, ...]] | None = None
 
     @property
     def roots_file(self) -> Path:
@@ -39,8 +40,16 @@ class KeyFolder:
         return self._path / ROOTS
 
     def roots(self) -> tuple[Envelope, ...]:
-        """Return every root, oldest first."""
-        return read_roots(self.roots_file) if self.roots_file.exists() else ()
+        """Return every root, oldest first; the file is read again only when it is another one."""
+        try:
+            found = self.roots_file.stat()
+        except OSError:
+            # Not there, or not to be reached; reading it tells which.
+            return read_roots(self.roots_file) if self.roots_file.exists() else ()
+        identity = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if self._seen is None or self._seen[0] != identity:
+            self._seen = (identity, read_roots(self.roots_file))
+        return self._seen[1]
 
     def current(self) -> KeyFile:
         """Return the newest key here that the newest root names."""
