@@ -4,17 +4,20 @@ Key folder: the signing keys of a control plane, and its roots.
 ::
 
     <directory>/keys/roots.json      every root, oldest first; public, and what replicas are given
+                    /roots.lock      held for the moment in which one is added
                     /<key id>.key    one signing key each, the owner's alone
 """
 
+import os
 from pathlib import Path
 
 from knowngood.adapters.signing.key_file import KeyFile, make_key, read_key
 from knowngood_sdk.agent.trust import ed25519, read_roots
-from knowngood_sdk.errors import ConflictError, NotFoundError
+from knowngood_sdk.errors import ConflictError, NotFoundError, TransientError
 from knowngood_sdk.model.canonical import canonical_bytes
 from knowngood_sdk.model.signed import Envelope, root_of, root_version, short_key
 from knowngood_sdk.serving.disk import make_folder, write_whole, writing
+from knowngood_sdk.serving.folder import hold
 
 __all__ = ["ROOTS", "KeyFolder"]
 
@@ -82,6 +85,16 @@ class KeyFolder:
 
     def keep_root(self, root: Envelope) -> None:
         """Keep the next root."""
+        make_folder(self._path)
+        lock = hold(self._path / "roots.lock")
+        if lock is None:
+            raise TransientError("another process is changing the keys", hint="Try again: kg key list")
+        try:
+            self._keep(root)
+        finally:
+            os.close(lock)
+
+    def _keep(self, root: Envelope) -> None:
         roots = self.roots()
         version = root_version(root)
         if version <= len(roots) and roots[version - 1] == root:
@@ -90,7 +103,6 @@ class KeyFolder:
             raise ConflictError(
                 f"root {version} does not follow the {len(roots)} that are kept", hint="Look: kg key list"
             )
-        make_folder(self._path)
         write_whole(self.roots_file, canonical_bytes([*(one.to_json() for one in roots), root.to_json()]))
 
     def verify(self, public: bytes, signature: bytes, message: bytes) -> bool:
