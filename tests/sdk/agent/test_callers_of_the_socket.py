@@ -17,7 +17,9 @@ from knowngood_sdk.model.wire import ReplicaReport
 
 NOBODY = 65534
 ASK = """
-import socket, sys
+import os, socket, sys
+os.setgid(int(sys.argv[2]))
+os.setuid(int(sys.argv[2]))
 peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 peer.connect(sys.argv[1])
 try:
@@ -54,8 +56,8 @@ def opened() -> Iterator[Path]:
 
 
 def asked_by(uid: int, path: Path) -> str:
-    command = [sys.executable, "-S", "-c", ASK, str(path)]
-    return subprocess.run(command, user=uid, cwd="/", capture_output=True, text=True, timeout=20, check=True).stdout
+    command = [sys.executable, "-S", "-c", ASK, str(path), str(uid)]
+    return subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=20, check=True).stdout
 
 
 def test_its_own_user_is_answered(opened: Path) -> None:
