@@ -1,12 +1,13 @@
 """App: the HTTP API of a server, put together."""
 
 import http
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 
@@ -21,7 +22,7 @@ from knowngood.api.problem import ProblemResponse, response_of
 from knowngood.api.traces import tracer_of
 from knowngood.api.under_way import Works
 from knowngood.app import Server
-from knowngood_sdk.errors import InvalidError, KnownGoodError, NotFoundError
+from knowngood_sdk.errors import ComponentError, InvalidError, KnownGoodError, NotFoundError
 
 __all__ = ["create_app"]
 
@@ -34,7 +35,13 @@ code and what to do next. Verbs that may take long tell their progress as server
 """
 
 
-def create_app(server: Server, *, identity: Identity | None = None, routers: Sequence[APIRouter] = ()) -> FastAPI:
+def create_app(
+    server: Server,
+    *,
+    identity: Identity | None = None,
+    routers: Sequence[APIRouter] = (),
+    on_stop: Sequence[Callable[[], None]] = (),
+) -> FastAPI:
     """
     Make the API of a server.
 
@@ -43,6 +50,7 @@ def create_app(server: Server, *, identity: Identity | None = None, routers: Seq
         identity: Tells who asks; None for the server's tokens.
         routers: Further routes, such as those of replicas. ``request.app.state`` has ``server``, ``identity`` and
             ``works``, whose ``stopping`` is set when the server begins to stop.
+        on_stop: Called when the server begins to stop, before its connections are waited for: what ends streams.
     """
     metrics = Metrics(server)
     app = FastAPI(
@@ -57,7 +65,7 @@ def create_app(server: Server, *, identity: Identity | None = None, routers: Seq
     )
     app.state.server = server
     app.state.metrics = metrics
-    app.state.works = Works(metrics=metrics)
+    app.state.works = Works(metrics=metrics, on_stop=tuple(on_stop))
     app.state.identity = identity or TokenIdentity(
         tokens=server.tokens, environment=server.settings.environment, now=server.plane.clock.now
     )
@@ -73,6 +81,9 @@ def create_app(server: Server, *, identity: Identity | None = None, routers: Seq
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     server: Server = app.state.server
+    if isinstance(app.state.identity, TokenIdentity):
+        with suppress(ComponentError):  # then each is learned when it comes
+            await run_in_threadpool(app.state.identity.learn)
     server.watches.start()
     yield
     server.watches.stop(timedelta(seconds=server.settings.grace_seconds))

@@ -69,7 +69,7 @@ def _reading(router: APIRouter) -> None:
     def statuses(request: Request, caller: Asking) -> Any:
         """What every system that the caller may read serves on each replica, and where a trip leads to."""
         server = _server(request)
-        systems = [name for name in server.plane.store.systems() if caller.may(Verb.READ, name).allowed]
+        systems = [name for name in server.plane.store.systems() if caller.may(Verb.READ, name)]
         if not systems:
             allow(caller, Verb.READ, None)
             raise NotFoundError(
