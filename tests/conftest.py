@@ -1,10 +1,13 @@
-"""What all tests share: a requirement mark names ids that exist, and Ctrl-C means what it means to people."""
+"""What all tests share: requirement marks name ids that exist, Ctrl-C means what it does to people, and a Postgres."""
 
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.postgres import OwnServer, Server, own_server, running
 
 REQUIREMENTS = Path(__file__).parents[1] / "docs" / "requirements.md"
 
@@ -25,3 +28,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if unknown := sorted(named - known):
             message = f"{item.nodeid} names requirements that docs/requirements.md does not have: {unknown}"
             raise pytest.UsageError(message)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """Give a server for the session; see ``tests.postgres``."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Server) -> Iterator[str]:
+    """Give the address of a database of a test's own, with the tables of a store."""
+    with postgres.store() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_postgres_url(postgres: Server) -> Iterator[str]:
+    """Give the address of a database of a test's own, without tables."""
+    with postgres.empty_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[OwnServer]:
+    """Give a server that the tests of a module may kill, freeze and start again."""
+    with own_server() as server:
+        yield server

@@ -137,6 +137,7 @@ def test_a_store_from_a_newer_version_is_refused_and_left_alone(tmp_path: Path) 
     SqlStore.open(path).close()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '0999'")
+        connection.execute("UPDATE compatibility SET oldest = '0998'")
     before = content(path)
     with pytest.raises(InvalidError, match=r"has schema 0999; this program knows up to .*upgrade knowngood here"):
         SqlStore.open(path)

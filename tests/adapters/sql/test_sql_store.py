@@ -1,4 +1,4 @@
-"""The store on SQLite keeps the contract of a durable store."""
+"""The store keeps the contract of a durable store, in a SQLite file and on a Postgres server."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,13 +13,19 @@ from knowngood.testing.contracts.store import StoreHarness
 
 @dataclass(frozen=True)
 class SqlHarness:
-    path: Path
+    where: Path | str
 
     def open(self, patience: timedelta = timedelta(seconds=30)) -> SqlStore:
-        return SqlStore.open(self.path, patience=patience)
+        return SqlStore.open(self.where, patience=patience)
 
 
 class TestSqlStore(DurableStoreContract):
     @pytest.fixture
     def harness(self, tmp_path: Path) -> StoreHarness:
         return SqlHarness(tmp_path / "store.db")
+
+
+class TestSqlStoreOnPostgres(DurableStoreContract):
+    @pytest.fixture
+    def harness(self, postgres_url: str) -> StoreHarness:
+        return SqlHarness(postgres_url)

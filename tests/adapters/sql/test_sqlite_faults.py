@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 from knowngood.adapters.sql import SqlStore
+from knowngood.adapters.sql.sqlite import SqliteDatabase
 from knowngood.domain.ledger import verify
 from knowngood.testing.contracts.store import AT, SYSTEM, manifest, one_more
 from knowngood_sdk.errors import InvalidError, KnownGoodError, PermanentError, TransientError
@@ -41,6 +42,11 @@ def begun(path: Path) -> Path:
         change.save_system({"system": SYSTEM})
         one_more(change)
     return path
+
+
+def engine_of(store: SqlStore) -> Engine:
+    assert isinstance(store.database, SqliteDatabase)
+    return store.database._engine
 
 
 def in_a_process(work: Callable[..., None], *arguments: Any) -> Any:
@@ -106,7 +112,7 @@ class TestFull:
     def test_a_full_disk_stops_a_change_as_a_whole(self, tmp_path: Path) -> None:
         path = begun(tmp_path / "store.db")
         with SqlStore.open(path) as store:
-            engine = store._database._engine
+            engine = engine_of(store)
 
             @event.listens_for(engine, "begin")
             def _limit(connection: Any) -> None:
@@ -223,7 +229,7 @@ class TestDamaged:
     def test_a_store_that_was_deleted_while_it_was_open_does_not_come_back_empty(self, tmp_path: Path) -> None:
         path = begun(tmp_path / "store.db")
         with SqlStore.open(path) as store:
-            store._database._engine.dispose()
+            engine_of(store).dispose()
             for file in tmp_path.iterdir():
                 file.unlink()
             with pytest.raises(PermanentError, match="cannot be opened or written"):

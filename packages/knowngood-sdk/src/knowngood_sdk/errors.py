@@ -10,7 +10,8 @@ Every error of knowngood, in one tree.
     ├── RefusedError              nobody allows it, or not yet
     │   ├── NotAuthenticatedError it is not known who asks
     │   ├── NotAuthorizedError    authority for this level is missing; says whose
-    │   └── NotReadyError         no tested way back: the deployment is blocked
+    │   ├── NotReadyError         no tested way back: the deployment is blocked
+    │   └── UntrustedError        no key that is known here vouches for it
     ├── ComponentError            a system outside failed
     │   ├── TransientError        the same call may succeed
     │   └── PermanentError        a person must look
@@ -36,6 +37,7 @@ __all__ = [
     "PermanentError",
     "RefusedError",
     "TransientError",
+    "UntrustedError",
 ]
 
 
@@ -108,6 +110,12 @@ class NotReadyError(RefusedError):
     """There is no tested way back, so the deployment is blocked."""
 
     code = "not-ready"
+
+
+class UntrustedError(RefusedError):
+    """No key that is known here vouches for it, or it is older than what is known here."""
+
+    code = "untrusted"
 
 
 class ComponentError(KnownGoodError):

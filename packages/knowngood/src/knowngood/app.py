@@ -5,7 +5,6 @@ Adapters are found by entry point, ours exactly as a stranger's; one that is not
 that installs it.
 """
 
-import getpass
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,6 +21,7 @@ from knowngood.adapters.folder.outbox import FolderOutbox
 from knowngood.adapters.folder.telemetry import FolderTelemetry
 from knowngood.adapters.folder.tokens import FolderTokens
 from knowngood.adapters.folder.traffic import FolderTraffic
+from knowngood.adapters.os_user import actor_of
 from knowngood.adapters.sql import SqlStore
 from knowngood.config import Settings
 from knowngood.control.plane import Plane
@@ -31,13 +31,14 @@ from knowngood.domain.system import ComponentSpec, SystemFile
 from knowngood.ports.component import Component, ComponentFactory
 from knowngood.ports.store import Store
 from knowngood.ports.tokens import Tokens
+from knowngood.ports.traffic import Traffic
 from knowngood_sdk.errors import ConflictError, InvalidError, NotFoundError, PermanentError
 from knowngood_sdk.model.manifest import Role, check_name
 from knowngood_sdk.model.wire import FORMAT
 from knowngood_sdk.serving.disk import OWNER_FILE
 from knowngood_sdk.serving.folder import check_format, hold
 
-__all__ = ["Server", "actor", "installed_kinds", "open_plane", "open_server"]
+__all__ = ["Server", "actor", "installed_kinds", "open_plane", "open_server", "signing"]
 
 _GROUP = "knowngood.components"
 
@@ -116,7 +117,7 @@ def _plane(folder: Path, store: Store) -> Plane:
     workshop = _Workshop(folder, store)
     return Plane(
         store=store,
-        traffic=FolderTraffic(folder),
+        traffic=signing(FolderTraffic(folder), folder),
         telemetry=FolderTelemetry(folder),
         clock=SystemClock(),
         outbox=FolderOutbox(folder),
@@ -126,6 +127,17 @@ def _plane(folder: Path, store: Store) -> Plane:
         deploying=partial(_deploying, folder),
         kinds=installed_kinds(),
     )
+
+
+def signing(traffic: Traffic, folder: Path) -> Traffic:
+    """Return traffic that is signed where the working folder has keys (``kg key create``), else as it is."""
+    keys = folder / "keys"
+    if not (keys / "roots.json").exists():
+        return traffic
+    from knowngood.adapters.signing import KeyFolder  # noqa: PLC0415 - an extra
+    from knowngood.control.signed_traffic import SignedTraffic  # noqa: PLC0415 - as above
+
+    return SignedTraffic(traffic, KeyFolder(keys), SystemClock())
 
 
 @contextmanager
@@ -155,15 +167,8 @@ def installed_kinds() -> dict[str, Collection[str]]:
 
 
 def actor() -> str:
-    """Return who acts: KNOWNGOOD_ACTOR, or the name of the user of this process."""
-    named = os.environ.get("KNOWNGOOD_ACTOR")
-    if named:
-        return named
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # A container's user often has a number alone.
-        return f"uid {os.geteuid()}"
+    """Return who acts, as it goes on record: see ``adapters.os_user``."""
+    return actor_of(os.environ, os.geteuid())
 
 
 class _Workshop:

@@ -168,7 +168,7 @@ def record(
         plane: The ports.
         system: Name of the system.
         facts: Fleet trips, known here or learned from replicas.
-        actor: Who brings them.
+        actor: Who brings them; who decided is named by a decision that was kept, whoever puts it on record.
         local: Local trips that replicas reported.
         decisions: What led to a trip, by its uid; those of other processes are looked up in the outbox.
     """
@@ -180,9 +180,10 @@ def record(
         change.save(after)
         for uid in sorted(facts.trips.keys() - before.facts.trips.keys()):
             trip = facts.trips[uid]
+            who = str(decisions.get(uid, {}).get("actor", actor))
             if uid in decisions:
-                change.append("decided", trip.source, now, decisions[uid])
-            change.append("tripped", actor, now, trip_to_json(trip))
+                change.append("decided", who, now, {k: v for k, v in decisions[uid].items() if k != "actor"})
+            change.append("tripped", who, now, trip_to_json(trip))
         for reported in sorted(local - before.local):
             body = {"replica": reported.replica, "generation": reported.generation, "version": reported.version}
             change.append("local-trip", reported.replica, now, body)

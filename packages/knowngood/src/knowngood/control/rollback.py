@@ -69,7 +69,7 @@ def leave(
     """
     if decision is not None:
         try:
-            plane.outbox.put(system, trip.uid, decision)
+            plane.outbox.put(system, trip.uid, {**decision, "actor": actor})
         except KnownGoodError as error:
             # A full disk must not keep the fleet on a bad version: whoever recorded it here still knows the decision.
             _log.warning("the decision of trip %s could not be kept beside it: %s", trip.uid, error)

@@ -28,6 +28,7 @@ __all__ = [
     "ANY",
     "OVERLAP",
     "PREFIX",
+    "PROGRAM",
     "RANDOM_BYTES",
     "REPLICA_VERBS",
     "SETS",
@@ -51,6 +52,9 @@ ANY = "*"
 OVERLAP = timedelta(hours=24)
 """How long the old token holds beside the new one, unless somebody says otherwise."""
 
+PROGRAM = frozenset({"automation", "reconciler", "saga"})
+"""Names under which the program itself acts: nobody else's entries may stand under them."""
+
 _LONGEST_LIFE = timedelta(days=3660)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # 62**43 is the first power above 2**256, and 62**6 the first above 2**32.
@@ -59,8 +63,6 @@ _CHECK_DIGITS = 6
 _LENGTH = len(PREFIX) + _RANDOM_DIGITS + _CHECK_DIGITS
 _ID_DIGITS = 12
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62}[A-Za-z0-9])?")
-_OURS = frozenset({"automation", "reconciler", "saga"})
-"""Names under which the program itself acts: nobody else's entries may stand under them."""
 
 
 class Verb(StrEnum):
@@ -328,7 +330,7 @@ def mint(random: bytes, order: Order, *, by: str, now: datetime, follows: str = 
             f"{order.name!r} is no name for whom a token is made",
             hint="Use letters, digits and . _ - + @ inside; 64 characters at most: anna, ci, anna@example.org",
         )
-    if order.name in _OURS:
+    if order.name in PROGRAM:
         raise InvalidError(
             f"{order.name} is a name under which knowngood itself acts", hint="Name a person or a program"
         )

@@ -14,6 +14,7 @@ from knowngood.domain.evidence import Evidence, Grade
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import Anchor, Entry
 from knowngood.domain.saga import Saga
+from knowngood.ports.lease import Held
 from knowngood_sdk.model.manifest import Manifest
 
 __all__ = ["Change", "Store"]
@@ -100,6 +101,16 @@ class Store(Protocol):
         It is committed at the end of the block, durably; an exception in the block aborts it and goes on. A system that
         was never applied is begun with ``save_system``. Do nothing slow inside: everybody else waits. Changes do not
         nest.
+        """
+        ...
+
+    def fenced(self, held: Held) -> "Store":
+        """
+        Return the same store for the holder of a lease.
+
+        Its changes raise ConflictError, and change nothing, once the lease has another holder or fence, or was given
+        back; that is looked at inside of the transaction, so that a process which was stopped, replaced and woken again
+        comes too late. Reads are those of the store. A lease that is over and that nobody took is still its holder's.
         """
         ...
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 from knowngood.domain import ledger
 from knowngood.domain.deployment import Deployment
@@ -15,7 +15,9 @@ from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import EMPTY, Anchor, Entry
 from knowngood.domain.lookup import Recorded, find_version, no_deployment, no_system, not_minted
 from knowngood.domain.saga import Saga
-from knowngood_sdk.errors import TransientError
+from knowngood.ports.lease import Held, Leases
+from knowngood.ports.store import Store
+from knowngood_sdk.errors import ConflictError, PermanentError, TransientError
 from knowngood_sdk.model.canonical import canonical_bytes, parse_canonical
 from knowngood_sdk.model.manifest import Manifest, check_name
 
@@ -41,10 +43,12 @@ class MemoryStore:
 
     Attributes:
         patience: How long a change waits for another one to end.
+        leases: Whose leases the stores of ``fenced`` go by.
     """
 
-    def __init__(self, patience: timedelta = timedelta(seconds=5)) -> None:
+    def __init__(self, patience: timedelta = timedelta(seconds=5), leases: Leases | None = None) -> None:
         self.patience = patience
+        self.leases = leases
         self._systems: dict[str, _System] = {}
         self._writing = Lock()
 
@@ -70,6 +74,19 @@ class MemoryStore:
                 self._systems = {**self._systems, system: change.draft}
         finally:
             self._writing.release()
+
+    def fenced(self, held: Held) -> Store:
+        """Return the store for the holder of a lease; see the port."""
+        fenced: Any = _FencedStore(self, held)
+        return cast(Store, fenced)
+
+    def check_held(self, held: Held) -> None:
+        """Raise ConflictError once a lease has changed hands."""
+        if self.leases is None:
+            raise PermanentError("this store knows no leases", hint="Give it some: MemoryStore(leases=…)")
+        found = self.leases.held().get(held.name)
+        if found is None or (found.holder, found.fence) != (held.holder, held.fence):
+            raise ConflictError(f"{held.name} has changed hands: {found} holds it, not {held}; nothing was changed")
 
     def read(self, system: str) -> FleetState:
         """Return the route."""
@@ -118,6 +135,24 @@ class MemoryStore:
         if kept is None:
             raise no_system(system, self._systems)
         return kept
+
+
+class _FencedStore:
+    """A store whose changes are refused once a lease has changed hands; all else is the store's own."""
+
+    def __init__(self, store: MemoryStore, held: Held) -> None:
+        self._store = store
+        self._held = held
+
+    @contextmanager
+    def change(self, system: str) -> Iterator["MemoryChange"]:
+        with self._store.change(system) as change:
+            self._store.check_held(self._held)
+            yield change
+            self._store.check_held(self._held)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 class MemoryChange:

@@ -1,5 +1,8 @@
-"""SQL: the store on SQLAlchemy Core, with Alembic migrations; SQLite in write-ahead mode for now."""
+"""SQL: what is on record, on SQLAlchemy Core with Alembic migrations; in a SQLite file or on a Postgres server."""
 
+from knowngood.adapters.sql.exchange import SqlExchange
+from knowngood.adapters.sql.leases import SqlLeases
+from knowngood.adapters.sql.opening import open_database
 from knowngood.adapters.sql.store import SqlStore
 
-__all__ = ["SqlStore"]
+__all__ = ["SqlExchange", "SqlLeases", "SqlStore", "open_database"]

@@ -25,8 +25,8 @@ class SqlChange:
     def __init__(self, connection: Connection, system: str) -> None:
         self._connection = connection
         self._system = system
-        self._systems = records.systems(connection)
-        self._state = read_fleet(connection, system) if system in self._systems else FleetState()
+        self._begun = records.exists(connection, system)
+        self._state = read_fleet(connection, system) if self._begun else FleetState()
         self._head = records.head(connection, system)
 
     @property
@@ -43,9 +43,9 @@ class SqlChange:
         """Keep the rules that were applied to the system."""
         check_name(self._system, "system")
         self._put(schema.systems, {}, {"spec": document})
-        if self._system not in self._systems:
+        if not self._begun:
             create_fleet(self._connection, self._system)
-            self._systems = (*self._systems, self._system)
+            self._begun = True
 
     def save(self, state: FleetState) -> None:
         """Keep a state in place of the one before."""
@@ -100,8 +100,8 @@ class SqlChange:
         self._put(table, {"version": document.pop("version"), "episode": document.pop("episode")}, document)
 
     def _require(self) -> None:
-        if self._system not in self._systems:
-            raise no_system(self._system, self._systems)
+        if not self._begun:
+            raise no_system(self._system, records.systems(self._connection))
 
     def _put(self, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         """Update the row of a key, or insert it; nobody can come in between."""

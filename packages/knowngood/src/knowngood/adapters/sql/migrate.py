@@ -1,119 +1,77 @@
 """
-Migrate: bring a database file to the schema of this program, once, whoever comes first.
+Migrate: bring a database to the schema of this program, once, whoever comes first.
 
-A file that is up to date is recognised by one read, without Alembic. Anything else waits for a lock file, so that of
-several processes that start at once one migrates and the others find it done. A migration is one transaction.
+One that is up to date is recognised by one read, without Alembic. Anything else takes turns, so that of several
+processes that start at once one migrates and the others find it done. A migration is one transaction.
 """
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from pathlib import Path
-from threading import Event
-from time import monotonic
+import logging
 
 from sqlalchemy import Connection, column, inspect, select, table
 
-from knowngood.adapters.sql.schema import REVISIONS
-from knowngood.adapters.sql.sqlite import SqliteDatabase
-from knowngood_sdk.errors import InvalidError, PermanentError, TransientError
+from knowngood.adapters.sql.database import Database
+from knowngood.adapters.sql.schema import REVISIONS, compatibility
+from knowngood_sdk.errors import InvalidError, PermanentError
 
-__all__ = ["migrate"]
+__all__ = ["migrate", "revision"]
 
-_LONGEST_MIGRATION = timedelta(minutes=1)
-_POLL = timedelta(milliseconds=20)
+_log = logging.getLogger(__name__)
 _VERSIONS = table("alembic_version", column("version_num"))
 
 
-def migrate(database: SqliteDatabase) -> None:
+def migrate(database: Database) -> None:
     """
     Create or upgrade the tables of a store; do nothing where they are up to date.
 
     Raises:
-        InvalidError: The file was written by a newer knowngood.
+        InvalidError: The store was written by a newer knowngood.
         PermanentError: It is no store, or cannot be created, opened or written.
-        TransientError: Another process has been migrating it for a minute.
+        TransientError: Another process has been migrating it for a minute, or it cannot be reached.
     """
-    if database.path.exists() and _revision(database) == REVISIONS[-1]:
+    if database.exists() and revision(database) == REVISIONS[-1]:
         return
-    with _lock(database.path):
-        _create(database.path)
-        if _revision(database) != REVISIONS[-1]:
-            database.use_write_ahead_log()
-            with database.writing() as connection:
+    with database.preparing():
+        if revision(database) == REVISIONS[-1]:
+            return
+        with database.migrating() as connection:
+            # Another one may have been here while this one waited for its turn.
+            if _revision(connection, database.name) != REVISIONS[-1]:
                 _upgrade(connection)
 
 
-def _revision(database: SqliteDatabase) -> str | None:
-    """Return the revision of the tables; None for a file without any."""
+def revision(database: Database) -> str | None:
+    """
+    Return the revision of the tables, or None for a database without any; raises as ``migrate`` does.
+
+    Tables of a newer program that this one can work with are as good as those of its own newest revision.
+    """
     with database.reading() as connection:
-        tables = inspect(connection).get_table_names()
-        if not tables:
-            return None
-        if _VERSIONS.name not in tables:
-            raise PermanentError(
-                f"{database.path} is a database of something else: it has the tables {', '.join(sorted(tables))}",
-                hint="Give knowngood a folder of its own: KNOWNGOOD_DIR",
-            )
-        revision = connection.execute(select(_VERSIONS.c.version_num)).scalar_one_or_none()
-    if revision is None:
+        return _revision(connection, database.name)
+
+
+def _revision(connection: Connection, name: str) -> str | None:
+    tables = inspect(connection).get_table_names()
+    if not tables:
+        return None
+    if _VERSIONS.name not in tables:
         raise PermanentError(
-            f"the store {database.path} says nothing of its schema: alembic_version is empty",
-            hint="Keep the file for a person to look at, and restore it from a copy",
+            f"{name} is a database of something else: it has the tables {', '.join(sorted(tables))}",
+            hint="Give knowngood a place of its own: a folder (KNOWNGOOD_DIR), or a database that is empty",
         )
-    if revision not in REVISIONS:
-        raise InvalidError(
-            f"the store {database.path} has schema {revision}; this program knows up to {REVISIONS[-1]}",
-            hint="A newer knowngood wrote it: upgrade knowngood here",
+    found = connection.execute(select(_VERSIONS.c.version_num)).scalar_one_or_none()
+    if found is None:
+        raise PermanentError(
+            f"the store {name} says nothing of its schema: alembic_version is empty",
+            hint="Keep it for a person to look at, and restore it from a copy",
         )
-    return str(revision)
-
-
-def _create(path: Path) -> None:
-    """Create the file where there is none, for its owner alone; the log beside it inherits that."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise _unusable(path, error) from error
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    lock = path.with_name(f"{path.name}.lock")
-    try:
-        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _unusable(path, error) from error
-    try:
-        _acquire(descriptor, path)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _acquire(descriptor: int, path: Path) -> None:
-    last = monotonic() + _LONGEST_MIGRATION.total_seconds()
-    never = Event()
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if monotonic() > last:
-                raise TransientError(
-                    f"the store {path} has been migrated by another process for {_LONGEST_MIGRATION}",
-                    hint=f"Try again; if it stays, see who holds it: fuser -v {path}.lock",
-                ) from error
-            never.wait(_POLL.total_seconds())
-        else:
-            return
-
-
-def _unusable(path: Path, error: OSError) -> PermanentError:
-    return PermanentError(
-        f"the store {path} cannot be created or migrated by user {os.geteuid()}: {error.strerror}",
-        hint=f"See that its folder exists, belongs to you and has room: ls -la {path.parent}",
+    if found in REVISIONS:
+        return str(found)
+    if compatibility.name in tables and connection.execute(select(compatibility.c.oldest)).scalar() in REVISIONS:
+        _log.warning("the store %s was migrated by a newer knowngood, to schema %s", name, found)
+        return REVISIONS[-1]
+    raise InvalidError(
+        f"the store {name} has schema {found}; this program knows up to {REVISIONS[-1]}",
+        hint="A newer knowngood wrote it: upgrade knowngood here",
     )
 
 

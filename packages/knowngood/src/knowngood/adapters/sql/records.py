@@ -1,28 +1,30 @@
 """Records: rows of the store read as values of the domain, on a connection that sees one moment."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, Text, select, type_coerce
+from sqlalchemy import Connection, Row, Select, Table, Text, select, type_coerce
 
 from knowngood.adapters.sql import schema
 from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence
 from knowngood.domain.ledger import EMPTY, Anchor, Entry
-from knowngood.domain.lookup import Recorded, no_deployment
+from knowngood.domain.lookup import Recorded, find_version, no_deployment
 from knowngood.domain.saga import Saga
 from knowngood_sdk.errors import InvalidError
-from knowngood_sdk.model.canonical import parse_canonical, short
+from knowngood_sdk.model.canonical import DIGEST_PREFIX, parse_canonical, short
 from knowngood_sdk.model.manifest import Manifest
 
 __all__ = [
     "deployment",
     "deployments",
     "evidence",
+    "exists",
     "head",
     "ledger",
     "manifest",
-    "recorded",
+    "manifests",
     "sagas",
     "spec",
     "systems",
@@ -34,6 +36,12 @@ def systems(connection: Connection) -> tuple[str, ...]:
     return tuple(sorted(connection.execute(select(schema.systems.c.system)).scalars()))
 
 
+def exists(connection: Connection, system: str) -> bool:
+    """Whether a system was ever applied."""
+    table = schema.systems
+    return connection.execute(select(table.c.system).where(table.c.system == system)).first() is not None
+
+
 def spec(connection: Connection, system: str) -> Mapping[str, Any]:
     """Return the rules that were applied to a system that is on record."""
     found: Mapping[str, Any] = connection.execute(
@@ -42,8 +50,26 @@ def spec(connection: Connection, system: str) -> Mapping[str, Any]:
     return found
 
 
-def recorded(connection: Connection, system: str) -> list[Recorded]:
-    """Return the digests of every manifest, in the order of recording."""
+def manifests(connection: Connection, system: str) -> tuple[Manifest, ...]:
+    """Return every manifest, in the order of recording; raises InvalidError when one is not what was recorded."""
+    rows = connection.execute(_manifests(system).order_by(schema.manifests.c.position))
+    return tuple(_manifest(system, row) for row in rows)
+
+
+def manifest(connection: Connection, system: str, name: str) -> Manifest:
+    """Return a manifest by what people call it; raises as the port does."""
+    table = schema.manifests
+    digest = name if name.startswith(DIGEST_PREFIX) else f"{DIGEST_PREFIX}{name}"
+    # A whole digest, as programs give it, is looked up; what people give is held against all that there are.
+    for column in (table.c.version, table.c.digest):
+        newest = _manifests(system).where(column == digest).order_by(table.c.position.desc()).limit(1)
+        for row in connection.execute(newest):
+            return _manifest(system, row)
+    record = find_version(name, system, _recorded(connection, system))
+    return _manifest(system, connection.execute(_manifests(system).where(table.c.digest == record.manifest)).one())
+
+
+def _recorded(connection: Connection, system: str) -> list[Recorded]:
     table = schema.manifests
     rows = connection.execute(
         select(table.c.version, table.c.digest).where(table.c.system == system).order_by(table.c.position)
@@ -51,20 +77,27 @@ def recorded(connection: Connection, system: str) -> list[Recorded]:
     return [Recorded(row.version, row.digest) for row in rows]
 
 
-def manifest(connection: Connection, system: str, record: Recorded) -> Manifest:
-    """Return a manifest that is on record; raises InvalidError when it is not what was recorded."""
+def _manifests(system: str) -> Select[Any]:
     table = schema.manifests
-    document = connection.execute(
-        select(table.c.document).where(table.c.system == system, table.c.digest == record.manifest)
-    ).scalar_one()
-    found = Manifest.from_json(document)
-    if (found.content_digest, found.digest) != (record.version, record.manifest):
+    columns = (table.c.version, table.c.digest, type_coerce(table.c.document, Text).label("document"))
+    return select(*columns).where(table.c.system == system)
+
+
+def _manifest(system: str, row: Row[Any]) -> Manifest:
+    found = _parsed(row.document)
+    if (found.content_digest, found.digest) != (row.version, row.digest):
         raise InvalidError(
-            f"the manifest of {system} that was recorded as {short(record.manifest)} was edited: its digest is"
+            f"the manifest of {system} that was recorded as {short(row.digest)} was edited: its digest is"
             f" {short(found.digest)} now",
             hint="Restore the store from a copy, or deploy that version again from its components",
         )
     return found
+
+
+@lru_cache(maxsize=4_096)
+def _parsed(document: str) -> Manifest:
+    """Read a manifest; the same text is the same manifest, and its digests are taken once."""
+    return Manifest.from_json(parse_canonical(document))
 
 
 def evidence(connection: Connection, system: str) -> tuple[Evidence, ...]:
@@ -90,8 +123,9 @@ def deployment(connection: Connection, system: str, generation: int) -> Deployme
 def sagas(connection: Connection, system: str) -> tuple[Saga, ...]:
     """Return every rollback, in the order in which they started."""
     table = schema.sagas
-    rows = connection.execute(_of(table, system).order_by(table.c.started_at, table.c.id)).mappings()
-    return tuple(Saga.from_json(row) for row in rows)
+    # In order here: servers compare texts by rules of their language.
+    sagas = (Saga.from_json(row) for row in connection.execute(_of(table, system)).mappings())
+    return tuple(sorted(sagas, key=lambda saga: (saga.started_at, saga.id)))
 
 
 def ledger(connection: Connection, system: str, after: int, limit: int | None) -> tuple[Entry, ...]:

@@ -5,9 +5,11 @@ The numbered migrations beside this module build the same tables; a test compare
 so that a later migration can name them on every database.
 """
 
+import json
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Dialect,
     ForeignKey,
@@ -20,15 +22,24 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
+from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.canonical import canonical_bytes, parse_canonical
 
 __all__ = [
     "REVISIONS",
     "CanonicalJson",
+    "PlainJson",
+    "compatibility",
     "deployments",
     "episodes",
     "evidence",
+    "exchange_counts",
+    "exchange_releases",
+    "exchange_reports",
+    "exchange_routes",
+    "exchange_rules",
     "generations",
+    "leases",
     "ledger",
     "local_trips",
     "manifests",
@@ -37,10 +48,12 @@ __all__ = [
     "routes",
     "sagas",
     "systems",
+    "token_ledger",
+    "tokens",
     "trips",
 ]
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision that this program knows, oldest first; the last one is the schema below."""
 
 
@@ -59,6 +72,30 @@ class CanonicalJson(TypeDecorator[Any]):
         return parse_canonical(value)
 
 
+class PlainJson(TypeDecorator[Any]):
+    """A JSON value, kept as text: for documents that come and go by the thousand, and that nobody hashes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 - the base's signature
+        """Write a value; raises InvalidError when it has no JSON form."""
+        try:
+            return json.dumps(value, separators=(",", ":"), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InvalidError(f"a document has no JSON form: {error}") from error
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - the base's signature
+        """Read a value; raises InvalidError when the text is not JSON."""
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise InvalidError(f"a document on record is not JSON: {error}") from error
+
+
+Whole = BigInteger().with_variant(Integer, "sqlite")
+"""A whole number as JSON may carry it: what replicas report can be larger than 32 bits."""
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -67,6 +104,10 @@ metadata = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     }
 )
+
+# One row: the oldest revision whose program may still work with these tables. A migration that takes away what older
+# programs need raises it; all others leave it, so that going back to the program before needs no restoring.
+compatibility = Table("compatibility", metadata, Column("oldest", Text, primary_key=True))
 
 systems = Table(
     "systems",
@@ -85,7 +126,7 @@ manifests = Table(
     metadata,
     _system(),
     Column("digest", Text, primary_key=True),
-    Column("position", Integer, nullable=False),  # order of recording, from 1
+    Column("position", Whole, nullable=False),  # order of recording, from 1
     Column("version", Text, nullable=False),
     Column("recorded_at", Text, nullable=False),
     Column("document", CanonicalJson, nullable=False),
@@ -96,7 +137,7 @@ evidence = Table(
     "evidence",
     metadata,
     _system(),
-    Column("position", Integer, primary_key=True, autoincrement=False),  # order of recording, from 1
+    Column("position", Whole, primary_key=True, autoincrement=False),  # order of recording, from 1
     Column("version", Text, nullable=False),
     Column("grade", Text, nullable=False),
     Column("at", Text, nullable=False),
@@ -107,16 +148,16 @@ routes = Table(
     "routes",
     metadata,
     _system(),
-    Column("generation", Integer, nullable=False),
-    Column("step", Integer, nullable=False),
-    Column("split", Integer, nullable=False),
+    Column("generation", Whole, nullable=False),
+    Column("step", Whole, nullable=False),
+    Column("split", Whole, nullable=False),
 )
 
 generations = Table(
     "generations",
     metadata,
     _system(),
-    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("number", Whole, primary_key=True, autoincrement=False),
     Column("chain", CanonicalJson, nullable=False),
     Column("saw_quarantine", CanonicalJson, nullable=False),
     Column("saw_local", CanonicalJson, nullable=False),
@@ -128,7 +169,7 @@ trips = Table(
     _system(),
     Column("uid", Text, primary_key=True),
     Column("version", Text, nullable=False),
-    Column("generation", Integer, nullable=False),
+    Column("generation", Whole, nullable=False),
     Column("source", Text, nullable=False),
     Column("at", Text, nullable=False),
     Column("why", Text, nullable=False),
@@ -142,7 +183,7 @@ local_trips = Table(
     metadata,
     _system(),
     Column("replica", Text, primary_key=True),
-    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("generation", Whole, primary_key=True, autoincrement=False),
     Column("version", Text, primary_key=True),
 )
 
@@ -151,18 +192,18 @@ episodes = Table(
     metadata,
     _system(),
     Column("version", Text, primary_key=True),
-    Column("count", Integer, nullable=False),
+    Column("count", Whole, nullable=False),
 )
 
 deployments = Table(
     "deployments",
     metadata,
     _system(),
-    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("generation", Whole, primary_key=True, autoincrement=False),
     Column("version", Text, nullable=False),
     Column("manifest", Text, nullable=False),
     Column("strategy", Text, nullable=False),
-    Column("split", Integer, nullable=False),
+    Column("split", Whole, nullable=False),
     Column("actor", Text, nullable=False),
     Column("started_at", Text, nullable=False),
     Column("full_at", Text),
@@ -178,10 +219,10 @@ sagas = Table(
     metadata,
     _system(),
     Column("version", Text, primary_key=True),
-    Column("episode", Integer, primary_key=True, autoincrement=False),
+    Column("episode", Whole, primary_key=True, autoincrement=False),
     Column("id", Text, nullable=False, unique=True),
     Column("target", Text),
-    Column("generation", Integer, nullable=False),
+    Column("generation", Whole, nullable=False),
     Column("started_at", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("steps", CanonicalJson, nullable=False),
@@ -193,7 +234,90 @@ ledger = Table(
     "ledger",
     metadata,
     _system(),
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", Whole, primary_key=True, autoincrement=False),
+    Column("at", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("body", CanonicalJson, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+# What replicas over a network and the processes of a control plane leave for each other. None of it is part of the
+# record, and a replica may report before its system is applied: these refer to no row of systems.
+
+exchange_routes = Table(
+    "exchange_routes",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("document", PlainJson, nullable=False),
+    Column("changes", Whole, nullable=False),  # rises with each change, from 1
+    Column("writer", Text, nullable=False),  # the process that changed it last
+)
+
+exchange_releases = Table(
+    "exchange_releases",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("document", PlainJson, nullable=False),
+)
+
+exchange_rules = Table(
+    "exchange_rules",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("document", PlainJson, nullable=False),
+)
+
+exchange_reports = Table(
+    "exchange_reports",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("replica", Text, primary_key=True),
+    Column("written", Whole, nullable=False),  # microseconds since 1970, by the clock of the replica
+    Column("seen", Whole, nullable=False),  # milliseconds since 1970, by the clock of the database
+    Column("document", PlainJson, nullable=False),
+)
+
+exchange_counts = Table(
+    "exchange_counts",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("replica", Text, primary_key=True),
+    Column("worker", Text, primary_key=True),
+    Column("sequence", Whole, nullable=False),
+    Column("document", PlainJson, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),  # empty: given back
+    Column("fence", Whole, nullable=False),  # rises with each new holder, from 1
+    Column("expires", Whole, nullable=False),  # milliseconds since 1970, by the clock of the database
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("sha256", Text, nullable=False, unique=True),
+    Column("scopes", PlainJson, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("expires_at", Text),
+    Column("revoked_at", Text),
+    Column("last_used_at", Text),
+    Column("document", PlainJson, nullable=False),  # what else there is to know of it
+)
+
+# What was done to tokens: a chain as a system's ledger is, of no system.
+token_ledger = Table(
+    "token_ledger",
+    metadata,
+    Column("sequence", Whole, primary_key=True, autoincrement=False),
     Column("at", Text, nullable=False),
     Column("actor", Text, nullable=False),
     Column("kind", Text, nullable=False),

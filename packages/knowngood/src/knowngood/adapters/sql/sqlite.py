@@ -1,23 +1,30 @@
 """
 SQLite: the file under the store, its transactions, and what its errors mean.
 
-Nothing else in this package knows which database it is. Write-ahead logging lets readers go on while one process
+Write-ahead logging lets readers go on while one process
 writes; ``synchronous=FULL`` makes a commit survive a power cut; ``BEGIN IMMEDIATE`` takes the write lock at once, so
 that nothing that a change has read can move before it commits.
 """
 
+import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
+from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import ColumnElement, Connection, Engine, Integer, QueuePool, create_engine, event, func
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from knowngood.adapters.sql.sqlite_listening import listening
 from knowngood_sdk.errors import KnownGoodError, OutcomeUnknownError, PermanentError, TransientError
 
 __all__ = ["PATIENCE", "SqliteDatabase"]
@@ -26,6 +33,8 @@ PATIENCE = timedelta(seconds=5)
 """How long a change waits for another one to end."""
 
 _WRITE = "knowngood_write"
+_LONGEST_MIGRATION = timedelta(minutes=1)
+_POLL = timedelta(milliseconds=20)
 
 
 class _Meaning(NamedTuple):
@@ -82,14 +91,24 @@ class SqliteDatabase:
     One database file.
 
     Attributes:
-        path: Where it is; it is never created here.
+        name: Its path.
+        path: Where it is; opening it never creates it.
         patience: How long a write waits for another one to end.
     """
 
+    insert = staticmethod(insert)
+
     def __init__(self, path: Path, patience: timedelta = PATIENCE) -> None:
+        self.name = str(path)
         self.path = path
         self.patience = patience
         self._engine = self._make_engine()
+
+    @property
+    def now(self) -> ColumnElement[int]:
+        """The time by this host's clock, in milliseconds since 1970, as of the statement."""
+        seconds = sql_cast(func.strftime("%s", "now"), Integer)
+        return seconds * 1000 + sql_cast(func.substr(func.strftime("%f", "now"), 4), Integer)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -104,7 +123,7 @@ class SqliteDatabase:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, what: str = "") -> Iterator[Connection]:  # noqa: ARG002 - there is one lock, on the whole file
         """
         Give a connection inside an exclusive transaction, which is committed at the end, or aborted by any exception.
 
@@ -116,8 +135,59 @@ class SqliteDatabase:
         with self._transaction(self._engine.execution_options(**{_WRITE: True})) as connection:
             yield connection
 
-    def use_write_ahead_log(self) -> None:
-        """Put the file into WAL mode, where it stays. To be called by one process at a time."""
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self.path.exists()
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """
+        Create the file where there is none, for its owner alone, in the turn of this process.
+
+        The write-ahead log beside it inherits its permissions.
+        """
+        lock = self._own(self.path.with_name(f"{self.path.name}.lock"))
+        try:
+            self._acquire(lock)
+            os.close(self._own(self.path))
+            yield
+        finally:
+            os.close(lock)
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """Give a connection for changes of the schema; to be called while ``preparing``."""
+        self._use_write_ahead_log()
+        with self.writing("the schema") as connection:
+            yield connection
+
+    def _own(self, path: Path) -> int:
+        try:
+            return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise PermanentError(
+                f"the store {self.path} cannot be created or migrated by user {os.geteuid()}: {error.strerror}",
+                hint=f"See that its folder exists, belongs to you and has room: ls -la {self.path.parent}",
+            ) from error
+
+    def _acquire(self, descriptor: int) -> None:
+        last = monotonic() + _LONGEST_MIGRATION.total_seconds()
+        never = Event()
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if monotonic() > last:
+                    raise TransientError(
+                        f"the store {self.path} has been migrated by another process for {_LONGEST_MIGRATION}",
+                        hint=f"Try again; if it stays, see who holds it: fuser -v {self.path}.lock",
+                    ) from error
+                never.wait(_POLL.total_seconds())
+            else:
+                return
+
+    def _use_write_ahead_log(self) -> None:
+        """Put the file into WAL mode, where it stays."""
         with self._translated(committing=False), closing(self._engine.raw_connection()) as connection:
             (mode,) = connection.cursor().execute("PRAGMA journal_mode=WAL").fetchone()  # impossible in a transaction
         if mode != "wal":
@@ -126,31 +196,39 @@ class SqliteDatabase:
                 hint="Put KNOWNGOOD_DIR on a local disk",
             )
 
+    def announce(self, connection: Connection) -> None:
+        """Do nothing: the file's number of changes rises by itself."""
+
+    def listening(self, look: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call back when another process may have committed something; see ``Database``."""
+        return listening(self.connect, look)
+
+    def connect(self) -> sqlite3.Connection:
+        """Open a connection beside the pool, which the caller closes."""
+        connection = sqlite3.connect(
+            # Never created by opening it: a store that was deleted must not come back empty.
+            f"file:{quote(str(self.path))}?mode=rw",
+            uri=True,
+            timeout=self.patience.total_seconds(),
+            isolation_level=None,  # the driver opens no transaction by itself: _begin below does
+            check_same_thread=False,  # the pool hands a connection to one thread at a time
+        )
+        try:
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
     def _make_engine(self) -> Engine:
-        # Never created by opening it: a store that was deleted must not come back empty.
-        address = f"file:{quote(str(self.path))}?mode=rw"
-
-        def connect() -> sqlite3.Connection:
-            connection = sqlite3.connect(
-                address,
-                uri=True,
-                timeout=self.patience.total_seconds(),
-                isolation_level=None,  # the driver opens no transaction by itself: _begin below does
-                check_same_thread=False,  # the pool hands a connection to one thread at a time
-            )
-            try:
-                connection.execute("PRAGMA synchronous=FULL")
-                connection.execute("PRAGMA foreign_keys=ON")
-            except sqlite3.Error:
-                connection.close()
-                raise
-            return connection
-
-        engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+        engine = create_engine(
+            "sqlite://", creator=self.connect, poolclass=QueuePool, pool_timeout=self.patience.total_seconds()
+        )
         event.listen(engine, "begin", _begin)
         return engine
 
@@ -171,6 +249,11 @@ class SqliteDatabase:
         """Turn the driver's errors into ours, in this one place; a mistake of ours in a statement stays what it is."""
         try:
             yield
+        except PoolTimeoutError as error:
+            raise TransientError(
+                f"all connections to the store {self.path} have been in use for {self.patience.total_seconds():g} s",
+                hint="Try again; changes do not nest",
+            ) from error
         except (DBAPIError, sqlite3.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
             meaning = _meaning_of(str(getattr(cause, "sqlite_errorname", "")), committing=committing)

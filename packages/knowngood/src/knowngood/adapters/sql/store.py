@@ -11,15 +11,17 @@ from sqlalchemy import Connection
 
 from knowngood.adapters.sql import records
 from knowngood.adapters.sql.change import SqlChange
+from knowngood.adapters.sql.database import Database
 from knowngood.adapters.sql.fleet_rows import read_fleet
-from knowngood.adapters.sql.migrate import migrate
-from knowngood.adapters.sql.sqlite import PATIENCE, SqliteDatabase
+from knowngood.adapters.sql.leases import check_held
+from knowngood.adapters.sql.opening import open_database
 from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import Anchor, Entry
-from knowngood.domain.lookup import find_version, no_system
+from knowngood.domain.lookup import no_system
 from knowngood.domain.saga import Saga
+from knowngood.ports.lease import Held
 from knowngood_sdk.model.manifest import Manifest
 
 __all__ = ["SqlStore"]
@@ -30,38 +32,32 @@ class SqlStore:
     What is on record, in one database. Threads may share it; a process that forks must open its own.
 
     Attributes:
-        path: The file.
+        database: The database, for what else is kept in it.
     """
 
-    def __init__(self, database: SqliteDatabase) -> None:
-        self._database = database
-        self.path = database.path
+    def __init__(self, database: Database, held: Held | None = None) -> None:
+        self.database = database
+        self._held = held
 
     @classmethod
-    def open(cls, path: Path, *, patience: timedelta = PATIENCE) -> "SqlStore":
+    def open(cls, where: Path | str, *, patience: timedelta | None = None) -> "SqlStore":
         """
-        Open the store in a file; create or migrate it first where that is needed.
+        Open the store in a file or on a server; create or migrate it first where that is needed.
 
         Args:
-            path: The file, in a folder that exists.
-            patience: How long a write waits for another one to end.
+            where: The file, in a folder that exists, or ``postgresql://…``: a database that exists.
+            patience: How long a write waits for another one to end; five seconds, or one and a half on a server.
 
         Raises:
-            InvalidError: A newer knowngood wrote it.
+            InvalidError: A newer knowngood wrote it, or the address cannot be read.
             PermanentError: It is no store, or cannot be created, opened or written.
-            TransientError: It stayed locked.
+            TransientError: It stayed locked, or cannot be reached.
         """
-        database = SqliteDatabase(path, patience)
-        try:
-            migrate(database)
-        except BaseException:
-            database.close()
-            raise
-        return cls(database)
+        return cls(open_database(where, patience))
 
     def close(self) -> None:
         """Close every connection."""
-        self._database.close()
+        self.database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -73,14 +69,23 @@ class SqlStore:
 
     def systems(self) -> tuple[str, ...]:
         """Return the names of all systems, sorted."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return records.systems(connection)
+
+    def fenced(self, held: Held) -> "SqlStore":
+        """Return the store for the holder of a lease; see the port."""
+        return SqlStore(self.database, held)
 
     @contextmanager
     def change(self, system: str) -> Iterator[SqlChange]:
         """Open the one transaction that there can be at a time; see the port."""
-        with self._database.writing() as connection:
+        with self.database.writing(f"system {system}") as connection:
+            if self._held is not None:
+                check_held(connection, self._held)
             yield SqlChange(connection, system)
+            if self._held is not None:
+                # Again, for the block may have taken long; from here on nobody can take it before the commit.
+                check_held(connection, self._held, until_the_end=True)
 
     def read(self, system: str) -> FleetState:
         """Return the route."""
@@ -95,13 +100,12 @@ class SqlStore:
     def manifests(self, system: str) -> tuple[Manifest, ...]:
         """Return every manifest, in the order of recording."""
         with self._reading(system) as connection:
-            return tuple(records.manifest(connection, system, r) for r in records.recorded(connection, system))
+            return records.manifests(connection, system)
 
     def manifest(self, system: str, name: str) -> Manifest:
         """Return a manifest by what people call it."""
         with self._reading(system) as connection:
-            record = find_version(name, system, records.recorded(connection, system))
-            return records.manifest(connection, system, record)
+            return records.manifest(connection, system, name)
 
     def evidence(self, system: str) -> tuple[Evidence, ...]:
         """Return all evidence, in the order of recording."""
@@ -135,8 +139,7 @@ class SqlStore:
 
     @contextmanager
     def _reading(self, system: str) -> Iterator[Connection]:
-        with self._database.reading() as connection:
-            known = records.systems(connection)
-            if system not in known:
-                raise no_system(system, known)
+        with self.database.reading() as connection:
+            if not records.exists(connection, system):
+                raise no_system(system, records.systems(connection))
             yield connection

@@ -35,7 +35,17 @@ from knowngood_sdk.model.counts import Sums, VersionCounts
 from knowngood_sdk.model.manifest import Component, Intent, Manifest, Ref, Role
 from knowngood_sdk.model.route import FULL, Facts, FleetRoute, LocalTrip, Trip
 
-__all__ = ["AT", "SYSTEM", "StoreContract", "StoreHarness", "digest", "manifest", "one_more", "version_count"]
+__all__ = [
+    "AT",
+    "SYSTEM",
+    "StoreContract",
+    "StoreHarness",
+    "digest",
+    "manifest",
+    "one_more",
+    "version_count",
+    "write_everything",
+]
 
 SYSTEM = "pricing"
 AT = "2026-01-01T18:00:00.000Z"
@@ -142,14 +152,24 @@ def _saga(episode: int = 1, **changes: Any) -> Saga:
     return replace(saga, **changes)
 
 
-def _write_everything_then(change: Change, error: type[BaseException]) -> None:
-    _minted(change, digest("new"))
+def write_everything(change: Change) -> None:
+    """Write something of all that there is to write; each call adds to it."""
+    number = len(change.state.generations) + 1
+    _minted(change, digest(f"new {number}"))
+    bad = Trip(uid=f"t-{number}", version=digest("bad"), generation=number, source="person", at=AT, why="bad")
+    local = LocalTrip("replica-1", number, digest("bad"))
+    state, _ = fleet.merge(change.state, Facts({bad.uid: bad}, frozenset({bad.uid})), frozenset({local}))
+    change.save(fleet.release(state, frozenset({bad.uid})) if number > 1 else state)
     one_more(change)
     change.save_system({"system": "changed"})
-    change.record_manifest(manifest("new"), AT)
-    change.add_evidence(digest("new"), Grade.ARMED, AT, {})
-    change.save_deployment(_deployment(1))
-    change.save_saga(_saga())
+    change.record_manifest(manifest(f"new {number}"), AT)
+    change.add_evidence(digest("new"), Grade.ARMED, AT, {"load_seconds": [1.5]})
+    change.save_deployment(_deployment(number))
+    change.save_saga(_saga(number))
+
+
+def _write_everything_then(change: Change, error: type[BaseException]) -> None:
+    write_everything(change)
     raise error
 
 
