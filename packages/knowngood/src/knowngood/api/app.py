@@ -6,14 +6,15 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 
 from knowngood.api import bodies
+from knowngood.api.documents import ANSWERS
 from knowngood.api.health import health
-from knowngood.api.identity import Identity, TokenIdentity
+from knowngood.api.identity import Identity, TokenIdentity, authenticate
 from knowngood.api.limits import Limits
 from knowngood.api.metrics import Metrics
 from knowngood.api.observed import REQUEST_ID, Observed
@@ -98,6 +99,13 @@ def _answer_problems(app: FastAPI) -> None:
     async def malformed(_request: Request, error: RequestValidationError) -> ProblemResponse:
         return response_of(_invalid(error), REQUEST_ID.get())
 
+    @app.exception_handler(http.HTTPStatus.BAD_REQUEST)
+    async def unreadable(_request: Request, _error: Exception) -> ProblemResponse:
+        what = InvalidError(
+            "the body cannot be read as JSON in UTF-8", hint="GET /v1/openapi.json says what it must be"
+        )
+        return response_of(what, REQUEST_ID.get())
+
     @app.exception_handler(http.HTTPStatus.NOT_FOUND)
     async def nowhere(request: Request, _error: Exception) -> ProblemResponse:
         what = NotFoundError(f"there is no {request.url.path}", hint="GET /v1/openapi.json lists what there is")
@@ -142,11 +150,22 @@ def _describe(app: FastAPI) -> None:
                 schema["description"] = bodies.summary(kind)
                 for field, said in bodies.described(kind).items():
                     schema["properties"][field]["description"] = said
+            _restore_examples(made)
             app.openapi_schema = made
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
-    @app.get("/v1/openapi.json", include_in_schema=False)
+    @app.get("/v1/openapi.json", include_in_schema=False, dependencies=[Depends(authenticate)])
     async def description() -> dict[str, Any]:
         return openapi()
+
+
+def _restore_examples(made: dict[str, Any]) -> None:
+    """Put the examples of answers back as they were given: the library leaves out what is null in them."""
+    for operations in made["paths"].values():
+        for operation in operations.values():
+            content = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
+            content.get("schema", {}).pop("title", None)
+            found = (example for shape, example in ANSWERS.values() if shape == content.get("schema"))
+            content["example"] = next(found, content.get("example"))

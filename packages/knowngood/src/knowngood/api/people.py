@@ -139,6 +139,7 @@ def _changing(router: APIRouter) -> None:
     def apply(request: Request, body: SystemBody, caller: Asking) -> Any:
         """Make a system file the system's rules; its folder, and all that it names, is where the server runs."""
         server = _server(request)
+        allow(caller, Verb.APPLY, None)
         spec = system_file_of(body.text.encode(), body.file, kinds=server.plane.kinds)
         allow(caller, Verb.APPLY, spec.system)
         check_roots(spec, Path(body.root), server.settings.component_roots)
