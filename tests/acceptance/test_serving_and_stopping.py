@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from knowngood.api.serving import check_exposure
+from knowngood.config import Settings
 from tests.acceptance.control import free_port, start_control, token_for
 from tests.acceptance.stage import Stage, until
 from tests.cli.conftest import with_a_system
 
+EVERYWHERE = ["0.0.0.0", "::", "control.example"]  # noqa: S104 - nobody listens there
 CERTIFICATE = """
 import datetime, ipaddress, sys
 from pathlib import Path
@@ -52,7 +55,7 @@ def certificate(applied: Stage) -> tuple[str, str]:
     return "cert.pem", "key.pem"
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+@pytest.mark.parametrize("host", EVERYWHERE)
 def test_it_refuses_to_show_tokens_to_the_network(applied: Stage, host: str) -> None:
     refused = applied.kg("serve", "--host", host, "--port", "0")
     assert refused.code == 1
@@ -61,9 +64,15 @@ def test_it_refuses_to_show_tokens_to_the_network(applied: Stage, host: str) -> 
     assert "--insecure" in refused.err
 
 
-def test_beyond_this_host_it_listens_when_somebody_says_so(applied: Stage) -> None:
-    with start_control(applied, "--host", "0.0.0.0", "--insecure") as control:
-        assert "http://0.0.0.0:" in control.process.text
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_on_this_host_alone_nobody_has_to_say_so(host: str) -> None:
+    check_exposure(Settings(host=host))
+
+
+@pytest.mark.parametrize("host", EVERYWHERE)
+def test_beyond_this_host_it_listens_with_tls_or_when_somebody_says_so(host: str) -> None:
+    check_exposure(Settings(host=host, insecure=True))
+    check_exposure(Settings(host=host, tls_cert="cert.pem", tls_key="key.pem"))
 
 
 def test_with_tls_it_is_asked_by_who_trusts_its_certificate_alone(
