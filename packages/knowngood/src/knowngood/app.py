@@ -19,10 +19,9 @@ from typing import Any
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.folder.outbox import FolderOutbox
 from knowngood.adapters.folder.telemetry import FolderTelemetry
-from knowngood.adapters.folder.tokens import FolderTokens
 from knowngood.adapters.folder.traffic import FolderTraffic
 from knowngood.adapters.os_user import actor_of
-from knowngood.adapters.sql import SqlStore
+from knowngood.adapters.sql import SqlStore, SqlTokens
 from knowngood.config import Settings
 from knowngood.control.plane import Plane
 from knowngood.control.watches import Watches
@@ -38,7 +37,7 @@ from knowngood_sdk.model.wire import FORMAT
 from knowngood_sdk.serving.disk import OWNER_FILE
 from knowngood_sdk.serving.folder import check_format, hold
 
-__all__ = ["Server", "actor", "installed_kinds", "open_plane", "open_server", "signing"]
+__all__ = ["Server", "actor", "installed_kinds", "open_plane", "open_server", "open_tokens", "signing"]
 
 _GROUP = "knowngood.components"
 
@@ -67,6 +66,21 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
             hint="Name it with --dir or KNOWNGOOD_DIR; to begin one: kg init SYSTEM, then kg apply SYSTEM.yaml",
         )
     return _plane(folder, SqlStore.open(folder / "store.db"))
+
+
+def open_tokens(settings: Settings) -> Tokens:
+    """
+    Open the tokens of a control plane; its working folder and store are made when they are missing.
+
+    Raises:
+        InvalidError: The folder is of a newer format, or the address of the store cannot be read.
+        TransientError: The store is locked or cannot be reached.
+        PermanentError: The folder or its store cannot be made or written.
+    """
+    folder = settings.folder.resolve()
+    check_format(folder)
+    _make(folder)
+    return SqlTokens(SqlStore.open(settings.store or folder / "store.db").database)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +115,13 @@ def open_server(settings: Settings) -> Server:
     folder = settings.folder.resolve()
     check_format(folder)
     _make(folder)
-    store = SqlStore.open(Path(settings.store) if settings.store else folder / "store.db")
+    store = SqlStore.open(settings.store or folder / "store.db")
     plane = _plane(folder, store)
     hold = timedelta(seconds=settings.hold_seconds) if settings.hold_seconds is not None else None
     return Server(
         settings=settings,
         plane=plane,
-        tokens=FolderTokens(folder),
+        tokens=SqlTokens(store.database),
         watches=Watches(plane, every=timedelta(seconds=settings.watch_seconds), hold=hold),
         checks={"store": store.systems},
     )

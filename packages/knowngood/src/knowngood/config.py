@@ -32,6 +32,7 @@ ELSEWHERE = frozenset(
         "KNOWNGOOD_TEST_POSTGRES",
         "KNOWNGOOD_TOKEN",
         "KNOWNGOOD_TOKEN_FILE",
+        "KNOWNGOOD_TRUST",
         "KNOWNGOOD_URL",
     }
 )

@@ -99,7 +99,7 @@ class Trust:
                 f"it is older than what is known here: version {statement.version}, after version {self.floor}",
                 hint="Somebody sends old documents, or the store was put back: the next publication mends that",
             )
-        seen = {**self.seen, **{key: statement.version for key in signers}}
+        seen = {**self.seen, **dict.fromkeys(signers, statement.version)}
         return replace(self, seen=seen, newest=replace(statement, body=None))
 
     def release(self, release: ReleaseDocument, verify: Verify) -> None:

@@ -35,6 +35,8 @@ _COMMANDS = {
     "quarantine": "List versions in quarantine, or release one by name.",
     "watch": "Run the control loop: judge, decide, roll back, verify.",
     "serve": "Run the control plane for a team: the API, and the control loop of every system.",
+    "token": "Make, list, rotate and revoke the tokens by which a server knows who asks.",
+    "key": "Make, list and remove the keys by which agents know that a route is the control plane's.",
     "agent": "Run the agent of one replica.",
     "ledger": "Read the record of all that was decided and done, or verify it.",
     "demo": "Replay the 6 PM incident on real data.",

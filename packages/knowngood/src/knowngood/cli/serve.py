@@ -61,7 +61,7 @@ def command(*, path: Path | None, **options: str | int | bool | None) -> None:
         def announce() -> None:
             say(f"{mark('good')} listening at {scheme}://{settings.host}:{port}; Ctrl-C stops it")
             say(f"  systems and their record: {settings.folder}")
-            say(f"  to get a token: kg token create NAME --scope on-call --dir {settings.folder}")
+            say(f"  to get a token: kg token create --for NAME --scope on-call --system SYSTEM --dir {settings.folder}")
             say(
                 f"  then, where you work: export KNOWNGOOD_URL={scheme}://{settings.host}:{port} KNOWNGOOD_TOKEN=kg_..."
             )

@@ -24,7 +24,7 @@ from knowngood.domain.token import ANY, SETS, Order, Scope, Token, mint
 from knowngood.ports.tokens import TOKEN_LEDGER, Act, Tokens, Written
 from knowngood_sdk.errors import ConflictError, InvalidError
 
-__all__ = ["TokensContract", "token"]
+__all__ = ["MADE", "NOW", "TokensContract", "new", "token"]
 
 NOW = datetime(2026, 1, 1, 18, tzinfo=UTC)
 AT = "2026-01-01T18:00:00.000Z"
