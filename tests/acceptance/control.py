@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from knowngood.adapters.folder.tokens import FolderTokens
+from knowngood.app import open_tokens
+from knowngood.config import Settings
 from knowngood.control.tokens import Giver, create
 from knowngood.domain.level import Level
 from knowngood.domain.token import Order, Scope, verbs_of
@@ -33,10 +34,10 @@ def token_for(
     home: Path, name: str = "ann", *scope: str, systems: tuple[str, ...] = ("*",), highest: int = 4, days: int = 1
 ) -> str:
     """Make a token in a working folder; return its secret."""
-    home.mkdir(exist_ok=True)
     wanted = Scope(verbs=verbs_of(scope or ("owner",)), systems=frozenset(systems), highest=Level(highest))
     order = Order(name=name, scope=wanted, life=timedelta(days=days))
-    return create(FolderTokens(home), os.urandom(32), order, Giver(name="root", now=datetime.now(UTC))).secret
+    tokens = open_tokens(Settings(dir=home))
+    return create(tokens, os.urandom(32), order, Giver(name="root", now=datetime.now(UTC))).secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
