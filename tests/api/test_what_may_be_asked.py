@@ -84,6 +84,7 @@ def test_a_body_that_is_not_as_it_must_be(control: Control, body: bytes) -> None
         pytest.param("/v1/systems/pricing/ledger?after=-1", 422, id="before the first"),
         pytest.param("/v1/systems/pricing/ledger?after=99999999999999999999", 422, id="beyond every number"),
         pytest.param("/v1/systems/pricing/plan?level=9", 422, id="no level"),
+        pytest.param("/v1/systems/pricing/history?limt=9", 422, id="a parameter that nobody reads"),
         pytest.param("/v1/systems/pricing/diff?before=zzzz", 404, id="no version"),
         pytest.param("/v1/nowhere", 404, id="no path"),
         pytest.param("/v1/systems/pricing/", 404, id="a slash too many"),

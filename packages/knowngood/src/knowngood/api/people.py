@@ -13,6 +13,7 @@ from knowngood.api.identity import Asking, allow, authenticate, highest
 from knowngood.api.under_way import Work, answer
 from knowngood.app import Server
 from knowngood.domain.level import Level
+from knowngood.domain.spelling import did_you_mean
 from knowngood.domain.token import Verb
 from knowngood.ports.verbs import Document
 from knowngood.verbs import apply as applying
@@ -23,7 +24,7 @@ from knowngood.verbs import rollback as rolling_back
 from knowngood.verbs.interrupt import interruptible
 from knowngood.verbs.roots import check_roots
 from knowngood.verbs.status import status as status_of
-from knowngood_sdk.errors import KnownGoodError, NotFoundError
+from knowngood_sdk.errors import InvalidError, KnownGoodError, NotFoundError
 
 __all__ = ["people"]
 
@@ -40,11 +41,20 @@ Name = Annotated[str | None, Query(min_length=1, max_length=200, examples=["3f1c
 
 def people() -> APIRouter:
     """Return the routes."""
-    router = APIRouter(prefix="/v1/systems", dependencies=[Depends(authenticate)])
+    router = APIRouter(prefix="/v1/systems", dependencies=[Depends(authenticate), Depends(_check_query)])
     _reading(router)
     _changing(router)
     _long(router)
     return router
+
+
+async def _check_query(request: Request) -> None:
+    """Refuse a parameter that nobody reads: it is a mistyped one."""
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            advice = did_you_mean(name, known) if known else "It takes none"
+            raise InvalidError(f"{request.url.path} has no parameter {name!r}", hint=advice)
 
 
 def _server(request: Request) -> Server:
