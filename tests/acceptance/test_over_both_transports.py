@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 
+from knowngood.api.documents import ANSWERS
 from tests.acceptance.control import start_control
 from tests.acceptance.pricing import Pricing
 from tests.acceptance.stage import Stage, until
@@ -129,6 +131,29 @@ def test_ctrl_c_once_the_version_is_left_stops_the_waiting_alone(asked: Pricing)
     rollback = asked.rollback_of(bad)
     assert rollback is not None
     assert rollback["state"] == "done"
+
+
+def test_every_document_is_as_the_openapi_says(asked: Pricing) -> None:
+    for name, arguments in {
+        "status": ["status", "pricing"],
+        "history": ["history", "pricing"],
+        "plan": ["plan", "pricing"],
+        "diff": ["diff", "pricing"],
+        "quarantined": ["quarantine", "list", "pricing"],
+        "ledger": ["ledger", "show", "pricing"],
+        "verified": ["ledger", "verify", "pricing"],
+        "applied": ["apply", "pricing.yaml"],
+    }.items():
+        jsonschema_rs.validate(ANSWERS[name][0], asked.kg(*arguments))
+    good = str(asked.served())
+    asked.write(next(NUMBERS))
+    jsonschema_rs.validate(ANSWERS["deployed"][0], asked.kg("deploy", "pricing", "--canary", "10%"))
+    jsonschema_rs.validate(ANSWERS["deployment"][0], asked.kg("deploy", "pricing", "--promote"))
+    rolled = asked.kg("rollback", "pricing", "--to", good[7:19], "--no-wait", code=3)
+    jsonschema_rs.validate(ANSWERS["rolled-back"][0], rolled)
+    broken = asked.kg("rollback", "pricing", "--break-glass", "--why", "a test of the glass")
+    jsonschema_rs.validate(ANSWERS["broken"][0], broken)
+    asked.deploy(next(NUMBERS))
 
 
 def test_what_does_not_exist_is_not_found_with_the_nearest_name(asked: Pricing) -> None:

@@ -43,6 +43,7 @@ def people() -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/v1/systems", dependencies=[Depends(authenticate), Depends(_check_query)])
     _reading(router)
+    _record(router)
     _changing(router)
     _long(router)
     return router
@@ -119,6 +120,8 @@ def _reading(router: APIRouter) -> None:
         allow(caller, Verb.READ, system)
         return reading.plan(_server(request).plane, system, suspect=suspect, level=level)
 
+
+def _record(router: APIRouter) -> None:
     @router.get("/{system}/quarantine", responses=answers("quarantined"), summary="What is in quarantine")
     def quarantined(request: Request, system: System, caller: Asking) -> Any:
         """The versions in quarantine, with every act that put them there."""
