@@ -4,10 +4,12 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.postgres import OwnServer, Server, own_server, running
+if TYPE_CHECKING:
+    from tests.postgres import OwnServer, Server
 
 REQUIREMENTS = Path(__file__).parents[1] / "docs" / "requirements.md"
 
@@ -31,28 +33,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
+def postgres() -> Iterator["Server"]:
     """Give a server for the session; see ``tests.postgres``."""
+    # Most sessions need none, and most tests no database layer.
+    from tests.postgres import running  # noqa: PLC0415
+
     with running() as server:
         yield server
 
 
 @pytest.fixture
-def postgres_url(postgres: Server) -> Iterator[str]:
+def postgres_url(postgres: "Server") -> Iterator[str]:
     """Give the address of a database of a test's own, with the tables of a store."""
     with postgres.store() as url:
         yield url
 
 
 @pytest.fixture
-def empty_postgres_url(postgres: Server) -> Iterator[str]:
+def empty_postgres_url(postgres: "Server") -> Iterator[str]:
     """Give the address of a database of a test's own, without tables."""
     with postgres.empty_database() as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def own_postgres() -> Iterator[OwnServer]:
+def own_postgres() -> Iterator["OwnServer"]:
     """Give a server that the tests of a module may kill, freeze and start again."""
+    from tests.postgres import own_server  # noqa: PLC0415
+
     with own_server() as server:
         yield server

@@ -1,4 +1,4 @@
-"""A server that dies, freezes or never answers: nobody waits longer than two seconds, and everybody is told the truth."""
+"""A Postgres server that is gone, stands still, refuses or is not there: an error of ours, soon, and what to do."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ def test_a_server_that_is_killed_in_a_change_leaves_nothing_of_it(own_postgres: 
 
 def test_a_server_that_is_killed_in_a_commit_leaves_its_outcome_unknown(own_postgres: OwnServer, url: str) -> None:
     with SqlStore.open(url) as store:
-        with in_time(), pytest.raises(OutcomeUnknownError, match="lost while a change was committed.*kg history"):
+        with in_time(), pytest.raises(OutcomeUnknownError, match=r"lost while a change was committed.*kg history"):
             changed(store, own_postgres.kill)
         own_postgres.start()
         entries = store.ledger(SYSTEM)
@@ -100,7 +100,7 @@ def test_what_was_committed_survives_a_kill_of_the_server(own_postgres: OwnServe
 
 def test_a_commit_whose_answer_is_lost_may_have_been_done(proxy: Proxy) -> None:
     with SqlStore.open(proxy.url) as store:
-        with pytest.raises(OutcomeUnknownError, match="look|Look"):
+        with pytest.raises(OutcomeUnknownError, match="Look at what is on record"):
             changed(store, lambda: proxy.cut_after(b"COMMIT"))
         assert store.head(SYSTEM).length == 1
 
@@ -111,7 +111,7 @@ def test_a_server_that_is_frozen_holds_nobody_for_longer_than_two_seconds(own_po
         own_postgres.signal(signal.SIGSTOP)
         try:
             for act in (lambda: store.head(SYSTEM), lambda: changed(store), lambda: SqlStore.open(url)):
-                with in_time(), pytest.raises(TransientError, match="does not answer|cannot be reached"):
+                with in_time(), pytest.raises(TransientError, match=r"does not answer|cannot be reached"):
                     act()
         finally:
             own_postgres.signal(signal.SIGCONT)
@@ -120,7 +120,7 @@ def test_a_server_that_is_frozen_holds_nobody_for_longer_than_two_seconds(own_po
 
 def test_a_server_that_accepts_and_never_answers_cannot_be_opened(proxy: Proxy) -> None:
     proxy.stall()
-    with in_time(), pytest.raises(TransientError, match="cannot be reached|does not answer"):
+    with in_time(), pytest.raises(TransientError, match=r"cannot be reached|does not answer"):
         SqlStore.open(proxy.url)
 
 
@@ -198,7 +198,7 @@ def test_a_password_is_never_told() -> None:
 
 
 def test_a_database_that_does_not_exist_is_for_a_person(postgres: Server) -> None:
-    with pytest.raises(PermanentError, match="cannot be opened by this user.*createdb"):
+    with pytest.raises(PermanentError, match=r"cannot be opened by this user.*createdb"):
         SqlStore.open(postgres.address("no_such_database"))
 
 
@@ -298,3 +298,24 @@ def test_a_read_sees_one_moment(postgres_url: str) -> None:
         assert connection.execute(count).scalar_one() == 0
         changed(store)
         assert connection.execute(count).scalar_one() == 0
+
+
+def test_a_host_whose_name_nobody_resolves_holds_nobody_for_longer_than_two_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over = Event()
+
+    def never(*_: object, **__: object) -> list[object]:
+        over.wait(30)
+        return []
+
+    monkeypatch.setattr("socket.getaddrinfo", never)
+    with in_time(), pytest.raises(TransientError, match=r"the name db.internal was not resolved in time"):
+        SqlStore.open("postgresql://kg@db.internal/kg")
+    over.set()
+
+
+def test_a_host_that_is_named_is_reached_by_its_addresses() -> None:
+    # ``localhost`` is one on most machines; nothing listens there.
+    with in_time(), pytest.raises(TransientError, match=r"cannot be reached"):
+        SqlStore.open("postgresql://kg@localhost:1/kg")

@@ -39,7 +39,7 @@ from knowngood_sdk.model.wire import FORMAT
 from knowngood_sdk.serving.disk import OWNER_FILE
 from knowngood_sdk.serving.folder import check_format, hold
 
-__all__ = ["Server", "actor", "installed_kinds", "open_plane", "open_server", "open_tokens", "signing"]
+__all__ = ["Server", "actor", "installed_kinds", "make_folder", "open_plane", "open_server", "open_tokens", "signing"]
 
 _GROUP = "knowngood.components"
 
@@ -61,7 +61,7 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
     folder = Path(directory).resolve()
     check_format(folder)
     if make:
-        _make(folder)
+        make_folder(folder)
     elif not (folder / "format").exists():
         raise NotFoundError(
             f"there is no working folder {folder}",
@@ -81,7 +81,7 @@ def open_tokens(settings: Settings) -> Tokens:
     """
     folder = settings.folder.resolve()
     check_format(folder)
-    _make(folder)
+    make_folder(folder)
     return SqlTokens(SqlStore.open(settings.store or folder / "store.db").database)
 
 
@@ -116,7 +116,7 @@ def open_server(settings: Settings) -> Server:
     """
     folder = settings.folder.resolve()
     check_format(folder)
-    _make(folder)
+    make_folder(folder)
     store = SqlStore.open(settings.store or folder / "store.db")
     plane = _plane(folder, store)
     hold = timedelta(seconds=settings.hold_seconds) if settings.hold_seconds is not None else None
@@ -243,7 +243,8 @@ def _contract(path: Path) -> Contract:
     return Contract(provides=sides["provides"] or {}, requires=sides["requires"] or {})
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a working folder where there is none; raises PermanentError when that cannot be."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(folder / "format", os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_FILE), "w") as file:

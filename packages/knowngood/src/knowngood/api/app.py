@@ -1,18 +1,20 @@
 """App: the HTTP API of a server, put together."""
 
 import http
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 
 from knowngood.api import bodies
+from knowngood.api.documents import ANSWERS
 from knowngood.api.health import health
-from knowngood.api.identity import Identity, TokenIdentity
+from knowngood.api.identity import Identity, TokenIdentity, authenticate
 from knowngood.api.limits import Limits
 from knowngood.api.metrics import Metrics
 from knowngood.api.observed import REQUEST_ID, Observed
@@ -21,7 +23,7 @@ from knowngood.api.problem import ProblemResponse, response_of
 from knowngood.api.traces import tracer_of
 from knowngood.api.under_way import Works
 from knowngood.app import Server
-from knowngood_sdk.errors import InvalidError, KnownGoodError, NotFoundError
+from knowngood_sdk.errors import ComponentError, InvalidError, KnownGoodError, NotFoundError
 
 __all__ = ["create_app"]
 
@@ -34,7 +36,13 @@ code and what to do next. Verbs that may take long tell their progress as server
 """
 
 
-def create_app(server: Server, *, identity: Identity | None = None, routers: Sequence[APIRouter] = ()) -> FastAPI:
+def create_app(
+    server: Server,
+    *,
+    identity: Identity | None = None,
+    routers: Sequence[APIRouter] = (),
+    on_stop: Sequence[Callable[[], None]] = (),
+) -> FastAPI:
     """
     Make the API of a server.
 
@@ -43,6 +51,7 @@ def create_app(server: Server, *, identity: Identity | None = None, routers: Seq
         identity: Tells who asks; None for the server's tokens.
         routers: Further routes, such as those of replicas. ``request.app.state`` has ``server``, ``identity`` and
             ``works``, whose ``stopping`` is set when the server begins to stop.
+        on_stop: Called when the server begins to stop, before its connections are waited for: what ends streams.
     """
     metrics = Metrics(server)
     app = FastAPI(
@@ -57,7 +66,7 @@ def create_app(server: Server, *, identity: Identity | None = None, routers: Seq
     )
     app.state.server = server
     app.state.metrics = metrics
-    app.state.works = Works(metrics=metrics)
+    app.state.works = Works(metrics=metrics, on_stop=tuple(on_stop))
     app.state.identity = identity or TokenIdentity(
         tokens=server.tokens, environment=server.settings.environment, now=server.plane.clock.now
     )
@@ -73,6 +82,9 @@ def create_app(server: Server, *, identity: Identity | None = None, routers: Seq
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     server: Server = app.state.server
+    if isinstance(app.state.identity, TokenIdentity):
+        with suppress(ComponentError):  # then each is learned when it comes
+            await run_in_threadpool(app.state.identity.learn)
     server.watches.start()
     yield
     server.watches.stop(timedelta(seconds=server.settings.grace_seconds))
@@ -86,6 +98,13 @@ def _answer_problems(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def malformed(_request: Request, error: RequestValidationError) -> ProblemResponse:
         return response_of(_invalid(error), REQUEST_ID.get())
+
+    @app.exception_handler(http.HTTPStatus.BAD_REQUEST)
+    async def unreadable(_request: Request, _error: Exception) -> ProblemResponse:
+        what = InvalidError(
+            "the body cannot be read as JSON in UTF-8", hint="GET /v1/openapi.json says what it must be"
+        )
+        return response_of(what, REQUEST_ID.get())
 
     @app.exception_handler(http.HTTPStatus.NOT_FOUND)
     async def nowhere(request: Request, _error: Exception) -> ProblemResponse:
@@ -131,11 +150,22 @@ def _describe(app: FastAPI) -> None:
                 schema["description"] = bodies.summary(kind)
                 for field, said in bodies.described(kind).items():
                     schema["properties"][field]["description"] = said
+            _restore_examples(made)
             app.openapi_schema = made
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
-    @app.get("/v1/openapi.json", include_in_schema=False)
+    @app.get("/v1/openapi.json", include_in_schema=False, dependencies=[Depends(authenticate)])
     async def description() -> dict[str, Any]:
         return openapi()
+
+
+def _restore_examples(made: dict[str, Any]) -> None:
+    """Put the examples of answers back as they were given: the library leaves out what is null in them."""
+    for operations in made["paths"].values():
+        for operation in operations.values():
+            content = operation["responses"]["200"]["content"].get("application/json", {"schema": {}})
+            content["schema"].pop("title", None)
+            found = (example for shape, example in ANSWERS.values() if shape == content["schema"])
+            content["example"] = next(found, None)

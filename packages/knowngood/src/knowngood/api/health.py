@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from knowngood.api.documents import PROBLEMS, answers
 from knowngood.api.identity import Asking, allow
@@ -49,7 +49,12 @@ def health() -> APIRouter:
     problems: dict[int | str, dict[str, Any]] = {status: PROBLEMS[status] for status in (401, 403, 500, 503)}
     text = {"description": "The figures.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 
-    @router.get("/metrics", responses={200: text, **problems}, summary="Figures for a scraper")
+    @router.get(
+        "/metrics",
+        responses={200: text, **problems},
+        response_class=PlainTextResponse,
+        summary="Figures for a scraper",
+    )
     def metrics(request: Request, caller: Asking) -> Response:
         """The figures in the text format of Prometheus; takes a token that may read."""
         allow(caller, Verb.READ, None)

@@ -13,6 +13,7 @@ from knowngood.api.identity import Asking, allow, authenticate, highest
 from knowngood.api.under_way import Work, answer
 from knowngood.app import Server
 from knowngood.domain.level import Level
+from knowngood.domain.spelling import did_you_mean
 from knowngood.domain.token import Verb
 from knowngood.ports.verbs import Document
 from knowngood.verbs import apply as applying
@@ -23,7 +24,7 @@ from knowngood.verbs import rollback as rolling_back
 from knowngood.verbs.interrupt import interruptible
 from knowngood.verbs.roots import check_roots
 from knowngood.verbs.status import status as status_of
-from knowngood_sdk.errors import KnownGoodError, NotFoundError
+from knowngood_sdk.errors import InvalidError, KnownGoodError, NotFoundError
 
 __all__ = ["people"]
 
@@ -40,11 +41,21 @@ Name = Annotated[str | None, Query(min_length=1, max_length=200, examples=["3f1c
 
 def people() -> APIRouter:
     """Return the routes."""
-    router = APIRouter(prefix="/v1/systems", dependencies=[Depends(authenticate)])
+    router = APIRouter(prefix="/v1/systems", dependencies=[Depends(authenticate), Depends(_check_query)])
     _reading(router)
+    _record(router)
     _changing(router)
     _long(router)
     return router
+
+
+async def _check_query(request: Request) -> None:
+    """Refuse a parameter that nobody reads: it is a mistyped one."""
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            advice = did_you_mean(name, known) if known else "It takes none"
+            raise InvalidError(f"{request.url.path} has no parameter {name!r}", hint=advice)
 
 
 def _server(request: Request) -> Server:
@@ -69,7 +80,7 @@ def _reading(router: APIRouter) -> None:
     def statuses(request: Request, caller: Asking) -> Any:
         """What every system that the caller may read serves on each replica, and where a trip leads to."""
         server = _server(request)
-        systems = [name for name in server.plane.store.systems() if caller.may(Verb.READ, name).allowed]
+        systems = [name for name in server.plane.store.systems() if caller.may(Verb.READ, name)]
         if not systems:
             allow(caller, Verb.READ, None)
             raise NotFoundError(
@@ -109,6 +120,8 @@ def _reading(router: APIRouter) -> None:
         allow(caller, Verb.READ, system)
         return reading.plan(_server(request).plane, system, suspect=suspect, level=level)
 
+
+def _record(router: APIRouter) -> None:
     @router.get("/{system}/quarantine", responses=answers("quarantined"), summary="What is in quarantine")
     def quarantined(request: Request, system: System, caller: Asking) -> Any:
         """The versions in quarantine, with every act that put them there."""
@@ -139,6 +152,7 @@ def _changing(router: APIRouter) -> None:
     def apply(request: Request, body: SystemBody, caller: Asking) -> Any:
         """Make a system file the system's rules; its folder, and all that it names, is where the server runs."""
         server = _server(request)
+        allow(caller, Verb.APPLY, None)
         spec = system_file_of(body.text.encode(), body.file, kinds=server.plane.kinds)
         allow(caller, Verb.APPLY, spec.system)
         check_roots(spec, Path(body.root), server.settings.component_roots)

@@ -64,16 +64,20 @@ class Works:
     Attributes:
         metrics: Where they are counted.
         stopping: Whether the server stops, and takes no new ones.
+        on_stop: Called when the server begins to stop.
         interrupts: What interrupts each of those under way.
     """
 
     metrics: Metrics
+    on_stop: tuple[Callable[[], None], ...] = ()
     stopping: threading.Event = field(default_factory=threading.Event)
     interrupts: set[threading.Event] = field(default_factory=set)
 
     def stop(self, within: float) -> None:
         """Take no new ones; what is under way may end within some seconds and is interrupted then. Returns at once."""
         self.stopping.set()
+        for told in self.on_stop:
+            told()
         late = threading.Timer(within, self._interrupt)
         late.daemon = True
         late.start()

@@ -39,6 +39,9 @@ _COMMANDS = {
     "key": "Make, list and remove the keys by which agents know that a route is the control plane's.",
     "agent": "Run the agent of one replica.",
     "ledger": "Read the record of all that was decided and done, or verify it.",
+    "migrate": "Bring the store to the schema of this program.",
+    "backup": "Copy the store into one file, while it is in use.",
+    "restore": "Put a copy of the store back.",
     "demo": "Replay the 6 PM incident on real data.",
 }
 

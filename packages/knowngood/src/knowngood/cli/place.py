@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from knowngood.cli.console import GIVEN, directory_option
-from knowngood_sdk.errors import NotFoundError
+from knowngood_sdk.errors import PermanentError
 
 if TYPE_CHECKING:
     from knowngood.ports.verbs import Verbs
@@ -26,10 +26,12 @@ class Place:
     Attributes:
         directory: The working folder of this host.
         url: Address of a server; None for the folder.
+        named: Whether the folder was named, on the command line or by KNOWNGOOD_DIR.
     """
 
     directory: str
     url: str | None
+    named: bool = True
 
     def verbs(self) -> "Verbs":
         """Return the verbs there. Nothing is opened or sent yet."""
@@ -38,7 +40,7 @@ class Place:
         try:
             from knowngood.adapters.remote import Remote
         except ModuleNotFoundError as error:
-            raise NotFoundError(
+            raise PermanentError(
                 f"asking a server needs {error.name}, which is not installed",
                 hint="Install it: pip install 'knowngood[client]'",
             ) from error
@@ -48,7 +50,7 @@ class Place:
         """Return the verbs of the working folder, whatever server is named."""
         from knowngood.verbs.embedded import Embedded
 
-        return Embedded(self.directory)
+        return Embedded(self.directory, named=self.named)
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,7 +63,8 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
             if given("url") is ParameterSource.COMMANDLINE:
                 raise click.UsageError("--dir and --url exclude each other")
             url = None
-        return command(*arguments, place=Place(directory=directory, url=url), **options)
+        named = given("directory") is not ParameterSource.DEFAULT
+        return command(*arguments, place=Place(directory=directory, url=url, named=named), **options)
 
     url_option = click.option(
         "--url",

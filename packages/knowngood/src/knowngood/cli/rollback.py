@@ -144,11 +144,24 @@ def _seen(steps: Iterable[dict[str, Any]], name: str) -> str:
     return str(details.get("reason") or details.get("why") or "")
 
 
+def _broken(system: str, why: str, this_host: str | None, place: Place) -> dict[str, Any]:
+    """Ask the server, which reaches every host; where it does not answer, the agents of this host."""
+    from knowngood_sdk.errors import ComponentError, OutcomeUnknownError, RefusedError
+
+    if place.url is not None and this_host is None:
+        try:
+            return place.verbs().break_glass(system, why, None)
+        except (ComponentError, OutcomeUnknownError, RefusedError) as error:
+            show("warning", error.message)
+            show("", "  asking the agents of this host alone; on every other one: this command again")
+    return place.here().break_glass(system, why, this_host)
+
+
 def _break_glass(system: str, why: str, this_host: str | None, place: Place, output: str) -> int:
-    """Tell the agents alone: what this needs is the replicas' folders and their sockets."""
+    """Tell the agents alone: all that this needs is a way to them."""
     from knowngood_sdk.model.canonical import short
 
-    broken = place.here().break_glass(system, why, this_host)
+    broken = _broken(system, why, this_host, place)
     left, unreachable, unpublished = broken["left"], broken["unreachable"], broken["unpublished"]
 
     def lines() -> Iterator[str]:

@@ -5,7 +5,7 @@ Where the target stands armed behind what is left, the flip is all it takes. Whe
 first, as everything that comes into service is, and what is left is tripped then.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -92,6 +92,7 @@ def roll_back(
         ConflictError: What was to be left is left already.
     """
     _check_not_restored(plane, system, wish)
+    known = {saga.id for saga in plane.store.sagas(system)}
     made = _planned(plane, system, wish)
     state = plane.store.read(system)
     leaving = made.live
@@ -110,12 +111,18 @@ def roll_back(
             _deploy(plane, target, leaving, wish, made, tell)
             reach(FaultPoint.ROLLBACK_DEPLOYED)
             flipped, sagas = _leave(plane, system, leaving, wish, made, acknowledged)
-    ours = [saga for saga in sagas if saga.version == leaving]
+    # A reconciler that heard of the trip from a replica may have put it on record first: the rollback is the same.
+    ours = [saga for saga in sagas if saga.version == leaving] or _opened(plane, system, leaving, before=known)
     if not ours:
         raise ConflictError(
             f"version {short(leaving)} was left already", hint=f"Look: kg status {system}, kg history {system}"
         )
     return Rolled(plan=made, flip=flipped, saga=ours[0])
+
+
+def _opened(plane: Plane, system: str, leaving: str, *, before: Collection[str]) -> list[Saga]:
+    """Return the rollbacks of a version that somebody opened meanwhile."""
+    return [saga for saga in plane.store.sagas(system) if saga.version == leaving and saga.id not in before]
 
 
 def _planned(plane: Plane, system: str, wish: Wish) -> Plan:

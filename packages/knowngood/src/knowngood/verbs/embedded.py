@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowngood.ports.verbs import DeployWish, Document, RollbackWish, SystemText, Tell, silent
-from knowngood_sdk.errors import ComponentError
+from knowngood_sdk.errors import ComponentError, ConflictError
 
 if TYPE_CHECKING:
     from knowngood.control.plane import Plane
@@ -22,10 +22,12 @@ class Embedded:
 
     Attributes:
         directory: The folder.
+        named: Whether a person named it; where nobody did, one who breaks the glass may mean another one of this host.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, named: bool = True) -> None:
         self.directory = directory
+        self.named = named
 
     def apply(self, system: SystemText) -> Document:
         """See ``Verbs``; makes the folder where there is none, once the file is known to be right."""
@@ -93,11 +95,27 @@ class Embedded:
         return rollback(plane, system, wish, actor=actor(), tell=tell)
 
     def break_glass(self, system: str, why: str, replica: str | None) -> Document:
-        """See ``Verbs``; reads the replicas' folders and asks their agents' sockets."""
+        """
+        See ``Verbs``; reads the replicas' folders and asks their agents' sockets.
+
+        Where the folder has no replica of the system, and nobody named it, the agents that run on this host say where
+        theirs are.
+        """
+        from knowngood.adapters.folder.nearby import working_folders
         from knowngood.adapters.folder.traffic import FolderTraffic
         from knowngood.verbs.break_glass import break_glass
 
-        return break_glass(FolderTraffic(Path(self.directory).resolve()), system, why=why, replica=replica)
+        folder = Path(self.directory).resolve()
+        traffic = FolderTraffic(folder)
+        if not self.named and not traffic.replicas(system):
+            folders = working_folders(system)
+            if len(folders) > 1:
+                raise ConflictError(
+                    f"agents of {system} run on this host in several working folders: {', '.join(map(str, folders))}",
+                    hint=f"Say which: kg rollback {system} --break-glass --dir {folders[0]}",
+                )
+            traffic = FolderTraffic(*folders) if folders else traffic
+        return break_glass(traffic, system, why=why, replica=replica)
 
     def quarantined(self, system: str) -> Document:
         """See ``Verbs``."""

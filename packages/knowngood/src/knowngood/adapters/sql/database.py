@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection
 
-__all__ = ["Database"]
+__all__ = ["Database", "ServerDatabase"]
 
 
 class Database(Protocol):
@@ -69,4 +69,21 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Close every connection."""
+        ...
+
+
+class ServerDatabase(Database, Protocol):
+    """A database on a server, which is copied row by row."""
+
+    def copying(self) -> AbstractContextManager[Connection]:
+        """Give a connection as ``reading`` does, for as long as reading everything takes."""
+        ...
+
+    def replacing(self) -> AbstractContextManager[Connection]:
+        """
+        Give a connection as ``writing`` does, to whoever has the database to themselves.
+
+        Raises:
+            ConflictError: Somebody else has it open.
+        """
         ...

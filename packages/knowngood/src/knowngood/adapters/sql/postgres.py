@@ -35,7 +35,7 @@ from knowngood.adapters.sql.patient import (
 )
 from knowngood.adapters.sql.postgres_errors import translated
 from knowngood.adapters.sql.postgres_listening import CHANNEL, listening
-from knowngood_sdk.errors import InvalidError
+from knowngood_sdk.errors import ConflictError, InvalidError
 
 __all__ = ["PATIENCE", "PostgresDatabase"]
 
@@ -45,6 +45,7 @@ PATIENCE = LONGEST_WAIT - _GRACE
 """How long a change waits for another one to end."""
 
 _LONGEST_MIGRATION = timedelta(minutes=1)
+_LONGEST_COPY = timedelta(minutes=30)
 _LONGEST_PAUSE = timedelta(seconds=5)
 """How long a change may do nothing before the server aborts it: whoever began it is frozen, or cut off."""
 
@@ -59,6 +60,10 @@ _LINK = {
     "application_name": "knowngood",
 }
 _MIGRATION = "the schema"
+_OTHERS = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name = 'knowngood' AND pid <> pg_backend_pid()"
+)
 
 
 class PostgresDatabase:
@@ -127,10 +132,24 @@ class PostgresDatabase:
             yield connection
 
     @contextmanager
-    def long(self, longest: timedelta) -> Iterator[Connection]:
-        """Give a connection as ``reading`` does, for as long as a copy of everything may take."""
-        with self._transaction(self._reader, longest) as connection:
-            connection.execute(_set_locally(longest, "statement_timeout", "idle_in_transaction_session_timeout"))
+    def copying(self) -> Iterator[Connection]:
+        """Give a connection for reading everything; see ``Database``."""
+        with self._transaction(self._reader, _LONGEST_COPY) as connection:
+            connection.execute(_set_locally(_LONGEST_COPY, "statement_timeout", "idle_in_transaction_session_timeout"))
+            yield connection
+
+    @contextmanager
+    def replacing(self) -> Iterator[Connection]:
+        """Give a connection for writing everything, to whoever is alone here; see ``Database``."""
+        with self._transaction(self._engine, _LONGEST_COPY) as connection:
+            connection.execute(_set_locally(_LONGEST_COPY, "statement_timeout", "idle_in_transaction_session_timeout"))
+            connection.execute(_take_lock(_MIGRATION))
+            others = connection.execute(_OTHERS).scalar_one()
+            if others:
+                raise ConflictError(
+                    f"the store {self.name} is in use: knowngood has {others} other connection(s) to it",
+                    hint="Stop every kg serve on it first",
+                )
             yield connection
 
     def announce(self, connection: Connection) -> None:
@@ -198,7 +217,7 @@ class PostgresDatabase:
 
 
 def _with_addresses(link: dict[str, Any]) -> dict[str, Any]:
-    """Resolve a host's name here, within the time that there is; several hosts, and what is no name, are the driver's."""
+    """Resolve a host's name here, in the time that there is; several hosts, and what is no name, are the driver's."""
     host = str(link.get("host") or "")
     if not host or host.startswith(("/", "@")) or "," in host or link.get("hostaddr"):
         return link

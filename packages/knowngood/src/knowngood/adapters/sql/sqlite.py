@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from knowngood.adapters.sql.sqlite_listening import listening
-from knowngood_sdk.errors import KnownGoodError, OutcomeUnknownError, PermanentError, TransientError
+from knowngood_sdk.errors import ConflictError, KnownGoodError, OutcomeUnknownError, PermanentError, TransientError
 
 __all__ = ["PATIENCE", "SqliteDatabase"]
 
@@ -195,6 +195,28 @@ class SqliteDatabase:
                 f"the file system of {self.path} cannot hold a write-ahead log (journal mode is {mode})",
                 hint="Put KNOWNGOOD_DIR on a local disk",
             )
+
+    @contextmanager
+    def alone(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection of the driver's that nobody else has beside it; raises ConflictError when somebody has."""
+        with self.translated(), closing(self.connect()) as connection:
+            connection.execute("PRAGMA busy_timeout = 100")
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("COMMIT")  # the lock stays until the connection is closed
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+                    raise ConflictError(
+                        f"the store {self.path} is in use",
+                        hint=f"Stop whoever has it open, then try again: fuser -v {self.path}",
+                    ) from error
+                raise
+            yield connection
+
+    def translated(self) -> AbstractContextManager[None]:
+        """Turn the driver's errors into ours, for whoever uses a connection of its own."""
+        return self._translated(committing=False)
 
     def announce(self, connection: Connection) -> None:
         """Do nothing: the file's number of changes rises by itself."""

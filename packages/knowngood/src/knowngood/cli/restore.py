@@ -1,0 +1,43 @@
+"""``kg restore``: put a copy of the store back."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from knowngood.cli.console import answer, directory_option, mark, output_option
+from knowngood.cli.exit_code import ExitCode
+from knowngood.cli.store_place import store_at, store_option
+
+
+@click.command(epilog="Example:  kg restore /backups/knowngood-monday.db --store postgresql://kg@db.internal/knowngood")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@directory_option
+@store_option
+@output_option
+def command(file: Path, directory: str, store: str, output: str) -> int:
+    """
+    Put the copy in FILE, which kg backup wrote, in place of the store, and check every ledger in it.
+
+    Refused while the store is in use, and where it holds what the copy does not; on a server the database must be
+    empty. A copy can go from a file to a server and back.
+    """
+    from knowngood.adapters.sql.copies import restore
+    from knowngood.adapters.sql.opening import find_database
+
+    with closing(find_database(store_at(directory, store, make=True))) as database:
+        restored = restore(file, database)
+
+    def text() -> Iterator[str]:
+        yield f"{mark('good')} restored {file} to {restored.store}: {len(restored.ledgers)} system(s)"
+        for system, anchor in sorted(restored.ledgers.items()):
+            wrong = restored.problems.get(system)
+            yield f"  {mark('bad' if wrong else 'good')} {system}: {wrong or f'{anchor.length} ledger entries, whole'}"
+        if not restored.checked:
+            yield f"{mark('warning')} no {file}.sha256 stood beside it: nothing says that it is what was written"
+        yield "Replicas remember how far the ledgers went: kg ledger verify SYSTEM tells what is missing since the copy"
+        yield f"{mark('warning')} tokens that were revoked after the copy was made are valid again: revoke them anew"
+
+    answer(restored.to_json(), output, text)
+    return ExitCode.ERROR if restored.problems else ExitCode.DONE
