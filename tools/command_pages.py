@@ -28,8 +28,13 @@ _COMMANDS_INTRODUCTION = """
 | variable | meaning |
 | --- | --- |
 | `KNOWNGOOD_DIR` | the [working folder](folder.md), where `--dir` does not name one; `.knowngood` otherwise |
+| `KNOWNGOOD_URL` | a [server](../how-to/run-it-for-a-team.md) to ask instead of the folder, where `--dir` names none |
+| `KNOWNGOOD_TOKEN`, `KNOWNGOOD_TOKEN_FILE` | the token for it, or a file that holds one |
+| `KNOWNGOOD_CA` | certificates (PEM) by which the server is trusted, where the system's do not do |
+| `KNOWNGOOD_CONFIG` | the [configuration](configuration.md) of a server, where `--config` does not name one |
 | `KNOWNGOOD_REPLICA` | name of the replica, for `kg agent` and for servers; `r1` otherwise |
-| `KNOWNGOOD_ACTOR` | who acts, as it goes on record; the user of the process otherwise |
+| `KNOWNGOOD_ACTOR` | who acts, as it goes on record; else the user of the process, and who became it by `sudo` |
+| `KNOWNGOOD_TRUST` | file with the root of the keys that routes must be signed by, for `kg agent` |
 | `KNOWNGOOD_FAULT` | for drills and tests: the name of a point where the process kills itself |
 | `NO_COLOR` | no colours |
 

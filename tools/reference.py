@@ -11,6 +11,7 @@ from pathlib import Path
 
 from knowngood_sdk import errors
 from knowngood_sdk.errors import KnownGoodError
+from tools.api_pages import api_page, configuration_page
 from tools.command_pages import MADE, commands_page, exit_codes_page
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +63,9 @@ def _summary(error: type[KnownGoodError]) -> str:
 def pages() -> dict[Path, str]:
     """Return every generated page: its path and what it should hold."""
     return {
+        REFERENCE / "api.md": api_page(),
         REFERENCE / "cli.md": commands_page(),
+        REFERENCE / "configuration.md": configuration_page(),
         REFERENCE / "errors.md": errors_page(),
         REFERENCE / "exit-codes.md": exit_codes_page(),
     }

@@ -107,10 +107,12 @@ class Stage:
     Attributes:
         folder: Where commands run; system file and components lie here.
         started: Every process that was started, oldest first.
+        client: Variables of commands that ask a server; empty where they work on the folder.
     """
 
     folder: Path
     started: list[Started] = field(default_factory=list)
+    client: dict[str, str] = field(default_factory=dict)
 
     @property
     def home(self) -> Path:
@@ -120,9 +122,9 @@ class Stage:
     def kg(self, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60.0) -> Ended:
         """Run one command to its end."""
         done = subprocess.run(
-            self._command(arguments),
+            self.command(*arguments),
             cwd=self.folder,
-            env=self._environment(env),
+            env=self._environment({**self.client, **(env or {})}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,
@@ -132,7 +134,8 @@ class Stage:
 
     def start_kg(self, *arguments: str, env: Mapping[str, str] | None = None) -> Started:
         """Start a command and leave it running."""
-        return self.start(self._command(arguments), name=f"kg-{arguments[0]}", env=env)
+        more = {**self.client, **(env or {})}
+        return self.start(self.command(*arguments), name=f"kg-{arguments[0]}", env=more)
 
     def start(self, command: Sequence[str], *, name: str, env: Mapping[str, str] | None = None) -> Started:
         """Start any process in a group of its own, with its output in a file."""
@@ -166,7 +169,8 @@ class Stage:
             one.end()
 
     @staticmethod
-    def _command(arguments: Sequence[str]) -> list[str]:
+    def command(*arguments: str) -> list[str]:
+        """Return the command line of ``kg`` with some arguments."""
         return [sys.executable, "-m", "knowngood.cli", *arguments]
 
     def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:

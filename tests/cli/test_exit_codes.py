@@ -23,6 +23,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "exit-codes.md").read
         (errors.TransientError, 1),
         (errors.PermanentError, 1),
         (errors.RefusedError, 5),
+        (errors.NotAuthenticatedError, 4),
         (errors.NotAuthorizedError, 5),
         (errors.NotReadyError, 9),
         (errors.OutcomeUnknownError, 7),

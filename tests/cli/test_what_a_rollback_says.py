@@ -25,7 +25,7 @@ def rolled_back(reason: str) -> Saga:
 
 @pytest.mark.parametrize("reason", ["no request came (0 of 20)", "errors breached"])
 def test_why_it_is_not_verified_is_what_the_verification_saw(reason: str) -> None:
-    first, *steps = lines_of(rolled_back(reason), ExitCode.NOT_VERIFIED)
+    first, *steps = lines_of(rolled_back(reason).to_json(), ExitCode.NOT_VERIFIED)
     assert first.endswith(f"left {LEFT[7:19]}; {TARGET[7:19]} serves, not verified: {reason}")
     assert f"  {AT}  verify: failed ({reason})" in steps
     assert f"  {AT}  people: done" in steps

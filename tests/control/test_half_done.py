@@ -259,6 +259,20 @@ class TestRecords:
         ):
             leave(verified.plane, "pricing", trip, "ann")
 
+    def test_what_somebody_else_puts_on_record_stands_there_under_the_name_of_who_decided_it(
+        self, verified: Any
+    ) -> None:
+        bad = verified.deploy().deployment.version
+        trip = trip_of(verified.plane, "pricing", bad, source="person", why="wrong prices")
+        patience, verified.store.patience = verified.store.patience, timedelta(0)
+        with verified.store.change("pricing"), pytest.raises(OutcomeUnknownError):
+            leave(verified.plane, "pricing", trip, "ann", {"outcome": "roll back"})
+        verified.store.patience = patience
+        reconcile(verified.plane, "pricing")
+        acted = {entry.kind: (entry.actor, entry.body) for entry in verified.store.ledger("pricing")}
+        assert acted["tripped"][0] == "ann"
+        assert acted["decided"] == ("ann", {"outcome": "roll back"})
+
     def test_a_decision_that_could_not_be_kept_beside_the_trip_is_on_record_all_the_same(self, verified: Any) -> None:
         bad = verified.deploy().deployment.version
         trip = trip_of(verified.plane, "pricing", bad, source="trigger", why="errors")

@@ -8,8 +8,9 @@ from knowngood.control.flip import flip
 from knowngood.control.reconcile import learn
 from knowngood.control.roll_back import Wish, roll_back
 from knowngood.control.rollback import step_forward, trip_of, under_way
+from knowngood.domain.level import Level
 from knowngood.domain.saga import SagaState, StepName
-from knowngood_sdk.errors import NotReadyError
+from knowngood_sdk.errors import NotAuthorizedError, NotReadyError
 
 WITH_A_POINTER = {
     "system": "pricing",
@@ -59,6 +60,30 @@ def test_what_replicas_left_before_a_kill_is_learned_as_the_same_act(pricing: An
     assert [(saga.version, saga.target) for saga in started] == [(second, first)]
     assert pricing.kinds()[-3:] == ["decided", "tripped", "rollback-started"]
     assert learn(pricing.plane, "pricing").started == (), "once"
+
+
+@pytest.mark.requirement("A1")
+def test_a_reconciler_that_heard_of_it_first_opened_the_very_rollback_that_was_asked_for(pricing: Any) -> None:
+    first, second = two_versions(pricing)
+    left: list[str] = []
+
+    def heard(replica: str, _seconds: float) -> None:
+        left.append(replica)
+        learn(pricing.plane, "pricing")
+
+    rolled = roll_back(pricing.plane, "pricing", Wish(actor="ann", why="wrong prices"), acknowledged=heard)
+    assert left
+    assert (rolled.saga.version, rolled.saga.target) == (second, first)
+    assert len(pricing.store.sagas("pricing")) == 1
+    assert pricing.kinds().count("tripped") == 1
+
+
+@pytest.mark.requirement("J1")
+def test_nobody_takes_a_level_beyond_their_highest_whatever_the_plan_makes_of_it(pricing: Any) -> None:
+    _, second = two_versions(pricing)
+    with pytest.raises(NotAuthorizedError, match="ann may take levels up to 1, and this plan is level 2"):
+        roll_back(pricing.plane, "pricing", Wish(actor="ann", why="wrong prices", highest=Level.MODEL))
+    assert pricing.store.read("pricing").served == second
 
 
 def test_one_that_waits_for_a_person_is_tried_again_when_a_person_asks(make_scenario: Any) -> None:

@@ -162,6 +162,12 @@ def test_a_body_is_a_copy() -> None:
     assert entry.body == {"list": [1]}
 
 
+@pytest.mark.parametrize("actor", ["", " ", "\t\n"])
+def test_an_entry_names_somebody_who_acted(actor: str) -> None:
+    with pytest.raises(InvalidError, match="names nobody who acted"):
+        append("pricing", EMPTY, at="2026-01-01T18:00:00.000Z", actor=actor, kind="tripped", body={})
+
+
 def test_a_body_without_a_json_form_is_refused() -> None:
     with pytest.raises(InvalidError, match="nan has no JSON form"):
         append("pricing", EMPTY, at=AT, actor="Ada", kind="said", body={"mean": math.nan})

@@ -8,8 +8,10 @@ Every error of knowngood, in one tree.
     ├── NotFoundError             a name resolves to nothing
     ├── ConflictError             state moved; read again
     ├── RefusedError              nobody allows it, or not yet
+    │   ├── NotAuthenticatedError it is not known who asks
     │   ├── NotAuthorizedError    authority for this level is missing; says whose
-    │   └── NotReadyError         no tested way back: the deployment is blocked
+    │   ├── NotReadyError         no tested way back: the deployment is blocked
+    │   └── UntrustedError        no key that is known here vouches for it
     ├── ComponentError            a system outside failed
     │   ├── TransientError        the same call may succeed
     │   └── PermanentError        a person must look
@@ -27,6 +29,7 @@ __all__ = [
     "InvalidError",
     "KnownGoodError",
     "NewerFormatError",
+    "NotAuthenticatedError",
     "NotAuthorizedError",
     "NotFoundError",
     "NotReadyError",
@@ -34,6 +37,7 @@ __all__ = [
     "PermanentError",
     "RefusedError",
     "TransientError",
+    "UntrustedError",
 ]
 
 
@@ -90,6 +94,12 @@ class RefusedError(KnownGoodError):
     code = "refused"
 
 
+class NotAuthenticatedError(RefusedError):
+    """It is not known who asks: no token, a mistyped or unknown one, or one that is over."""
+
+    code = "not-authenticated"
+
+
 class NotAuthorizedError(RefusedError):
     """The authority for this level is missing; the message says whose it is."""
 
@@ -100,6 +110,12 @@ class NotReadyError(RefusedError):
     """There is no tested way back, so the deployment is blocked."""
 
     code = "not-ready"
+
+
+class UntrustedError(RefusedError):
+    """No key that is known here vouches for it, or it is older than what is known here."""
+
+    code = "untrusted"
 
 
 class ComponentError(KnownGoodError):

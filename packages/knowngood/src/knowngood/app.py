@@ -5,11 +5,12 @@ Adapters are found by entry point, ours exactly as a stranger's; one that is not
 that installs it.
 """
 
-import getpass
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -19,19 +20,26 @@ from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.folder.outbox import FolderOutbox
 from knowngood.adapters.folder.telemetry import FolderTelemetry
 from knowngood.adapters.folder.traffic import FolderTraffic
-from knowngood.adapters.sql import SqlStore
+from knowngood.adapters.os_user import actor_of
+from knowngood.adapters.signing import KeyFolder
+from knowngood.adapters.sql import SqlStore, SqlTokens
+from knowngood.config import Settings
 from knowngood.control.plane import Plane
+from knowngood.control.signed_traffic import SignedTraffic
+from knowngood.control.watches import Watches
 from knowngood.domain.compatibility import Contract
 from knowngood.domain.system import ComponentSpec, SystemFile
 from knowngood.ports.component import Component, ComponentFactory
 from knowngood.ports.store import Store
+from knowngood.ports.tokens import Tokens
+from knowngood.ports.traffic import Traffic
 from knowngood_sdk.errors import ConflictError, InvalidError, NotFoundError, PermanentError
 from knowngood_sdk.model.manifest import Role, check_name
 from knowngood_sdk.model.wire import FORMAT
 from knowngood_sdk.serving.disk import OWNER_FILE
 from knowngood_sdk.serving.folder import check_format, hold
 
-__all__ = ["actor", "installed_kinds", "make_folder", "open_plane"]
+__all__ = ["Server", "actor", "installed_kinds", "make_folder", "open_plane", "open_server", "open_tokens", "signing"]
 
 _GROUP = "knowngood.components"
 
@@ -59,11 +67,73 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
             f"there is no working folder {folder}",
             hint="Name it with --dir or KNOWNGOOD_DIR; to begin one: kg init SYSTEM, then kg apply SYSTEM.yaml",
         )
-    store = SqlStore.open(folder / "store.db")
+    return _plane(folder, SqlStore.open(folder / "store.db"))
+
+
+def open_tokens(settings: Settings) -> Tokens:
+    """
+    Open the tokens of a control plane; its working folder and store are made when they are missing.
+
+    Raises:
+        InvalidError: The folder is of a newer format, or the address of the store cannot be read.
+        TransientError: The store is locked or cannot be reached.
+        PermanentError: The folder or its store cannot be made or written.
+    """
+    folder = settings.folder.resolve()
+    check_format(folder)
+    make_folder(folder)
+    return SqlTokens(SqlStore.open(settings.store or folder / "store.db").database)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """
+    What one process of a control plane consists of, wired and not yet started.
+
+    Attributes:
+        settings: What it was told.
+        plane: The ports.
+        tokens: The tokens that were made.
+        watches: The control loop of every system.
+        checks: What it needs to be of use, by name; each raises what is wrong with it.
+    """
+
+    settings: Settings
+    plane: Plane
+    tokens: Tokens
+    watches: Watches
+    checks: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+
+
+def open_server(settings: Settings) -> Server:
+    """
+    Wire a server: the one place where it is decided what stands behind which port.
+
+    Raises:
+        InvalidError: The folder is of a newer format.
+        TransientError: The store is locked or cannot be reached.
+        PermanentError: The folder or its store cannot be made or written.
+    """
+    folder = settings.folder.resolve()
+    check_format(folder)
+    make_folder(folder)
+    store = SqlStore.open(settings.store or folder / "store.db")
+    plane = _plane(folder, store)
+    hold = timedelta(seconds=settings.hold_seconds) if settings.hold_seconds is not None else None
+    return Server(
+        settings=settings,
+        plane=plane,
+        tokens=SqlTokens(store.database),
+        watches=Watches(plane, every=timedelta(seconds=settings.watch_seconds), hold=hold),
+        checks={"store": store.systems},
+    )
+
+
+def _plane(folder: Path, store: Store) -> Plane:
     workshop = _Workshop(folder, store)
     return Plane(
         store=store,
-        traffic=FolderTraffic(folder),
+        traffic=signing(FolderTraffic(folder), folder),
         telemetry=FolderTelemetry(folder),
         clock=SystemClock(),
         outbox=FolderOutbox(folder),
@@ -73,6 +143,11 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
         deploying=partial(_deploying, folder),
         kinds=installed_kinds(),
     )
+
+
+def signing(traffic: Traffic, folder: Path) -> Traffic:
+    """Return traffic that is signed from the moment that the working folder has keys (``kg key create``)."""
+    return SignedTraffic(traffic, KeyFolder(folder / "keys"), SystemClock())
 
 
 @contextmanager
@@ -102,15 +177,8 @@ def installed_kinds() -> dict[str, Collection[str]]:
 
 
 def actor() -> str:
-    """Return who acts: KNOWNGOOD_ACTOR, or the name of the user of this process."""
-    named = os.environ.get("KNOWNGOOD_ACTOR")
-    if named:
-        return named
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # A container's user often has a number alone.
-        return f"uid {os.geteuid()}"
+    """Return who acts, as it goes on record: see ``adapters.os_user``."""
+    return actor_of(os.environ, os.geteuid())
 
 
 class _Workshop:

@@ -6,11 +6,13 @@ they have, and go on tripping by themselves. What it misses while it is down it 
 """
 
 import logging
+import os
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from knowngood_sdk.agent.endpoint import Endpoint
@@ -46,7 +48,7 @@ def run(folder: ReplicaFolder, *, stop: threading.Event | None = None) -> None:
         TransientError: The folder or the socket cannot be made there.
         InvalidError: The path is too long for a socket on this platform.
     """
-    with _stopping(stop) as stopped, Keeper(folder) as keeper, _listening(folder, keeper) as endpoint:
+    with _stopping(stop) as stopped, Keeper(folder, root=_root()) as keeper, _listening(folder, keeper) as endpoint:
         _log.info("keeps %s", folder.path)
         around = clear = 0.0
         while not stopped.is_set():
@@ -77,6 +79,12 @@ def leave_without_agent(folder: ReplicaFolder, trip: Trip, *, fleet: bool) -> Re
         else:
             keeper.leave_here(trip)
         return keeper.report()
+
+
+def _root() -> Path | None:
+    """Return the file with the root of the keys that this host trusts; None where it asks for no signatures."""
+    named = os.environ.get("KNOWNGOOD_TRUST", "").strip()
+    return Path(named) if named else None
 
 
 def _answer(keeper: Keeper, request: Any) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ A peer that is slow, silent, greedy or hostile costs a bounded buffer until its 
 import os
 import selectors
 import socket
+import struct
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -29,6 +30,8 @@ MAX_CONNECTIONS = 64
 _CHUNK = 256 * 1024
 _BACKLOG = 128
 _OWNER_ONLY = 0o600
+_CREDENTIALS = struct.Struct("3i")
+"""Process, user and group of a peer."""
 
 
 @dataclass(slots=True, eq=False)
@@ -92,6 +95,9 @@ class Endpoint:
             peer, _ = self._listener.accept()
         except OSError:
             # The peer left while it waited, or descriptors ran out: the next one is accepted when there is room.
+            return
+        if not _is_ours(peer):
+            peer.close()
             return
         peer.settimeout(0)
         if len(self._connections) >= MAX_CONNECTIONS:
@@ -157,6 +163,20 @@ class Endpoint:
         self._connections.discard(connection)
         self._selector.unregister(connection.peer)
         connection.peer.close()
+
+
+def _is_ours(peer: socket.socket) -> bool:
+    """
+    Whether the process at the other end is of this user, or of root, as the kernel tells it.
+
+    The folder is its owner's alone, so nobody else should come so far; where somebody opened it to others, they still
+    trip nothing. Where the kernel does not tell, the folder's permissions are what there is.
+    """
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return True
+    _, uid, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size))
+    return uid in {0, os.geteuid()}
 
 
 def _next_line(connection: _Connection) -> bytes | None:

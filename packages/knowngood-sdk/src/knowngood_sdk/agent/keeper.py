@@ -13,6 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,10 +21,17 @@ from typing import Self
 
 from knowngood_sdk.agent.anchor import Anchor
 from knowngood_sdk.agent.crew import Crew
-from knowngood_sdk.errors import ConflictError, InvalidError, KnownGoodError, NotReadyError, TransientError
+from knowngood_sdk.agent.vetting import Vetting
+from knowngood_sdk.errors import (
+    ConflictError,
+    InvalidError,
+    KnownGoodError,
+    NotReadyError,
+    TransientError,
+)
 from knowngood_sdk.model.canonical import canonical_bytes, check_digest, short
 from knowngood_sdk.model.route import Facts, FleetRoute, LocalTrip, Refusal, ReplicaState, Trip
-from knowngood_sdk.model.wire import ReplicaReport, RouteDocument, trip_to_json
+from knowngood_sdk.model.wire import ReleaseDocument, ReplicaReport, RouteDocument, trip_to_json
 from knowngood_sdk.model.word import pack
 from knowngood_sdk.serving.disk import write_whole
 from knowngood_sdk.serving.folder import ReplicaFolder, hold, state_bytes
@@ -49,13 +57,15 @@ class Keeper:
 
     Args:
         folder: The replica folder; made when it is missing.
+        root: File with the root of the keys that must vouch for routes and releases; None where none was ever given,
+            or the folder knows it from before.
 
     Raises:
         ConflictError: Another process keeps it.
         TransientError: The folder cannot be made or locked.
     """
 
-    def __init__(self, folder: ReplicaFolder) -> None:
+    def __init__(self, folder: ReplicaFolder, *, root: Path | None = None) -> None:
         folder.make()
         lock = hold(folder.agent_lock)
         if lock is None:
@@ -73,6 +83,7 @@ class Keeper:
         self._route_seen: _Seen | None = None
         self._offered: RouteDocument | None = None
         self._refusal: Refusal | None = None
+        self._vetting = Vetting(folder, root)
         self._owed_at: float | None = None
         self._file_at: float | None = None
         self._reported: tuple[object, ...] = ()
@@ -101,9 +112,15 @@ class Keeper:
 
     # What comes from outside.
 
-    def take(self, document: RouteDocument) -> None:
+    def take(self, document: RouteDocument) -> RouteDocument:
         """
         Take a message from the control plane (rule 7), and make it durable.
+
+        Where signatures are asked for and nobody vouches for it, its trips are taken and nothing else: that is no
+        error, for the trips are acknowledged, but a refusal and a warning in the report.
+
+        Returns:
+            What of it may be kept for workers to read: all of it, or its trips beside what was vouched for last.
 
         Raises:
             InvalidError: It is another system's, or contradicts itself or what is known here; the facts of one that
@@ -116,6 +133,11 @@ class Keeper:
         # What a worker has just left on its own evidence may be what this deployer has not seen.
         self._look_at_word()
         self._look_at_journal()
+        if not self._may_take(document):
+            self._adopt(self._state.receive(FleetRoute(), {}, document.trips, self._crew.ready)[0])
+            self._demand_durable()
+            known = self._offered or RouteDocument(system=system)
+            return replace(known, facts=known.facts.merge(document.trips))
         try:
             self._offer(document)
             if self._refusal is not None and self._offered is not None and document is not self._offered:
@@ -127,7 +149,19 @@ class Keeper:
             raise
         finally:
             self._warn("anchor", self._anchor.warning)
+            self._guarded("trust file", self._vetting.save)
         self._demand_durable()
+        return document
+
+    def check_release(self, release: ReleaseDocument) -> None:
+        """
+        Check that somebody vouches for what a version is, where signatures are asked for; safe for threads.
+
+        Raises:
+            UntrustedError: Nobody does whom this replica trusts.
+            InvalidError: What is signed is malformed.
+        """
+        self._vetting.check_release(release)
 
     def leave(self, trip: Trip) -> None:
         """
@@ -193,6 +227,9 @@ class Keeper:
             self._word = self._folder.word()
             self._show(self._state)
         self._warn("word", " ".join(self._word.warnings))
+        self._warn("age of the route", self._vetting.age_warning)
+        self._warn("keys", self._vetting.keys_warning)
+        self._guarded("trust file", self._vetting.save)
 
     def clear_away_dead(self) -> None:
         """Remove what dead workers left; what they counted stays, in one file."""
@@ -211,11 +248,12 @@ class Keeper:
             workers=len(self._crew.reports),
             memory_bytes=self._crew.memory_bytes,
             fallback=self._crew.fallback,
-            refusal=self._refusal,
+            refusal=self._vetting.refusal(self._durable.fleet.generation) or self._refusal,
             at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             anchor=self._anchor.kept,
             stopped=stopped,
             warnings=(*self._warnings.values(), *self._crew.warnings),
+            signed=self._vetting.newest,
         )
 
     def write_report(self, *, stopped: bool = False) -> None:
@@ -223,8 +261,9 @@ class Keeper:
         says = (
             stopped,
             self._durable,
-            self._refusal,
+            self._vetting.refusal(self._durable.fleet.generation) or self._refusal,
             self._anchor.kept,
+            self._vetting.newest,
             self._crew.reports,
             tuple(self._warnings.items()),
         )
@@ -250,6 +289,15 @@ class Keeper:
         self._guarded("journal", self._journal.settle)
         self._save()
         self._show(self._state)
+
+    def _may_take(self, document: RouteDocument) -> bool:
+        """Whether a document may be taken whole; where it may not, the report says why."""
+        vetted = self._vetting.vet(document, self._state.fleet.generation)
+        if vetted.anew:
+            # What a key vouched for that has gone since is not to be taken later on, when it is ready.
+            self._offered = self._refusal = None
+        self._warn("trust", self._vetting.warning)
+        return not vetted.doubt
 
     def _offer(self, document: RouteDocument) -> None:
         for number, generation in document.generations.items():

@@ -183,17 +183,19 @@ class Refusal:
         unseen_quarantine: Versions that are quarantined here and that the deployer had not seen.
         unseen_local: Local trips here that the deployer had not seen.
         unready: Live versions of that generation that are not ready here.
+        untrusted: Why nobody vouches for it, as far as this replica knows; empty when somebody does.
     """
 
     generation: int
     unseen_quarantine: frozenset[str] = frozenset()
     unseen_local: frozenset[LocalTrip] = frozenset()
     unready: frozenset[str] = frozenset()
+    untrusted: str = ""
 
     @property
     def reason(self) -> str:
         """The refusal in one sentence."""
-        causes = []
+        causes = [self.untrusted] if self.untrusted else []
         if self.unseen_quarantine:
             causes.append(f"it has not seen the quarantine of {len(self.unseen_quarantine)} version(s)")
         if self.unseen_local:

@@ -7,12 +7,12 @@ number for a text. Fields that it does not know are passed over, so that a newer
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from knowngood_sdk.errors import InvalidError, NewerFormatError
 from knowngood_sdk.model.counts import VersionCounts
-from knowngood_sdk.model.fields import entry, flag, integer, mapping, number, shown, text, text_map, texts
+from knowngood_sdk.model.fields import entry, flag, integer, listed, mapping, number, shown, text, text_map, texts
 from knowngood_sdk.model.manifest import Manifest
 from knowngood_sdk.model.route import Facts, FleetRoute, Generation, Refusal, ReplicaState
 from knowngood_sdk.model.route_wire import (
@@ -31,6 +31,7 @@ from knowngood_sdk.model.route_wire import (
     trip_from_json,
     trip_to_json,
 )
+from knowngood_sdk.model.signed import MAX_ROOTS, Envelope, envelope_in
 
 __all__ = [
     "FORMAT",
@@ -79,6 +80,8 @@ class RouteDocument:
         prepare: Versions to load beside those of the chain, because a deployment arms them.
         shadow: What to score in shadow, if anything.
         anchor: Head and count of the system's ledger: kept by every replica, outside the store.
+        signed: What vouches for all of it but the trips; None where nothing does.
+        roots: Roots, oldest first, by which a reader finds out which keys count now. Each vouches for the next.
     """
 
     system: str
@@ -88,6 +91,18 @@ class RouteDocument:
     prepare: tuple[str, ...] = ()
     shadow: ShadowOrder | None = None
     anchor: tuple[int, str] = (0, "")
+    signed: Envelope | None = None
+    roots: tuple[Envelope, ...] = ()
+
+    @property
+    def trips(self) -> Facts:
+        """The part that needs nobody to vouch for it: leaving never waits for a signature."""
+        return Facts(self.facts.trips)
+
+    @property
+    def vouched(self) -> "RouteDocument":
+        """The part that a signature is for: whatever could move a fleet forward, or lift a quarantine."""
+        return replace(self, facts=Facts({}, self.facts.released), signed=None, roots=())
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -104,7 +119,7 @@ class RouteDocument:
             "others": list(self.shadow.others),
             "per_second": self.shadow.per_second,
         }
-        return {
+        document = {
             "format": FORMAT,
             "system": self.system,
             "route": route_json(self.route),
@@ -114,6 +129,11 @@ class RouteDocument:
             "shadow": shadow,
             "anchor": {"count": self.anchor[0], "head": self.anchor[1]},
         }
+        if self.signed is not None:
+            document["signed"] = self.signed.to_json()
+        if self.roots:
+            document["roots"] = [root.to_json() for root in self.roots]
+        return document
 
     @classmethod
     def from_json(cls, document: Any) -> "RouteDocument":
@@ -130,21 +150,34 @@ class ReleaseDocument:
         manifest: What the version is.
         paths: Component name -> absolute local path of its bytes.
         golden: Absolute path of the golden inputs, or None when the system declares none.
+        signed: What vouches for all of it but the paths, which are each host's own; None where nothing does.
     """
 
     manifest: Manifest
     paths: Mapping[str, str]
     golden: str | None = None
+    signed: Envelope | None = None
+
+    @property
+    def vouched(self) -> dict[str, Any]:
+        """The part that a signature is for, as JSON: what the version is, and whether golden inputs belong to it."""
+        return {
+            "format": FORMAT,
+            "version": self.manifest.content_digest,
+            "manifest": self.manifest.to_json(),
+            "golden": self.golden is not None,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {
+        document = {
             "format": FORMAT,
             "version": self.manifest.content_digest,
             "manifest": self.manifest.to_json(),
             "paths": dict(self.paths),
             "golden": self.golden,
         }
+        return document if self.signed is None else {**document, "signed": self.signed.to_json()}
 
     @classmethod
     def from_json(cls, document: Any) -> "ReleaseDocument":
@@ -216,6 +249,8 @@ class ReplicaReport:
         anchor: Count and head of the ledger, of the longest one that it heard of.
         stopped: Whether the agent wrote this on its way out, in good order.
         warnings: What the agent could not do or understand, for people.
+        signed: Version and time (ISO 8601 in UTC) of the newest route that a known key vouched for; zero and empty
+            where the replica asks for no signatures, or has seen none.
     """
 
     replica: str
@@ -231,6 +266,7 @@ class ReplicaReport:
     anchor: tuple[int, str] = (0, "")
     stopped: bool = False
     warnings: tuple[str, ...] = ()
+    signed: tuple[int, str] = (0, "")
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -241,7 +277,9 @@ class ReplicaReport:
             "unready": sorted(self.refusal.unready),
             "reason": self.refusal.reason,
         }
-        return {
+        if refusal and self.refusal and self.refusal.untrusted:
+            refusal["untrusted"] = self.refusal.untrusted
+        document = {
             "format": FORMAT,
             "replica": self.replica,
             "state": state_to_json(self.state),
@@ -257,6 +295,8 @@ class ReplicaReport:
             "stopped": self.stopped,
             "warnings": list(self.warnings),
         }
+        version, at = self.signed
+        return {**document, "signed": {"version": version, "at": at}} if version else document
 
     @classmethod
     def from_json(cls, document: Any) -> "ReplicaReport":
@@ -328,7 +368,22 @@ def _route_document(item: Any) -> RouteDocument:
         prepare=texts(item, "prepare"),
         shadow=None if shadow is None else _shadow(shadow),
         anchor=_anchor(item),
+        signed=_envelope(item),
+        roots=_roots(item),
     )
+
+
+def _envelope(item: Any) -> Envelope | None:
+    return envelope_in(item["signed"]) if item.get("signed") is not None else None
+
+
+def _roots(item: Any) -> tuple[Envelope, ...]:
+    if "roots" not in item:
+        return ()
+    roots = listed(item, "roots")
+    if len(roots) > MAX_ROOTS:
+        raise ValueError(f"roots are more than {MAX_ROOTS}")
+    return tuple(map(envelope_in, roots))
 
 
 def _shadow(item: Any) -> ShadowOrder:
@@ -349,6 +404,7 @@ def _release_document(item: Any) -> ReleaseDocument:
         manifest=manifest,
         paths=text_map(item, "paths"),
         golden=None if entry(item, "golden") is None else text(item, "golden"),
+        signed=_envelope(item),
     )
 
 
@@ -386,7 +442,15 @@ def _replica_report(item: Any) -> ReplicaReport:
         anchor=_anchor(item),
         stopped=flag(item, "stopped") if "stopped" in item else False,
         warnings=texts(item, "warnings") if "warnings" in item else (),
+        signed=_signed(item),
     )
+
+
+def _signed(item: Any) -> tuple[int, str]:
+    if "signed" not in item:
+        return (0, "")
+    signed = entry(item, "signed")
+    return (integer(signed, "version"), text(signed, "at"))
 
 
 def _refusal(item: Any) -> Refusal:
@@ -395,6 +459,7 @@ def _refusal(item: Any) -> Refusal:
         unseen_quarantine=frozenset(texts(item, "unseen_quarantine")),
         unseen_local=locals_in(item, "unseen_local"),
         unready=frozenset(texts(item, "unready")),
+        untrusted=text(item, "untrusted") if "untrusted" in item else "",
     )
 
 

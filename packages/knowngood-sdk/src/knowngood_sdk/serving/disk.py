@@ -104,16 +104,24 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, limit: int | None = None) -> Any:
     """
     Return the value in a JSON file, or None when there is no file.
 
+    Args:
+        path: The file.
+        limit: Bytes that it may have at most, where somebody else may have written it; no more of it are read.
+
     Raises:
-        InvalidError: It is not JSON.
+        InvalidError: It is not JSON, or longer than the limit.
         TransientError: It cannot be read.
     """
     try:
-        return json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            data = file.read() if limit is None else file.read(limit + 1)
+        if limit is not None and len(data) > limit:
+            raise InvalidError(f"{path} has more than {limit} bytes", hint="It is none of ours; look who wrote it")
+        return json.loads(data)
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:

@@ -8,13 +8,13 @@ Replica folder: where one agent and its workers keep what they know, and where t
                                 /route.json         what the control plane wants replicas to know
                                 /manifests/<hex>.json
                                 /replicas/<replica>/agent.lock  agent.sock  report.json
-                                                   /state.json  word  journal.jsonl  anchor.json
+                                                   /state.json  word  journal.jsonl  anchor.json  trust.json
                                                    /workers/<worker>.json  <worker>.lock
                                                    /counts/<worker>.json  departed.json
 
-Who writes what: the control plane the files of the system; the agent ``state.json``, ``report.json``, ``anchor.json``
-and ``departed.json``; every process the word and the journal; each worker the files that carry its name. All is the
-owner's alone.
+Who writes what: the control plane the files of the system; the agent ``state.json``, ``report.json``, ``anchor.json``,
+``trust.json`` and ``departed.json``; every process the word and the journal; each worker the files that carry its name.
+All is the owner's alone.
 """
 
 import fcntl
@@ -44,9 +44,11 @@ from knowngood_sdk.serving.disk import NO_LINK, OWNER_FILE, lock, make_folder, r
 from knowngood_sdk.serving.journal import Journal, Tail
 from knowngood_sdk.serving.shared_word import SharedWord, peek
 
-__all__ = ["Recovery", "ReplicaFolder", "check_format", "hold", "is_held", "state_bytes"]
+__all__ = ["MAX_DOCUMENT", "Recovery", "ReplicaFolder", "check_format", "hold", "is_held", "state_bytes"]
 
 _HOLD_SECONDS = 0.1
+MAX_DOCUMENT = 8 * 1024 * 1024
+"""Bytes of a route or release on disk, at most; they take a few kilobytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,7 @@ class ReplicaFolder:
         self.journal_file = self.path / "journal.jsonl"
         self.report_file = self.path / "report.json"
         self.anchor_file = self.path / "anchor.json"
+        self.trust_file = self.path / "trust.json"
         self.workers = self.path / "workers"
         self.counts = self.path / "counts"
         self.departed_file = self.path / "departed.json"
@@ -128,7 +131,7 @@ class ReplicaFolder:
             InvalidError: The file is malformed, of a newer format, or another system's.
             TransientError: It cannot be read.
         """
-        document = read_json(self.route_file)
+        document = read_json(self.route_file, limit=MAX_DOCUMENT)
         if document is None:
             return None
         route = RouteDocument.from_json(document)
@@ -146,7 +149,7 @@ class ReplicaFolder:
             TransientError: It cannot be read.
         """
         path = self.manifests / f"{check_digest(version).removeprefix(DIGEST_PREFIX)}.json"
-        document = read_json(path)
+        document = read_json(path, limit=MAX_DOCUMENT)
         if document is None:
             raise NotFoundError(f"version {version} was never released here", hint=f"There is no {path}; deploy it")
         release = ReleaseDocument.from_json(document)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from knowngood.cli.console import answer, directory_option, mark, output_option
-from knowngood.cli.place import store_at, store_option
+from knowngood.cli.store_place import store_at, store_option
 
 
 @click.command(epilog="Example:  kg backup /backups/knowngood-monday.db")

@@ -32,6 +32,7 @@ __all__ = [
     "output_option",
     "say",
     "shortened",
+    "show",
     "system_argument",
     "with_the_system",
 ]
@@ -116,6 +117,11 @@ def say(message: str) -> None:
     """
     with contextlib.suppress(OSError):
         click.echo(message, err=True, color=colours())
+
+
+def show(sign: str, line: str) -> None:
+    """Write a line of progress with its sign, if it has one."""
+    say(f"{mark(sign)} {line}" if sign else line)
 
 
 def answer(

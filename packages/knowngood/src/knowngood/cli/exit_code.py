@@ -3,7 +3,14 @@
 from enum import IntEnum
 from typing import Self
 
-from knowngood_sdk.errors import KnownGoodError, NotAuthorizedError, NotReadyError, OutcomeUnknownError, RefusedError
+from knowngood_sdk.errors import (
+    KnownGoodError,
+    NotAuthenticatedError,
+    NotAuthorizedError,
+    NotReadyError,
+    OutcomeUnknownError,
+    RefusedError,
+)
 
 __all__ = ["ExitCode", "exit_code_of"]
 
@@ -29,7 +36,7 @@ class ExitCode(IntEnum):
     ERROR = 1, "an error; nothing was changed unless the message says so"
     USAGE = 2, "the command was not written as it must be; nothing was done"
     WAITING = 3, "done so far, and waiting: for an approval, or with `--no-wait` for the verification"
-    NOT_AUTHENTICATED = 4, "it is not known who asks; comes with the server"
+    NOT_AUTHENTICATED = 4, "it is not known who asks: no token, a mistyped or unknown one, or one that is over"
     REFUSED = 5, "refused: by a quarantine, by missing evidence, or for want of authority"
     NOT_VERIFIED = (
         6,
@@ -45,6 +52,7 @@ def exit_code_of(error: KnownGoodError) -> ExitCode:
     """Return the exit code that tells a script what kind of failure this is."""
     by_class: tuple[tuple[type[KnownGoodError], ExitCode], ...] = (
         (NotReadyError, ExitCode.NOT_READY),
+        (NotAuthenticatedError, ExitCode.NOT_AUTHENTICATED),
         (NotAuthorizedError, ExitCode.REFUSED),
         (RefusedError, ExitCode.REFUSED),
         (OutcomeUnknownError, ExitCode.PARTIAL),

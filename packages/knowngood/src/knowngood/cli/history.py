@@ -4,8 +4,9 @@ from typing import Any
 
 import click
 
-from knowngood.cli.console import answer, columns, directory_option, output_option, shortened, system_argument
+from knowngood.cli.console import answer, columns, output_option, shortened, system_argument
 from knowngood.cli.number import COUNT
+from knowngood.cli.place import Place, place_options
 
 _SHOWN = ("step", "outcome", "trigger", "reason", "why")
 _LONGEST = 120
@@ -14,26 +15,17 @@ _LONGEST = 120
 @click.command(epilog="Example:  kg history pricing --limit 20")
 @system_argument
 @click.option("--limit", type=COUNT, default=50, show_default=True, help="Newest entries to show.")
-@directory_option
+@place_options
 @output_option
-def command(system: str, limit: int, directory: str, output: str) -> None:
+def command(system: str, limit: int, place: Place, output: str) -> None:
     """
     List what was deployed, decided and done to SYSTEM, newest last.
 
     As JSON, with every deployment and every rollback as they stand now beside the entries.
     """
-    from knowngood.app import open_plane
     from knowngood_sdk.model.canonical import short
 
-    store = open_plane(directory).store
-    count = store.head(system)[0]
-    entries = list(store.ledger(system, after=max(0, count - limit), limit=limit))
-    document = {
-        "system": system,
-        "deployments": [_without_counts(deployment.to_json()) for deployment in store.deployments(system)],
-        "sagas": [saga.to_json() for saga in store.sagas(system)],
-        "entries": [entry.to_json() for entry in entries],
-    }
+    document = place.verbs().history(system, limit)
 
     def told(body: dict[str, Any]) -> str:
         # What a rollback left is a version; what its fan-out found to have left it are replicas.
@@ -44,10 +36,5 @@ def command(system: str, limit: int, directory: str, output: str) -> None:
         words += [f"{key}={body[key]}" for key in _SHOWN if key in body]
         return shortened(" ".join(words), _LONGEST)
 
-    rows = [(str(e.sequence), e.at, e.actor, e.kind, told(dict(e.body))) for e in entries]
+    rows = [(str(e["sequence"]), e["at"], e["actor"], e["kind"], told(e["body"])) for e in document["entries"]]
     answer(document, output, lambda: columns(rows, ("#", "at", "actor", "what", "")))
-
-
-def _without_counts(deployment: dict[str, Any]) -> dict[str, Any]:
-    """Return a deployment without the counts that it began with: they are for the watch, not for a reader."""
-    return {name: value for name, value in deployment.items() if name != "baseline"}

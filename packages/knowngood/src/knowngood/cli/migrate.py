@@ -5,7 +5,7 @@ from contextlib import closing
 import click
 
 from knowngood.cli.console import answer, directory_option, mark, output_option
-from knowngood.cli.place import store_at, store_option
+from knowngood.cli.store_place import store_at, store_option
 
 
 @click.command(epilog="Example:  kg migrate --store postgresql://kg@db.internal/knowngood")

@@ -1,43 +1,75 @@
-"""Place: which store a command about the store itself is for."""
+"""Place: where the verbs are asked for, the working folder of this host or a server."""
 
-from pathlib import Path
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from knowngood_sdk.errors import NotFoundError
+from knowngood.cli.console import GIVEN, directory_option
+from knowngood_sdk.errors import PermanentError
 
-__all__ = ["store_at", "store_option"]
+if TYPE_CHECKING:
+    from knowngood.ports.verbs import Verbs
 
-store_option = click.option(
-    "--store",
-    envvar="KNOWNGOOD_STORE",
-    default="",
-    help="A file, or postgresql://USER@HOST/DATABASE; store.db in the working folder otherwise. Also KNOWNGOOD_STORE.",
-)
+__all__ = ["Place", "place_options"]
 
 
-def store_at(directory: str, store: str, *, make: bool = False) -> Path | str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
     """
-    Return what names the store.
+    Where the verbs are asked for.
 
-    Args:
-        directory: The working folder.
-        store: What the command line, or the environment, says; empty for the store in the folder.
-        make: Whether the folder is made where there is none.
-
-    Raises:
-        NotFoundError: There is no such folder.
+    Attributes:
+        directory: The working folder of this host.
+        url: Address of a server; None for the folder.
+        named: Whether the folder was named, on the command line or by KNOWNGOOD_DIR.
     """
-    if store:
-        return store
-    folder = Path(directory).absolute()
-    if make:
-        from knowngood.app import make_folder
 
-        make_folder(folder)
-    elif not folder.is_dir():
-        raise NotFoundError(
-            f"there is no working folder {folder}",
-            hint="Name it with --dir or KNOWNGOOD_DIR, or the store with --store",
-        )
-    return folder / "store.db"
+    directory: str
+    url: str | None
+    named: bool = True
+
+    def verbs(self) -> "Verbs":
+        """Return the verbs there. Nothing is opened or sent yet."""
+        if self.url is None:
+            return self.here()
+        try:
+            from knowngood.adapters.remote import Remote
+        except ModuleNotFoundError as error:
+            raise PermanentError(
+                f"asking a server needs {error.name}, which is not installed",
+                hint="Install it: pip install 'knowngood[client]'",
+            ) from error
+        return Remote.of_environment(self.url, os.environ)
+
+    def here(self) -> "Verbs":
+        """Return the verbs of the working folder, whatever server is named."""
+        from knowngood.verbs.embedded import Embedded
+
+        return Embedded(self.directory, named=self.named)
+
+
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options ``--dir`` and ``--url``, as one ``place``."""
+
+    @functools.wraps(command)
+    def placed(*arguments: Any, directory: str, url: str | None, **options: Any) -> Any:
+        given = click.get_current_context().get_parameter_source
+        if url is not None and given("directory") is ParameterSource.COMMANDLINE:
+            if given("url") is ParameterSource.COMMANDLINE:
+                raise click.UsageError("--dir and --url exclude each other")
+            url = None
+        named = given("directory") is not ParameterSource.DEFAULT
+        return command(*arguments, place=Place(directory=directory, url=url, named=named), **options)
+
+    url_option = click.option(
+        "--url",
+        type=GIVEN,
+        envvar="KNOWNGOOD_URL",
+        help="Server to ask instead of the working folder; also KNOWNGOOD_URL.",
+    )
+    return directory_option(url_option(placed))

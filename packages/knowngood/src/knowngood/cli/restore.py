@@ -8,7 +8,7 @@ import click
 
 from knowngood.cli.console import answer, directory_option, mark, output_option
 from knowngood.cli.exit_code import ExitCode
-from knowngood.cli.place import store_at, store_option
+from knowngood.cli.store_place import store_at, store_option
 
 
 @click.command(epilog="Example:  kg restore /backups/knowngood-monday.db --store postgresql://kg@db.internal/knowngood")

@@ -7,7 +7,7 @@ that know the fact report it, and the store merges it (rule 12).
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -21,12 +21,19 @@ from knowngood.domain.saga import Saga
 from knowngood.ports.store import Change
 from knowngood.ports.traffic import Unreachable
 from knowngood_sdk.errors import KnownGoodError
+from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import Facts, LocalTrip, Trip
 from knowngood_sdk.model.wire import ReplicaReport, trip_to_json
 
-__all__ = ["Flip", "flip", "reach_without_agent", "record", "record_trip"]
+__all__ = ["Acknowledged", "Flip", "flip", "reach_without_agent", "record", "record_trip", "unheard"]
 
 _log = logging.getLogger(__name__)
+Acknowledged = Callable[[str, float], None]
+"""Takes the name of a replica that left, as soon as it has, and the seconds since the decision."""
+
+
+def unheard(_replica: str, _seconds: float) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +63,7 @@ class Flip:
         total = len(self.acknowledged) + len(self.unreachable)
         missing = ", ".join(sorted(self.unreachable)) or "none"
         parts = [
-            f"{len(self.acknowledged)}/{total} left, slowest {self.seconds * 1000:.1f} ms",
+            f"{len(self.acknowledged)}/{total} left {short(self.trip.version)}, slowest {self.seconds * 1000:.1f} ms",
             f"unreachable: {missing}",
             f"not running: {', '.join(self.gone)}" if self.gone else "",
             f"not published yet: {self.unpublished}" if self.unpublished else "",
@@ -64,7 +71,9 @@ class Flip:
         return "; ".join(part for part in parts if part)
 
 
-def flip(plane: Plane, system: str, trip: Trip, deadline: timedelta = PUSH_DEADLINE) -> Flip:
+def flip(
+    plane: Plane, system: str, trip: Trip, deadline: timedelta = PUSH_DEADLINE, *, tell: Acknowledged = unheard
+) -> Flip:
     """Send a trip to every replica, and publish it. Needs no database; safe to repeat."""
     reach(FaultPoint.FLIP_DECIDED)
     started = plane.clock.monotonic()
@@ -72,8 +81,9 @@ def flip(plane: Plane, system: str, trip: Trip, deadline: timedelta = PUSH_DEADL
     document = replace(before, facts=before.facts.with_trip(trip))
     last = [started]
 
-    def acknowledged(_replica: str) -> None:
+    def acknowledged(replica: str) -> None:
         last[0] = plane.clock.monotonic()
+        tell(replica, last[0] - started)
         reach(FaultPoint.FLIP_FIRST_ACKNOWLEDGED)
 
     answers = dict(plane.traffic.push(document, deadline, on_acknowledged=acknowledged))
@@ -158,7 +168,7 @@ def record(
         plane: The ports.
         system: Name of the system.
         facts: Fleet trips, known here or learned from replicas.
-        actor: Who brings them.
+        actor: Who brings them; who decided is named by a decision that was kept, whoever puts it on record.
         local: Local trips that replicas reported.
         decisions: What led to a trip, by its uid; those of other processes are looked up in the outbox.
     """
@@ -170,9 +180,10 @@ def record(
         change.save(after)
         for uid in sorted(facts.trips.keys() - before.facts.trips.keys()):
             trip = facts.trips[uid]
+            who = str(decisions.get(uid, {}).get("actor", actor))
             if uid in decisions:
-                change.append("decided", trip.source, now, decisions[uid])
-            change.append("tripped", actor, now, trip_to_json(trip))
+                change.append("decided", who, now, {k: v for k, v in decisions[uid].items() if k != "actor"})
+            change.append("tripped", who, now, trip_to_json(trip))
         for reported in sorted(local - before.local):
             body = {"replica": reported.replica, "generation": reported.generation, "version": reported.version}
             change.append("local-trip", reported.replica, now, body)

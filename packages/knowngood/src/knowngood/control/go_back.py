@@ -13,7 +13,7 @@ from typing import Any
 
 from knowngood.control.deploy import Order, abandon_orphan, put_into_service
 from knowngood.control.fault_point import FaultPoint, reach
-from knowngood.control.flip import Flip
+from knowngood.control.flip import Acknowledged, Flip, unheard
 from knowngood.control.plane import Plane
 from knowngood.control.rollback import leave, trip_of
 from knowngood.domain.compatibility import Override
@@ -54,6 +54,8 @@ def go_back(
     target: Manifest | None,
     act: Act,
     tell: Callable[[str], None] = lambda _: None,
+    *,
+    acknowledged: Acknowledged = unheard,
 ) -> tuple[Flip, tuple[Saga, ...]]:
     """
     Leave a version for a target.
@@ -65,6 +67,7 @@ def go_back(
         target: What is to serve instead; None is whatever stands behind, the static fallback in the end.
         act: Who, why, and the decision.
         tell: Called with a line of progress for people.
+        acknowledged: Called with each replica as it leaves.
 
     Raises:
         ConflictError: The system moved since the decision, or another deployment is under way.
@@ -74,7 +77,7 @@ def go_back(
 
     def left() -> tuple[Flip, tuple[Saga, ...]]:
         trip = trip_of(plane, system, leaving, source=act.source, why=act.why)
-        return leave(plane, system, trip, act.actor, act.decision)
+        return leave(plane, system, trip, act.actor, act.decision, tell=acknowledged)
 
     if target is None or plane.store.read(system).behind(leaving) == target.content_digest:
         return left()

@@ -5,11 +5,11 @@ It is planned, also where the person names the target: the level, the authority 
 of what would really change, and go on record.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from knowngood.control.flip import Flip
+from knowngood.control.flip import Acknowledged, Flip, unheard
 from knowngood.control.go_back import Act, go_back
 from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
@@ -44,6 +44,7 @@ class Wish:
         suspected: Component that they believe to be at fault.
         override: Why what is not proven may be used all the same; None when it may not.
         deadline: How long replicas may take to load a target that does not stand behind what is left.
+        highest: Highest level that they may take, whatever the plan makes of it.
     """
 
     actor: str
@@ -53,6 +54,7 @@ class Wish:
     suspected: str | None = None
     override: str | None = None
     deadline: timedelta = timedelta(seconds=120)
+    highest: Level = Level.DATA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +66,23 @@ class Rolled:
     saga: Saga
 
 
-def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None] = lambda _: None) -> Rolled:
+def roll_back(
+    plane: Plane,
+    system: str,
+    wish: Wish,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    acknowledged: Acknowledged = unheard,
+) -> Rolled:
     """
     Leave what is served now.
+
+    Args:
+        plane: The ports.
+        system: Name of the system.
+        wish: What a person asks for.
+        tell: Called with a line of progress for people.
+        acknowledged: Called with each replica as it leaves.
 
     Raises:
         NotReadyError: There is no safe target; the message says what a person could do.
@@ -75,6 +91,7 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
         ConflictError: What was to be left is left already.
     """
     _check_not_restored(plane, system, wish)
+    known = {saga.id for saga in plane.store.sagas(system)}
     if wish.target == STATIC_FALLBACK:
         made, target, leaving = None, None, _leaving_for_static(plane, system)
     else:
@@ -96,13 +113,19 @@ def roll_back(plane: Plane, system: str, wish: Wish, tell: Callable[[str], None]
         override=chosen.override if chosen else None,
         deadline=wish.deadline,
     )
-    flipped, sagas = go_back(plane, system, leaving, target, act, tell)
-    ours = [saga for saga in sagas if saga.version == leaving]
+    flipped, sagas = go_back(plane, system, leaving, target, act, tell, acknowledged=acknowledged)
+    # A reconciler that heard of the trip from a replica may have put it on record first: the rollback is the same.
+    ours = [saga for saga in sagas if saga.version == leaving] or _opened(plane, system, leaving, before=known)
     if not ours:
         raise ConflictError(
             f"version {short(leaving)} was left already", hint=f"Look: kg status {system}, kg history {system}"
         )
     return Rolled(plan=made, flip=flipped, saga=ours[0])
+
+
+def _opened(plane: Plane, system: str, leaving: str, *, before: Collection[str]) -> list[Saga]:
+    """Return the rollbacks of a version that somebody opened meanwhile."""
+    return [saga for saga in plane.store.sagas(system) if saga.version == leaving and saga.id not in before]
 
 
 def _planned(plane: Plane, system: str, wish: Wish) -> Plan:
@@ -180,10 +203,17 @@ def _target(made: Plan) -> Manifest:
 
 
 def _authorize(made: Plan | None, wish: Wish, target: Manifest | None) -> None:
-    """Ask the policy; the user of this host acts as on-call engineer until identities come with the server."""
+    """Ask the policy; whoever may ask for a rollback at all acts as on-call engineer, up to their highest level."""
+    level = (made.level if made else None) or Level.SYSTEM
+    if level > wish.highest:
+        raise NotAuthorizedError(
+            f"{wish.actor} may take levels up to {wish.highest}, and this plan is level {level}",
+            hint="It takes somebody whose scope reaches that far; what it would do: kg plan SYSTEM",
+            level=int(level),
+        )
     consumers = made.consumers if made else ()
     request = Request(
-        level=(made.level if made else None) or Level.SYSTEM,
+        level=level,
         target=target.content_digest if target else STATIC_FALLBACK,
         actor=wish.actor,
         roles=frozenset({ON_CALL}),

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from knowngood.control.flip import Flip, flip, record_trip
+from knowngood.control.flip import Acknowledged, Flip, flip, record_trip, unheard
 from knowngood.control.plane import Plane
 from knowngood.control.publish import publish_anchor
 from knowngood.control.saga_steps import STEPS, Waiting
@@ -44,7 +44,13 @@ def trip_of(plane: Plane, system: str, version: str, *, source: str, why: str) -
 
 
 def leave(
-    plane: Plane, system: str, trip: Trip, actor: str, decision: Mapping[str, Any] | None = None
+    plane: Plane,
+    system: str,
+    trip: Trip,
+    actor: str,
+    decision: Mapping[str, Any] | None = None,
+    *,
+    tell: Acknowledged = unheard,
 ) -> tuple[Flip, tuple[Saga, ...]]:
     """
     Flip first, record after: what every rollback comes down to, whoever decided it.
@@ -56,17 +62,18 @@ def leave(
         actor: Who decided.
         decision: The whole decision, where there is one. It waits in the outbox while the flip is made, so that it
             comes on record whoever records the trip.
+        tell: Called with each replica as it leaves.
 
     Raises:
         OutcomeUnknownError: The replicas left it, and that could not be put on record.
     """
     if decision is not None:
         try:
-            plane.outbox.put(system, trip.uid, decision)
+            plane.outbox.put(system, trip.uid, {**decision, "actor": actor})
         except KnownGoodError as error:
             # A full disk must not keep the fleet on a bad version: whoever recorded it here still knows the decision.
             _log.warning("the decision of trip %s could not be kept beside it: %s", trip.uid, error)
-    flipped = flip(plane, system, trip)
+    flipped = flip(plane, system, trip, tell=tell)
     try:
         return flipped, record_trip(plane, system, trip, actor, decision)
     except KnownGoodError as error:

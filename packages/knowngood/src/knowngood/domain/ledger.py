@@ -143,8 +143,10 @@ def append(system: str, head: Anchor, *, at: str, actor: str, kind: str, body: M
         body: What there is to know about it. It is copied, in the form in which it will be read again.
 
     Raises:
-        InvalidError: The body has no JSON form.
+        InvalidError: The body has no JSON form, or nobody is named as the one who acts.
     """
+    if not actor.strip():
+        raise InvalidError(f"an entry {kind} names nobody who acted", hint="Say who acts: KNOWNGOOD_ACTOR, or a token")
     entry = Entry(
         system=system,
         sequence=head.length + 1,

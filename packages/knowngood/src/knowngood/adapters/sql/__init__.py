@@ -4,5 +4,6 @@ from knowngood.adapters.sql.exchange import SqlExchange
 from knowngood.adapters.sql.leases import SqlLeases
 from knowngood.adapters.sql.opening import open_database
 from knowngood.adapters.sql.store import SqlStore
+from knowngood.adapters.sql.token_rows import SqlTokens
 
-__all__ = ["SqlExchange", "SqlLeases", "SqlStore", "open_database"]
+__all__ = ["SqlExchange", "SqlLeases", "SqlStore", "SqlTokens", "open_database"]

@@ -2,6 +2,13 @@
 
 from knowngood.adapters.yaml.document import Document, read_document
 from knowngood.adapters.yaml.example import write_commented_example
-from knowngood.adapters.yaml.system_file import read_system_file
+from knowngood.adapters.yaml.system_file import content_of, read_system_file, system_file_of
 
-__all__ = ["Document", "read_document", "read_system_file", "write_commented_example"]
+__all__ = [
+    "Document",
+    "content_of",
+    "read_document",
+    "read_system_file",
+    "system_file_of",
+    "write_commented_example",
+]

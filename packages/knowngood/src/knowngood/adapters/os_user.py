@@ -1,0 +1,44 @@
+"""
+OS user: who acts where no token is asked for, as the kernel tells it.
+
+Whoever may write the working folder may do all that it can do, so there is nothing to prove; what counts is that the
+name on record is one that a person recognises. The names in the environment (LOGNAME, USER) are not asked: everybody
+can set them without meaning to say anything by it.
+"""
+
+import pwd
+from collections.abc import Mapping
+
+from knowngood.domain.token import PROGRAM
+from knowngood_sdk.errors import InvalidError
+
+__all__ = ["actor_of", "user_name"]
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user of this host; that of a container often has a number alone."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def actor_of(environment: Mapping[str, str], uid: int) -> str:
+    """
+    Return who acts, as it goes on record.
+
+    Args:
+        environment: The environment of this process: KNOWNGOOD_ACTOR says who acts; else SUDO_USER who went to act as
+            another user, as on-call people do where the folder is a service's.
+        uid: Effective user of this process.
+
+    Raises:
+        InvalidError: KNOWNGOOD_ACTOR is a name under which the program itself acts.
+    """
+    claimed = environment.get("KNOWNGOOD_ACTOR", "").strip()
+    if claimed in PROGRAM:
+        raise InvalidError(f"KNOWNGOOD_ACTOR is {claimed}, as which knowngood itself acts", hint="Name who acts")
+    if claimed:
+        return claimed
+    user, before = user_name(uid), environment.get("SUDO_USER", "").strip()
+    return f"{before} as {user}" if before and before != user else user

@@ -1,0 +1,69 @@
+"""``kg serve``: the control plane over HTTP."""
+
+from pathlib import Path
+
+import click
+
+from knowngood.cli.console import GIVEN, mark, say
+from knowngood_sdk.errors import NotFoundError
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  kg serve
+  kg serve --config knowngood.yaml --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
+"""
+)
+@click.option(
+    "--config",
+    "path",
+    envvar="KNOWNGOOD_CONFIG",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Configuration, YAML or TOML; also KNOWNGOOD_CONFIG.",
+)
+@click.option("--dir", type=GIVEN, help="Working folder; also KNOWNGOOD_DIR.")
+@click.option("--store", type=GIVEN, help="Where the record is kept: a path, or postgresql://...")
+@click.option("--host", type=GIVEN, help="Address to listen on; 127.0.0.1 otherwise.")
+@click.option("--port", type=int, help="Port to listen on; 8400 otherwise, and 0 for any that is free.")
+@click.option("--tls-cert", type=GIVEN, metavar="FILE", help="Certificate chain, PEM.")
+@click.option("--tls-key", type=GIVEN, metavar="FILE", help="Its key, PEM.")
+@click.option("--insecure", is_flag=True, default=None, help="Listen beyond this host without TLS all the same.")
+@click.option("--log", type=click.Choice(["json", "text"]), help="How log lines are written; json otherwise.")
+def command(*, path: Path | None, **options: str | int | bool | None) -> None:
+    """
+    Run the control plane for a team: the API, and the control loop of every system.
+
+    It stops at Ctrl-C or SIGTERM: verbs under way may end first, within a time. It may be killed at any moment and
+    started again: what matters is on record or can be measured again.
+    """
+    import os
+
+    try:
+        from knowngood.api import create_app
+        from knowngood.api.logs import write_logs
+        from knowngood.api.serving import bind, check_exposure, serve
+    except ModuleNotFoundError as error:
+        raise NotFoundError(
+            f"a server needs {error.name}, which is not installed", hint="Install it: pip install 'knowngood[server]'"
+        ) from error
+    from knowngood.app import open_server
+    from knowngood.config import read_settings
+
+    settings = read_settings(path, os.environ, options)
+    check_exposure(settings)
+    listener = bind(settings)
+    with listener:
+        app = create_app(open_server(settings))
+        write_logs(settings.log)
+        scheme, port = ("https" if settings.tls_cert else "http"), listener.getsockname()[1]
+
+        def announce() -> None:
+            say(f"{mark('good')} listening at {scheme}://{settings.host}:{port}; Ctrl-C stops it")
+            say(f"  systems and their record: {settings.folder}")
+            say(f"  to get a token: kg token create --for NAME --scope on-call --system SYSTEM --dir {settings.folder}")
+            say(
+                f"  then, where you work: export KNOWNGOOD_URL={scheme}://{settings.host}:{port} KNOWNGOOD_TOKEN=kg_..."
+            )
+
+        serve(app, settings, listener, announce)

@@ -1,0 +1,155 @@
+"""
+Embedded: the verbs on the working folder of this host.
+
+What a verb needs is imported when it is called, so that ``kg status`` pays for no database layer.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from knowngood.ports.verbs import DeployWish, Document, RollbackWish, SystemText, Tell, silent
+from knowngood_sdk.errors import ComponentError, ConflictError
+
+if TYPE_CHECKING:
+    from knowngood.control.plane import Plane
+
+__all__ = ["Embedded"]
+
+
+class Embedded:
+    """
+    The verbs of one working folder; whoever runs this process acts.
+
+    Attributes:
+        directory: The folder.
+        named: Whether a person named it; where nobody did, one who breaks the glass may mean another one of this host.
+    """
+
+    def __init__(self, directory: str, *, named: bool = True) -> None:
+        self.directory = directory
+        self.named = named
+
+    def apply(self, system: SystemText) -> Document:
+        """See ``Verbs``; makes the folder where there is none, once the file is known to be right."""
+        from knowngood.adapters.yaml import system_file_of
+        from knowngood.app import actor, installed_kinds, open_plane
+        from knowngood.verbs.apply import apply
+
+        system_file_of(system.text.encode(), system.file, kinds=installed_kinds())
+        return apply(open_plane(self.directory, make=True), system, actor=actor())
+
+    def deploy(self, system: str, wish: DeployWish, tell: Tell = silent) -> Document:
+        """See ``Verbs``."""
+        from knowngood.app import actor
+        from knowngood.verbs.deploy import deploy
+
+        return deploy(self._plane(), system, wish, actor=actor(), tell=tell)
+
+    def abandon(self, system: str, tell: Tell = silent) -> Document:
+        """See ``Verbs``."""
+        from knowngood.app import actor
+        from knowngood.verbs.deploy import abandon
+
+        return abandon(self._plane(), system, actor=actor(), tell=tell)
+
+    def promote(self, system: str, tell: Tell = silent) -> Document:
+        """See ``Verbs``."""
+        from knowngood.app import actor
+        from knowngood.verbs.deploy import promote
+
+        return promote(self._plane(), system, actor=actor(), tell=tell)
+
+    def status(self, system: str | None = None) -> Document:
+        """See ``Verbs``; reads files alone."""
+        from knowngood.verbs.status import folder_status
+
+        return folder_status(self.directory, system)
+
+    def history(self, system: str, limit: int) -> Document:
+        """See ``Verbs``."""
+        from knowngood.verbs.reading import history
+
+        return history(self._plane(), system, limit=limit)
+
+    def diff(self, system: str, before: str | None, after: str | None) -> Document:
+        """See ``Verbs``."""
+        from knowngood.verbs.reading import diff
+
+        return diff(self._plane(), system, before=before, after=after)
+
+    def plan(self, system: str, suspect: str | None, level: int | None) -> Document:
+        """See ``Verbs``."""
+        from knowngood.verbs.reading import plan
+
+        return plan(self._plane(), system, suspect=suspect, level=level)
+
+    def rollback(self, system: str, wish: RollbackWish, tell: Tell = silent) -> Document:
+        """See ``Verbs``."""
+        from knowngood.app import actor
+        from knowngood.verbs.rollback import break_glass_instead, rollback
+
+        try:
+            plane = self._plane()
+        except ComponentError as error:
+            raise break_glass_instead(error, system) from error
+        return rollback(plane, system, wish, actor=actor(), tell=tell)
+
+    def break_glass(self, system: str, why: str, replica: str | None) -> Document:
+        """
+        See ``Verbs``; reads the replicas' folders and asks their agents' sockets.
+
+        Where the folder has no replica of the system, and nobody named it, the agents that run on this host say where
+        theirs are.
+        """
+        from knowngood.adapters.folder.nearby import working_folders
+        from knowngood.adapters.folder.traffic import FolderTraffic
+        from knowngood.verbs.break_glass import break_glass
+
+        folder = Path(self.directory).resolve()
+        traffic = FolderTraffic(folder)
+        if not self.named and not traffic.replicas(system):
+            folders = working_folders(system)
+            if len(folders) > 1:
+                raise ConflictError(
+                    f"agents of {system} run on this host in several working folders: {', '.join(map(str, folders))}",
+                    hint=f"Say which: kg rollback {system} --break-glass --dir {folders[0]}",
+                )
+            traffic = FolderTraffic(*folders) if folders else traffic
+        return break_glass(traffic, system, why=why, replica=replica)
+
+    def quarantined(self, system: str) -> Document:
+        """See ``Verbs``."""
+        from knowngood.verbs.reading import quarantined
+
+        return quarantined(self._plane(), system)
+
+    def bar(self, system: str, version: str, reason: str) -> Document:
+        """See ``Verbs``."""
+        from knowngood.app import actor
+        from knowngood.verbs.quarantine import bar
+
+        return bar(self._plane(), system, version, reason=reason, actor=actor())
+
+    def release(self, system: str, version: str, reason: str, shown: str | None = None) -> Document:
+        """See ``Verbs``."""
+        from knowngood.app import actor
+        from knowngood.verbs.quarantine import release
+
+        return release(self._plane(), system, version, shown=shown, reason=reason, actor=actor())
+
+    def ledger(self, system: str) -> Document:
+        """See ``Verbs``."""
+        from knowngood.verbs.reading import ledger
+
+        return ledger(self._plane(), system)
+
+    def verify(self, system: str) -> Document:
+        """See ``Verbs``."""
+        from knowngood.verbs.reading import verify
+
+        return verify(self._plane(), system)
+
+    def _plane(self) -> "Plane":
+        from knowngood.app import open_plane
+
+        return open_plane(self.directory)

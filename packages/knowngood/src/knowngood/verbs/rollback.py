@@ -1,0 +1,111 @@
+"""Roll back: leave what serves, at once and everywhere, and follow until what serves instead is verified."""
+
+from datetime import timedelta
+from typing import Any
+
+from knowngood.control.lookup import version_named
+from knowngood.control.plane import Plane
+from knowngood.control.reconcile import complete, learn
+from knowngood.control.roll_back import STATIC_FALLBACK, Wish, roll_back
+from knowngood.control.rollback import follow, under_way
+from knowngood.domain.level import Level
+from knowngood.domain.saga import Saga
+from knowngood.ports.verbs import Document, RollbackWish, Tell, silent
+from knowngood.verbs.incident import INCIDENT
+from knowngood_sdk.errors import ComponentError, ConflictError
+from knowngood_sdk.model.canonical import short
+
+__all__ = ["break_glass_instead", "rollback"]
+
+_RESUMED: dict[str, Any] = {
+    "resumed": True,
+    "plan": None,
+    "flip_seconds": None,
+    "acknowledged": [],
+    "unreachable": {},
+    "gone": [],
+    "unpublished": "",
+}
+
+
+def rollback(
+    plane: Plane, system: str, wish: RollbackWish, *, actor: str, highest: int = Level.DATA, tell: Tell = silent
+) -> Document:
+    """
+    Leave what is served now; once it is left, an interruption stops the waiting alone.
+
+    Args:
+        plane: The ports.
+        system: Name of the system.
+        wish: What a person asks for.
+        actor: Who.
+        highest: Highest level that they may take.
+        tell: Called with each line of progress.
+    """
+    asked = Wish(
+        actor=actor,
+        why=wish.why,
+        target=wish.to,
+        level=Level(wish.level) if wish.level else None,
+        suspected=wish.suspect,
+        override=wish.override,
+        deadline=timedelta(seconds=wish.timeout_seconds),
+        highest=Level(highest),
+    )
+    try:
+        saga, flipped = _leave(plane, system, asked, tell)
+    except ComponentError as error:
+        # Nothing was left yet: what could not be read is the record, and the replicas do not need it.
+        raise break_glass_instead(error, system) from error
+    INCIDENT.set(saga.id)
+    if wish.wait:
+        tell("waiting", "verifying; Ctrl-C leaves the rollback in place")
+        saga = follow(plane, saga, timedelta(seconds=wish.timeout_seconds))
+    return {**saga.to_json(), **flipped}
+
+
+def break_glass_instead(error: ComponentError, system: str) -> ComponentError:
+    """Return an error that also says how to leave at once without the store."""
+    hint = f"{error.hint}. To leave at once without the store: kg rollback {system} --break-glass"
+    return type(error)(error.message, hint=hint, **error.details)
+
+
+def _leave(plane: Plane, system: str, wish: Wish, tell: Tell) -> tuple[Saga, dict[str, Any]]:
+    """Leave what is served; where a rollback is under way go on with that one, so that nothing is left twice."""
+    try:
+        learn(plane, system)
+    except (ComponentError, ConflictError) as error:
+        # A store that cannot be written stops no flip.
+        tell("warning", str(error))
+    completed = complete(plane, system)
+    completed = tuple(saga for saga in completed if wish.target is None or _names(plane, system, wish.target, saga))
+    going = completed[0] if completed else under_way(plane, system) if wish.target is None else None
+    if going is not None:
+        serves = short(going.target) if going.target else "the static fallback"
+        tell("waiting", f"going on with the rollback that left {short(going.version)}")
+        tell("", f"  to leave {serves} too, say where to: kg rollback {system} --to VERSION")
+        return going, _RESUMED
+    done = roll_back(
+        plane,
+        system,
+        wish,
+        tell=lambda line: tell("waiting", line),
+        acknowledged=lambda replica, seconds: tell("", f"  {replica} left after {seconds * 1000:.1f} ms"),
+    )
+    tell("good", done.flip.summary)
+    return done.saga, {
+        "resumed": False,
+        "plan": done.plan.to_json() if done.plan else None,
+        "flip_seconds": done.flip.seconds,
+        "acknowledged": sorted(done.flip.acknowledged),
+        "unreachable": dict(done.flip.unreachable),
+        "gone": list(done.flip.gone),
+        "unpublished": done.flip.unpublished,
+    }
+
+
+def _names(plane: Plane, system: str, target: str, saga: Saga) -> bool:
+    """Whether what a person typed as the target is where a rollback led."""
+    if target == STATIC_FALLBACK:
+        return saga.target is None
+    return version_named(plane, system, target).content_digest == saga.target
