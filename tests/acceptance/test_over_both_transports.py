@@ -39,6 +39,14 @@ def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield pricing
 
 
+@pytest.fixture
+def good(asked: Pricing) -> str:
+    """A new version that serves and was verified: whatever other tests did, there is a way back to it."""
+    version = asked.deploy(next(NUMBERS))
+    verify(asked)
+    return version
+
+
 def verify(pricing: Pricing) -> None:
     """Let what serves be verified under some load: by a loop of one's own, or by the server's."""
     if not pricing.stage.client:
@@ -48,8 +56,7 @@ def verify(pricing: Pricing) -> None:
         until(lambda: pricing.kg("history", "pricing")["deployments"][-1]["state"] == "verified", "the verification")
 
 
-def test_a_rollback_names_each_replica_as_it_leaves_and_ends_verified(asked: Pricing) -> None:
-    good = asked.served()
+def test_a_rollback_names_each_replica_as_it_leaves_and_ends_verified(asked: Pricing, good: str) -> None:
     bad = asked.deploy(next(NUMBERS))
     plan = asked.kg("plan", "pricing")
     assert (plan["outcome"], plan["live"], plan["target"], plan["level"]) == ("planned", bad, good, 2)
@@ -61,7 +68,7 @@ def test_a_rollback_names_each_replica_as_it_leaves_and_ends_verified(asked: Pri
     said = done.err.splitlines()
     assert sum(" left after " in line for line in said) == 2
     assert any(line.startswith(f"✔ 2/2 left {bad[7:19]}, slowest ") and "unreachable: none" in line for line in said)
-    assert f"left {bad[7:19]}; {str(good)[7:19]} serves, verified" in done.out
+    assert f"left {bad[7:19]}; {good[7:19]} serves, verified" in done.out
     assert asked.served() == good
 
     again = asked.stage.kg("rollback", "pricing")
@@ -78,7 +85,8 @@ def test_a_rollback_names_each_replica_as_it_leaves_and_ends_verified(asked: Pri
 
     history = asked.kg("history", "pricing")
     assert history["sagas"][-1]["state"] == "done"
-    assert {entry["actor"] for entry in history["entries"] if entry["kind"] == "tripped"} == {"ann"}
+    tripped = [entry for entry in history["entries"] if entry["kind"] == "tripped" and entry["body"]["version"] == bad]
+    assert [entry["actor"] for entry in tripped] == ["ann"]
     assert asked.kg("ledger", "verify", "pricing")["ok"]
     assert asked.kg("ledger", "show", "pricing")["entries"][0]["sequence"] == 1
 
@@ -118,22 +126,21 @@ def test_ctrl_c_while_replicas_load_gives_the_deployment_up(asked: Pricing) -> N
     assert asked.stage.kg("deploy", "pricing", "--abandon").code == 1, "nothing is under way"
 
 
-def test_ctrl_c_once_the_version_is_left_stops_the_waiting_alone(asked: Pricing) -> None:
-    good = asked.served()
+def test_ctrl_c_once_the_version_is_left_stops_the_waiting_alone(asked: Pricing, good: str) -> None:
     bad = asked.deploy(next(NUMBERS))
-    rolling = asked.stage.start_kg("rollback", "pricing", "--to", str(good)[7:19])
+    rolling = asked.stage.start_kg("rollback", "pricing", "--to", good[7:19])
     until(lambda: "verifying" in rolling.text, "the version to be left")
     rolling.signal(signal.SIGINT)
     assert rolling.wait() == 130
     assert asked.served() == good
     with asked.load():
-        assert asked.kg("rollback", "pricing")["state"] == "done"
-    rollback = asked.rollback_of(bad)
-    assert rollback is not None
-    assert rollback["state"] == "done"
+        if not asked.stage.client:  # a server goes on with it by itself
+            assert asked.kg("rollback", "pricing")["state"] == "done"
+        until(lambda: (asked.rollback_of(bad) or {}).get("state") == "done", "the rollback to end")
 
 
-def test_every_document_is_as_the_openapi_says(asked: Pricing) -> None:
+def test_every_document_is_as_the_openapi_says(asked: Pricing, good: str) -> None:
+    asked.deploy(next(NUMBERS))
     for name, arguments in {
         "status": ["status", "pricing"],
         "history": ["history", "pricing"],
@@ -145,7 +152,6 @@ def test_every_document_is_as_the_openapi_says(asked: Pricing) -> None:
         "applied": ["apply", "pricing.yaml"],
     }.items():
         jsonschema_rs.validate(ANSWERS[name][0], asked.kg(*arguments))
-    good = str(asked.served())
     asked.write(next(NUMBERS))
     jsonschema_rs.validate(ANSWERS["deployed"][0], asked.kg("deploy", "pricing", "--canary", "10%"))
     jsonschema_rs.validate(ANSWERS["deployment"][0], asked.kg("deploy", "pricing", "--promote"))
