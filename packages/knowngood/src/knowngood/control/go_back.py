@@ -37,6 +37,7 @@ class Act:
         decision: The whole decision, JSON.
         override: Leave to use a target that is not proven; None when there is none.
         deadline: How long replicas may take to load a target that does not stand behind what is left.
+        acknowledged: Called with each replica as it leaves.
     """
 
     actor: str
@@ -45,6 +46,7 @@ class Act:
     decision: Mapping[str, Any]
     override: Override | None = None
     deadline: timedelta = timedelta(seconds=120)
+    acknowledged: Acknowledged = unheard
 
 
 def go_back(
@@ -54,8 +56,6 @@ def go_back(
     target: Manifest | None,
     act: Act,
     tell: Callable[[str], None] = lambda _: None,
-    *,
-    acknowledged: Acknowledged = unheard,
 ) -> tuple[Flip, tuple[Saga, ...]]:
     """
     Leave a version for a target.
@@ -67,7 +67,6 @@ def go_back(
         target: What is to serve instead; None is whatever stands behind, the static fallback in the end.
         act: Who, why, and the decision.
         tell: Called with a line of progress for people.
-        acknowledged: Called with each replica as it leaves.
 
     Raises:
         ConflictError: The system moved since the decision, or another deployment is under way.
@@ -77,7 +76,7 @@ def go_back(
 
     def left() -> tuple[Flip, tuple[Saga, ...]]:
         trip = trip_of(plane, system, leaving, source=act.source, why=act.why)
-        return leave(plane, system, trip, act.actor, act.decision, tell=acknowledged)
+        return leave(plane, system, trip, act.actor, act.decision, tell=act.acknowledged)
 
     if target is None or plane.store.read(system).behind(leaving) == target.content_digest:
         return left()

@@ -112,8 +112,9 @@ def roll_back(
         decision=decision,
         override=chosen.override if chosen else None,
         deadline=wish.deadline,
+        acknowledged=acknowledged,
     )
-    flipped, sagas = go_back(plane, system, leaving, target, act, tell, acknowledged=acknowledged)
+    flipped, sagas = go_back(plane, system, leaving, target, act, tell)
     # A reconciler that heard of the trip from a replica may have put it on record first: the rollback is the same.
     ours = [saga for saga in sagas if saga.version == leaving] or _opened(plane, system, leaving, before=known)
     if not ours:

@@ -145,7 +145,7 @@ class Verbs(Protocol):
         ...
 
     def release(self, system: str, version: str, reason: str, shown: str | None = None) -> Document:
-        """Release a version by name; ConflictError when it is not in quarantine, or held by acts that were not shown."""
+        """Release a version by name; ConflictError when it is not in there, or held by acts that were not shown."""
         ...
 
     def ledger(self, system: str) -> Document:
