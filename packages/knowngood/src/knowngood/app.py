@@ -19,6 +19,7 @@ from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.folder.outbox import FolderOutbox
 from knowngood.adapters.folder.telemetry import FolderTelemetry
 from knowngood.adapters.folder.traffic import FolderTraffic
+from knowngood.adapters.readiness import ReadinessBalancer
 from knowngood.adapters.sql import SqlStore
 from knowngood.control.plane import Plane
 from knowngood.domain.compatibility import Contract
@@ -61,9 +62,10 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
         )
     store = SqlStore.open(folder / "store.db")
     workshop = _Workshop(folder, store)
+    traffic = FolderTraffic(folder)
     return Plane(
         store=store,
-        traffic=FolderTraffic(folder),
+        traffic=traffic,
         telemetry=FolderTelemetry(folder),
         clock=SystemClock(),
         outbox=FolderOutbox(folder),
@@ -71,6 +73,7 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
         golden=workshop.golden,
         contracts=workshop.contracts,
         deploying=partial(_deploying, folder),
+        balancer=ReadinessBalancer(traffic),
         kinds=installed_kinds(),
     )
 

@@ -215,7 +215,13 @@ class Keeper:
             anchor=self._anchor.kept,
             stopped=stopped,
             warnings=(*self._warnings.values(), *self._crew.warnings),
+            crew=frozenset(self._crew.reports),
+            held_out=self._held_out,
         )
+
+    @property
+    def _held_out(self) -> bool:
+        return self._offered is not None and self._folder.replica in self._offered.held_out
 
     def write_report(self, *, stopped: bool = False) -> None:
         """Write the report for whoever looks, if it says anything new or the last one is a second old."""
@@ -223,6 +229,7 @@ class Keeper:
             stopped,
             self._durable,
             self._refusal,
+            self._held_out,
             self._anchor.kept,
             self._crew.reports,
             tuple(self._warnings.items()),

@@ -79,6 +79,7 @@ class RouteDocument:
         prepare: Versions to load beside those of the chain, because a deployment arms them.
         shadow: What to score in shadow, if anything.
         anchor: Head and count of the system's ledger: kept by every replica, outside the store.
+        held_out: Replicas that say "not ready" to their balancer, because they are sick and others are not.
     """
 
     system: str
@@ -88,6 +89,7 @@ class RouteDocument:
     prepare: tuple[str, ...] = ()
     shadow: ShadowOrder | None = None
     anchor: tuple[int, str] = (0, "")
+    held_out: frozenset[str] = frozenset()
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -104,7 +106,7 @@ class RouteDocument:
             "others": list(self.shadow.others),
             "per_second": self.shadow.per_second,
         }
-        return {
+        document = {
             "format": FORMAT,
             "system": self.system,
             "route": route_json(self.route),
@@ -114,6 +116,7 @@ class RouteDocument:
             "shadow": shadow,
             "anchor": {"count": self.anchor[0], "head": self.anchor[1]},
         }
+        return {**document, "held_out": sorted(self.held_out)} if self.held_out else document
 
     @classmethod
     def from_json(cls, document: Any) -> "RouteDocument":
@@ -212,6 +215,8 @@ class ReplicaReport:
         anchor: Count and head of the ledger, of the longest one that it heard of.
         stopped: Whether the agent wrote this on its way out, in good order.
         warnings: What the agent could not do or understand, for people.
+        crew: Names of the live workers, each unique for a process start.
+        held_out: Whether it says "not ready" to its balancer.
     """
 
     replica: str
@@ -226,6 +231,8 @@ class ReplicaReport:
     anchor: tuple[int, str] = (0, "")
     stopped: bool = False
     warnings: tuple[str, ...] = ()
+    crew: frozenset[str] = frozenset()
+    held_out: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -250,6 +257,8 @@ class ReplicaReport:
             "anchor": {"count": self.anchor[0], "head": self.anchor[1]},
             "stopped": self.stopped,
             "warnings": list(self.warnings),
+            "crew": sorted(self.crew),
+            "held_out": self.held_out,
         }
 
     @classmethod
@@ -322,6 +331,7 @@ def _route_document(item: Any) -> RouteDocument:
         prepare=texts(item, "prepare"),
         shadow=None if shadow is None else _shadow(shadow),
         anchor=_anchor(item),
+        held_out=frozenset(texts(item, "held_out")) if "held_out" in item else frozenset(),
     )
 
 
@@ -378,6 +388,8 @@ def _replica_report(item: Any) -> ReplicaReport:
         anchor=_anchor(item),
         stopped=flag(item, "stopped") if "stopped" in item else False,
         warnings=texts(item, "warnings") if "warnings" in item else (),
+        crew=frozenset(texts(item, "crew")) if "crew" in item else frozenset(),
+        held_out=flag(item, "held_out") if "held_out" in item else False,
     )
 
 
