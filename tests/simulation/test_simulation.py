@@ -7,7 +7,8 @@ from collections.abc import Set
 
 import pytest
 
-from knowngood.testing.simulation.actions import act, possible
+from knowngood.testing.simulation.actions import act
+from knowngood.testing.simulation.choices import possible
 from knowngood.testing.simulation.disk import Disk
 from knowngood.testing.simulation.exhaustive import explore
 from knowngood.testing.simulation.promise import Promise

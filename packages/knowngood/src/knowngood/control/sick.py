@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 
 from knowngood.control.plane import Plane
-from knowngood.domain.fleet import lone
+from knowngood.domain.fleet import lone, undecided
 from knowngood.domain.incident import SICK, VERIFIED, Incident, incidents, opened
 from knowngood.domain.rotation import must_return
 from knowngood_sdk.errors import ConflictError, KnownGoodError
@@ -72,7 +72,7 @@ def open_incidents(plane: Plane, system: str) -> tuple[Incident, ...]:
     """Return the incidents whose replica is not verified, and of whose trip nobody has made anything yet."""
     state = plane.store.read(system)
     live = frozenset(name for name, replica in plane.traffic.replicas(system).items() if replica.workers_alive)
-    sick = lone(state, live) if live else state.local
+    sick = lone(state, live) if live else undecided(state)
     known = incidents(plane.store.ledger(system)) if sick else {}
     return tuple(known[trip] for trip in sorted(sick & known.keys()) if not known[trip].verified)
 

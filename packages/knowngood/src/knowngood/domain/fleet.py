@@ -165,12 +165,16 @@ def lone(state: FleetState, live: frozenset[str]) -> frozenset[LocalTrip]:
     """
     Return what replicas left and the fleet keeps, because they are too few: they are the sick ones (rule 13).
 
+    What no deployment has behind it any more is not served again, so that nobody is sick with it.
+
     Args:
         state: The state, with every local trip that replicas reported.
         live: Names of the replicas that serve now; while there is none, nobody is known to be alone with it.
     """
+    if not live:
+        return _NOBODY
     agreed = widened(state, live)
-    return frozenset(reported for reported in undecided(state) if reported.version not in agreed) if live else _NOBODY
+    return frozenset(t for t in undecided(state) if t.version in state.chain and t.version not in agreed)
 
 
 def undecided(state: FleetState) -> frozenset[LocalTrip]:

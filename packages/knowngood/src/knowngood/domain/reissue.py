@@ -9,7 +9,7 @@ version, by a deployer that has seen everything.
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from knowngood.domain.fleet import MAX_CHAIN, FleetState, lone, widened
+from knowngood.domain.fleet import MAX_CHAIN, FleetState, lone, undecided, widened
 from knowngood_sdk.errors import ConflictError, RefusedError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import FULL, FleetRoute, Generation, LocalTrip, ReplicaState, served_position
@@ -88,7 +88,7 @@ def check_settled(state: FleetState, live: frozenset[str], verified: Collection[
     if agreed:
         names = ", ".join(short(version) for version in agreed)
         raise ConflictError(f"so many replicas left {names} that the fleet has to leave it first")
-    sick = (lone(state, live) if live else state.local) - frozenset(verified)
+    sick = (lone(state, live) if live else undecided(state)) - frozenset(verified)
     if sick:
         names = ", ".join(sorted({trip.replica for trip in sick}))
         raise ConflictError(f"not verified since it left a version on its own evidence: {names}")
