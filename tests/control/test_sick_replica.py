@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from knowngood.control.reissue import reissue
-from knowngood.control.rollback import leave, trip_of
+from knowngood.control.roll_back import Wish, roll_back
+from knowngood.control.rollback import leave, led_here, trip_of, under_way
 from knowngood.control.sick import open_incidents, verify_replica
+from knowngood.domain.saga import SagaState
 from knowngood_sdk.errors import ConflictError, TransientError
 from knowngood_sdk.model.route import FULL, FleetRoute
 
@@ -175,6 +177,34 @@ def test_a_person_can_mint_again_what_is_served(pricing: Any) -> None:
     assert (body["why"], body["chain"][0]) == ("the card was changed", second)
     with pytest.raises(ConflictError, match="every replica can be where the fleet is"):
         reissue(pricing.plane, "pricing", actor="ann", why="again")
+
+
+@pytest.mark.requirement("A1", "G3")
+def test_a_rollback_that_led_here_is_gone_on_with_also_when_its_target_was_minted_again(pricing: Any) -> None:
+    first, second = two_versions(pricing)
+    pricing.traffic.cut_off("pricing", "r1")
+    rolled = roll_back(pricing.plane, "pricing", Wish(actor="ann", why="wrong prices"))
+    assert rolled.saga.target == first
+    reissue(pricing.plane, "pricing", actor="ann", why="r1 is cut off")
+    assert pricing.store.read("pricing").row == FleetRoute(3, 0, FULL)
+    assert under_way(pricing.plane, "pricing") == rolled.saga
+    pricing.traffic.reconnect("pricing", "r1")
+    pricing.tick()
+    pricing.serve(first, 200)
+    pricing.tick()
+    assert [saga.state for saga in pricing.store.sagas("pricing")] == [SagaState.DONE]
+    assert pricing.store.read("pricing").served == first
+    assert led_here(pricing.plane, "pricing") is not None, "the same command again leaves nothing more"
+    assert second in pricing.store.read("pricing").facts.quarantined
+
+
+def test_a_deployment_after_it_is_no_rollback(pricing: Any) -> None:
+    two_versions(pricing)
+    roll_back(pricing.plane, "pricing", Wish(actor="ann", why="wrong prices"))
+    reissue(pricing.plane, "pricing", actor="ann", why="to be sure")
+    pricing.change(model="model 3")
+    pricing.deploy()
+    assert led_here(pricing.plane, "pricing") is None
 
 
 def test_nothing_is_minted_again_while_a_deployment_is_under_way(pricing: Any) -> None:

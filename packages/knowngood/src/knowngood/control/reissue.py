@@ -7,6 +7,7 @@ something of: the fleet left it too, or the replica was verified. Either way it 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from knowngood.control.gate import live_replicas
 from knowngood.control.plane import Plane
@@ -35,6 +36,10 @@ class Reissued:
     version: str
     generation: int
     brings_in: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"version": self.version, "generation": self.generation, "brings_in": dict(self.brings_in)}
 
 
 def reissue(plane: Plane, system: str, *, actor: str, why: str) -> Reissued:
