@@ -26,7 +26,7 @@ from knowngood.testing.simulation.rules import Rules
 from knowngood.testing.simulation.run import Failure, Worlds, run, shrunk
 
 _PROCESSES = 2
-_CHUNK = 500
+_CHUNK = 100
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from knowngood.testing.simulation.run import Worlds, run
 __all__ = ["Row", "page", "promises_table", "row_of", "rows_in"]
 
 _SEEDS = 500
-_MORE = 40
+_MORE = 20
 
 _INTRODUCTION = """# What the simulation holds
 
