@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowngood.domain.fleet import FleetState, lone, merge, mint, release, trip, undecided, widened
+from knowngood.domain.fleet import FleetState, abandon, lone, merge, mint, release, trip, undecided, widened
 from knowngood_sdk.model.route import LocalTrip, Trip
 
 V1, V2, V3 = (f"sha256:{digit * 64}" for digit in "123")
@@ -124,6 +124,13 @@ def test_nobody_is_sick_with_what_no_deployment_has_behind_it_any_more() -> None
     state = left_by(deployed(V1, V2), "sha256:" + "9" * 64, "r0")
     assert undecided(state) != frozenset()
     assert lone(state, names(3)) == frozenset()
+
+
+def test_nobody_is_sick_with_a_candidate_that_was_given_up() -> None:
+    state = mint(deployed(V1, V2), V3, ready=frozenset({V1, V2}), static_fallback=True)
+    tried = left_by(state, V3, "r0")
+    assert {found.replica for found in lone(tried, names(3))} == {"r0"}
+    assert lone(abandon(tried), names(3)) == frozenset()
 
 
 def test_what_was_seen_left_or_released_is_decided() -> None:

@@ -165,7 +165,7 @@ def lone(state: FleetState, live: frozenset[str]) -> frozenset[LocalTrip]:
     """
     Return what replicas left and the fleet keeps, because they are too few: they are the sick ones (rule 13).
 
-    What no deployment has behind it any more is not served again, so that nobody is sick with it.
+    Nobody is sick with what the fleet does not serve and would not fall back to.
 
     Args:
         state: The state, with every local trip that replicas reported.
@@ -174,7 +174,8 @@ def lone(state: FleetState, live: frozenset[str]) -> frozenset[LocalTrip]:
     if not live:
         return _NOBODY
     agreed = widened(state, live)
-    return frozenset(t for t in undecided(state) if t.version in state.chain and t.version not in agreed)
+    ahead = set(state.chain[state.row.step :]) - agreed.keys()
+    return frozenset(reported for reported in undecided(state) if reported.version in ahead)
 
 
 def undecided(state: FleetState) -> frozenset[LocalTrip]:

@@ -145,8 +145,8 @@ class Oracle:
         trips = store.facts.trips.values()
         made = {trip.version for trip in trips if trip.generation == store.row.generation}
         made |= in_force(trips, store.facts.released) | self.agreed(store, live)
-        # What no deployment has behind it any more is not served again.
-        served = set(store.chain) if live else {trip.version for trip in store.local}
+        # Nobody is sick with what is neither served nor fallen back to.
+        served = set(store.chain[store.row.step :]) if live else {trip.version for trip in store.local}
         return frozenset(trip for trip in store.local - seen if trip.version in served - made)
 
     def power_cut(self, replica: str) -> None:
