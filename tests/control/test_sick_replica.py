@@ -83,6 +83,19 @@ def test_a_start_that_did_not_cure_it_is_no_proof_the_second_time(pricing: Any) 
     assert [body["why"] for body in bodies(pricing, "replica-verified")][-1] == "another card"
 
 
+def test_whoever_is_not_heard_of_is_no_incident_until_it_is_and_its_workers_of_then_prove_nothing(pricing: Any) -> None:
+    _, second = two_versions(pricing)
+    pricing.traffic.trip_locally("pricing", "r1", second)
+    pricing.traffic.kill_workers("pricing", "r1")
+    pricing.tick()
+    assert bodies(pricing, "sick") == []
+    pricing.traffic.restart_workers("pricing", "r1")
+    for _ in range(3):
+        pricing.tick()
+    assert len(bodies(pricing, "sick")) == 1
+    assert bodies(pricing, "replica-verified") == []
+
+
 def test_a_worker_that_lived_through_it_is_no_proof(pricing: Any) -> None:
     _, second = two_versions(pricing)
     pricing.traffic.trip_locally("pricing", "r1", second)

@@ -53,6 +53,10 @@ def test_what_proves_that_it_is_well(now: ReplicaReport, *, well: bool) -> None:
     assert bool(incidents(ledger((SICK, TRIP)))[TRIP].well(now)) == well
 
 
+def test_where_nobody_knows_who_fell_ill_new_workers_prove_nothing() -> None:
+    assert opened(TRIP, frozenset(), ()).well(report("w2")) == ""
+
+
 def test_a_start_heals_a_replica_of_a_version_once() -> None:
     known = incidents(ledger((SICK, TRIP), (VERIFIED, TRIP), (SICK, LATER)))
     assert (known[TRIP].again, known[LATER].again) == (False, True)

@@ -43,7 +43,7 @@ def care(plane: Plane, system: str) -> Cared:
     """Look after the sick replicas of a system. Safe to repeat; widening was evaluated before."""
     replicas = plane.traffic.replicas(system)
     live = frozenset(name for name, replica in replicas.items() if replica.workers_alive)
-    sick = lone(plane.store.read(system), live)
+    sick = _heard_of(lone(plane.store.read(system), live), live)
     new: tuple[Incident, ...] = ()
     well: tuple[Incident, ...] = ()
     unverified: frozenset[LocalTrip] = frozenset()
@@ -100,11 +100,21 @@ def _open(plane: Plane, system: str, live: frozenset[str], crews: dict[str, froz
     with plane.store.change(system) as change:
         known = dict(incidents(plane.store.ledger(system)))
         new = []
-        for trip in sorted(lone(change.state, live) - known.keys()):
+        for trip in sorted(_heard_of(lone(change.state, live), live) - known.keys()):
             incident = known[trip] = opened(trip, crews.get(trip.replica, frozenset()), known)
             change.append(SICK, _ACTOR, plane.now(), incident.to_json(system))
             new.append(incident)
     return tuple(new)
+
+
+def _heard_of(trips: frozenset[LocalTrip], live: frozenset[str]) -> frozenset[LocalTrip]:
+    """
+    Return those whose replica runs, as far as anybody knows.
+
+    One of which nothing is heard gets no requests either; and who works there has to be known before it can be told
+    that they are others.
+    """
+    return frozenset(trip for trip in trips if trip.replica in live)
 
 
 def _verify(plane: Plane, system: str, trip: LocalTrip, why: str, actor: str = _ACTOR) -> bool:

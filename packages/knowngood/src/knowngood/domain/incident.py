@@ -29,7 +29,7 @@ class Incident:
 
     Attributes:
         trip: What it left, and when in the life of the route.
-        crew: The workers that ran there when this came on record; empty where none ran, or none said its name.
+        crew: The workers that ran there when this came on record; empty where their agent does not say.
         again: Whether it is not the first of this replica and this version.
         verified: Whether the replica was verified since.
     """
@@ -49,12 +49,14 @@ class Incident:
 
         No worker that ran when it fell ill runs any more, and each that runs now has loaded the version, warmed it and
         got its golden outputs right. That heals a replica once: when the same version makes it ill again, its start was
-        not the cure, and a person has to say so.
+        not the cure, and a person has to say so; as where nobody knows which workers those were.
 
         Returns:
             The evidence in words; empty while there is none.
         """
-        if self.again or not report.crew or self.crew & report.crew or self.trip.version not in report.ready:
+        if self.again or not self.crew or not report.crew:
+            return ""
+        if self.crew & report.crew or self.trip.version not in report.ready:
             return ""
         version = short(self.trip.version)
         return f"all workers were started anew, and {version} gave its golden outputs on {len(report.crew)} of them"

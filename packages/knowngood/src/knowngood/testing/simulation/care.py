@@ -23,8 +23,12 @@ def reports_of(world: World) -> dict[str, ReplicaReport]:
 
 
 def sick(world: World) -> frozenset[LocalTrip]:
-    """Return what lone sick replicas left."""
-    return world.rules.lone(world.store, frozenset(live(world))) if world.store.local else frozenset()
+    """Return what lone sick replicas left of which something is heard."""
+    if not world.store.local:
+        return frozenset()
+    living = frozenset(live(world))
+    heard = living & world.reports.keys()
+    return frozenset(trip for trip in world.rules.lone(world.store, living) if trip.replica in heard)
 
 
 def unverified(world: World) -> Iterator[Incident]:
@@ -59,8 +63,7 @@ def care(world: World, task: Task, _: str = "") -> Task:
     """Put the sick on record, verify them, and bring the balancer to where it should be."""
     left = sick(world)
     for trip in sorted(left):
-        report = world.reports.get(trip.replica)
-        incident = world.rules.opened(trip, report.crew if report else frozenset(), world.incidents)
+        incident = world.rules.opened(trip, world.reports[trip.replica].crew, world.incidents)
         if incident is not None:
             world.enter(task)
             if trip in world.oracle.sick:
