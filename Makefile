@@ -21,7 +21,7 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 MUTANTS ?=
 
-.PHONY: simulate help demo server test coverage lint format check bench mutation requirements requirements-lock docs clean
+.PHONY: simulate simulate-rules help demo server test coverage lint format check bench mutation requirements requirements-lock docs clean
 
 help:  ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,8 +50,11 @@ format: $(VENV)/.dev  ## Format the code and mend what a linter can mend
 
 check: lint test requirements  ## Lint, test, and tests by requirement: what must pass before a change lands
 
-simulate: $(VENV)/.run  ## Try many more interleavings of the route (KNOWNGOOD_SIMULATION_RUNS, KNOWNGOOD_SIMULATION_SEED)
+simulate: $(VENV)/.run  ## Try 100,000 interleavings of the route, and search small worlds (half an hour; KNOWNGOOD_SIMULATION_*)
 	@$(BIN)/python -m knowngood.testing.simulation
+
+simulate-rules: $(VENV)/.run  ## Leave out each rule of the route, and write which promise breaks without it
+	@$(BIN)/python -m knowngood.testing.simulation --table docs/explanation/simulation.md
 
 requirements: $(VENV)/.dev  ## Print for each requirement how many tests cover it
 	@$(BIN)/python -m tools.requirements

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from knowngood.adapters.readiness import ReadinessBalancer
 from knowngood.control.apply import apply
 from knowngood.control.deploy import Deployed, Order, deploy
 from knowngood.control.plane import Plane
@@ -83,6 +84,7 @@ class Scenario:
             golden=lambda _spec: None,
             contracts=lambda _spec: self._contracts(),
             deploying=self.deploying,
+            balancer=ReadinessBalancer(self.traffic),
         )
         apply(self.plane, SystemFile.from_json(self.rules), root="/", actor="test")
         for replica in ("r1", "r2"):

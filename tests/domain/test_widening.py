@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowngood.domain.fleet import FleetState, merge, mint, release, trip, widened
+from knowngood.domain.fleet import FleetState, abandon, lone, merge, mint, release, trip, undecided, widened
 from knowngood_sdk.model.route import LocalTrip, Trip
 
 V1, V2, V3 = (f"sha256:{digit * 64}" for digit in "123")
@@ -101,3 +101,56 @@ def test_of_a_store_without_deployments_what_replicas_left_still_counts() -> Non
     assert widened(FleetState(), names(2)) == {}
     state = left_by(FleetState(), V2, "r0", "r1", generation=1)
     assert widened(state, names(2)) == {V2: names(2)}
+
+
+@pytest.mark.parametrize(
+    ("live", "voters", "sick"),
+    [
+        pytest.param(1, 1, 0, id="the only one moves the fleet"),
+        pytest.param(2, 1, 1, id="one of two"),
+        pytest.param(2, 2, 0, id="both of two move the fleet"),
+        pytest.param(10, 1, 1, id="one of ten"),
+        pytest.param(11, 2, 2, id="two of eleven are two sick ones"),
+        pytest.param(11, 3, 0, id="three of eleven move the fleet"),
+        pytest.param(0, 1, 0, id="nobody lives to whom it could be compared"),
+    ],
+)
+def test_too_few_are_sick(live: int, voters: int, sick: int) -> None:
+    state = left_by(deployed(V1, V2), V2, *sorted(names(voters)))
+    assert {trip.replica for trip in lone(state, names(live))} == names(sick)
+
+
+def test_nobody_is_sick_with_what_no_deployment_has_behind_it_any_more() -> None:
+    state = left_by(deployed(V1, V2), "sha256:" + "9" * 64, "r0")
+    assert undecided(state) != frozenset()
+    assert lone(state, names(3)) == frozenset()
+
+
+def test_nobody_is_sick_with_a_candidate_that_was_given_up() -> None:
+    state = mint(deployed(V1, V2), V3, ready=frozenset({V1, V2}), static_fallback=True)
+    tried = left_by(state, V3, "r0")
+    assert {found.replica for found in lone(tried, names(3))} == {"r0"}
+    assert lone(abandon(tried), names(3)) == frozenset()
+
+
+def test_what_was_seen_left_or_released_is_decided() -> None:
+    state = left_by(deployed(V1, V2), V2, "r0")
+    assert {trip.replica for trip in undecided(state)} == {"r0"}
+    left, _ = trip(state, Trip(uid="a", version=V2, generation=2, source="person", at="", why=""))
+    assert undecided(left) == frozenset()
+    assert undecided(release(left, frozenset({"a"}))) == frozenset()
+    assert undecided(mint(state, V3, ready=frozenset({V1, V2}), static_fallback=True)) == frozenset()
+
+
+def test_a_trip_of_an_earlier_generation_that_was_released_decides_nothing_in_this_one() -> None:
+    state, _ = trip(deployed(V1, V2), Trip(uid="a", version=V1, generation=1, source="person", at="", why=""))
+    state = left_by(release(state, frozenset({"a"})), V1, "r0")
+    assert {found.replica for found in lone(state, names(3))} == {"r0"}
+
+
+@given(st.integers(1, 40), st.integers(0, 40))
+def test_whoever_left_moves_the_fleet_or_is_sick_and_never_both(live: int, voters: int) -> None:
+    state = left_by(deployed(V1, V2), V2, *sorted(names(voters)))
+    sick = {found.replica for found in lone(state, names(live))}
+    moved = widened(state, names(live)).get(V2, frozenset())
+    assert sick ^ moved == names(voters)

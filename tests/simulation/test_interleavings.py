@@ -8,6 +8,7 @@ import os
 
 import pytest
 
+from knowngood.testing.simulation.bounds import BY_ITSELF, EXHAUSTED, LARGER
 from knowngood.testing.simulation.exhaustive import explore
 from knowngood.testing.simulation.rules import Rules
 from knowngood.testing.simulation.run import Worlds, run, shrunk
@@ -16,8 +17,6 @@ from knowngood.testing.simulation.scenario import Scenario
 RUNS = int(os.environ.get("KNOWNGOOD_SIMULATION_RUNS", "500"))
 FIRST = int(os.environ.get("KNOWNGOOD_SIMULATION_SEED", "1"))
 CHUNKS = 4
-# What the rest brings about anyway, and what only says again what is known.
-BY_ITSELF = ("reconcile", "report", "serve", "learn")
 
 
 @pytest.mark.slow
@@ -35,22 +34,7 @@ def test_every_promise_holds_in_runs_drawn_from_seeds(chunk: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.requirement("G3")
-@pytest.mark.parametrize(
-    "scenario",
-    [
-        pytest.param(Scenario(replicas=1, budget={"flip": 1, "kill-agent": 1}), id="a trip, and the agent dies"),
-        pytest.param(Scenario(replicas=2, budget={"flip": 1, "lose": 1}), id="a trip, and a message is lost"),
-        pytest.param(Scenario(replicas=1, budget={"local": 1, "flip": 1}), id="a trip and a local trip"),
-        pytest.param(
-            Scenario(replicas=1, stage="arm", fresh=1, budget={"advance": 1, "glass": 1}),
-            id="break-glass while the candidate gets all traffic",
-        ),
-        pytest.param(
-            Scenario(replicas=1, stage="try", fresh=1, budget={"advance": 1, "local": 1}),
-            id="a local trip while the candidate gets all traffic",
-        ),
-    ],
-)
+@pytest.mark.parametrize("scenario", [pytest.param(scenario, id=name) for name, scenario in EXHAUSTED.items()])
 def test_every_promise_holds_in_every_run_within_bounds(scenario: Scenario) -> None:
     search = explore(Worlds(Rules()), scenario, most=20_000, without=BY_ITSELF)
     assert search.failure is None, str(search.failure)
@@ -60,21 +44,7 @@ def test_every_promise_holds_in_every_run_within_bounds(scenario: Scenario) -> N
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "scenario",
-    [
-        pytest.param(Scenario(replicas=1, budget={"glass": 1, "kill": 1}), id="break-glass, and the process dies"),
-        pytest.param(Scenario(replicas=1, budget={"glass": 1, "power-cut": 1}), id="break-glass, and the power goes"),
-        pytest.param(
-            Scenario(replicas=1, history=1, fresh=1, budget={"deploy": 1, "glass": 1}),
-            id="break-glass in the middle of a deployment",
-        ),
-        pytest.param(
-            Scenario(replicas=1, processes=2, budget={"release": 1, "flip": 2}),
-            id="two trips, and a release by whoever was shown the first",
-        ),
-    ],
-)
+@pytest.mark.parametrize("scenario", [pytest.param(scenario, id=name) for name, scenario in LARGER.items()])
 def test_every_promise_holds_in_the_shortest_runs_of_larger_bounds(scenario: Scenario) -> None:
-    search = explore(Worlds(Rules()), scenario, most=int(3_000 * max(1, RUNS / 500)), without=BY_ITSELF)
+    search = explore(Worlds(Rules()), scenario, most=int(2_000 * max(1, RUNS / 500)), without=BY_ITSELF)
     assert search.failure is None, str(search.failure)

@@ -7,7 +7,9 @@ from collections.abc import Set
 
 import pytest
 
-from knowngood.testing.simulation.actions import act, possible
+from knowngood.testing.simulation.actions import act
+from knowngood.testing.simulation.bounds import EXHAUSTED, LARGER
+from knowngood.testing.simulation.choices import possible
 from knowngood.testing.simulation.disk import Disk
 from knowngood.testing.simulation.exhaustive import explore
 from knowngood.testing.simulation.promise import Promise
@@ -134,3 +136,18 @@ def test_command_runs_as_many_seeds_as_it_is_told() -> None:
         check=True,
     )
     assert done.stdout.startswith("3 runs, seeds 40 to 42: every promise held")
+
+
+@pytest.mark.slow
+def test_command_divides_many_seeds_over_processes_and_searches_small_worlds() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "knowngood.testing.simulation"],
+        env=os.environ | {"KNOWNGOOD_SIMULATION_RUNS": "150", "KNOWNGOOD_SIMULATION_WORLDS": "20"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, *searched = done.stdout.splitlines()
+    assert first.startswith("150 runs, seeds 1 to 150: every promise held")
+    assert "150 of 150 runs" in done.stderr
+    assert [line.partition(":")[0] for line in searched] == [*EXHAUSTED, *LARGER]

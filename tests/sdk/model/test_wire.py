@@ -126,6 +126,7 @@ def route_documents() -> st.SearchStrategy[RouteDocument]:
         prepare=several(),
         shadow=st.none() | shadow_orders(),
         anchor=anchors(),
+        held_out=st.frozensets(texts(), max_size=2),
     )
 
 
@@ -178,6 +179,8 @@ def replica_reports() -> st.SearchStrategy[ReplicaReport]:
         anchor=anchors(),
         stopped=st.booleans(),
         warnings=st.lists(texts(), max_size=2).map(tuple),
+        crew=st.frozensets(texts(), max_size=2),
+        held_out=st.booleans(),
     )
 
 
@@ -257,6 +260,8 @@ def test_what_is_not_there_is_written_as_nothing() -> None:
         "anchor": {"count": 0, "head": ""},
         "stopped": False,
         "warnings": [],
+        "crew": [],
+        "held_out": False,
     }
     assert WorkerReport(worker="w", pid=1).to_json() == {
         "format": 1,

@@ -46,6 +46,9 @@ OPTIONAL = {
     ("replica report", "warnings"),
     ("replica report", "stopped"),
     ("replica report", "memory_bytes"),
+    ("replica report", "crew"),
+    ("replica report", "held_out"),
+    ("route document", "held_out"),
     ("replica report", "refusal.reason"),
     ("counts report", "holds"),
 }
@@ -133,6 +136,8 @@ def test_those_are_the_fields_of_a_route_document() -> None:
         (ReplicaReport.from_json, REPLICA_JSON, REPLICA, "warnings", ()),
         (ReplicaReport.from_json, REPLICA_JSON, REPLICA, "stopped", False),
         (ReplicaReport.from_json, REPLICA_JSON, REPLICA, "memory_bytes", 0),
+        (ReplicaReport.from_json, REPLICA_JSON, REPLICA, "crew", frozenset()),
+        (ReplicaReport.from_json, REPLICA_JSON, REPLICA, "held_out", False),
         (CountsReport.from_json, COUNTS_JSON, COUNTS, "holds", ()),
     ],
 )
@@ -246,6 +251,8 @@ def test_a_route_that_no_store_gives_out_is_refused(path: str, value: object, me
         (REPLICA, REPLICA_JSON, "stopped", 1, "stopped must be true or false, not 1"),
         (REPLICA, REPLICA_JSON, "stopped", None, "stopped must be true or false, not None"),
         (REPLICA, REPLICA_JSON, "warnings", [1], "warnings must be a list of texts"),
+        (REPLICA, REPLICA_JSON, "crew", "w", "crew must be a list, not 'w'"),
+        (REPLICA, REPLICA_JSON, "held_out", None, "held_out must be true or false, not None"),
         (COUNTS, COUNTS_JSON, "worker", 1, "worker must be text, not 1"),
         (COUNTS, COUNTS_JSON, "sequence", -1, "sequence must be 0 or more, not -1"),
         (COUNTS, COUNTS_JSON, "at", None, "at must be text, not None"),

@@ -51,6 +51,7 @@ ROUTE = RouteDocument(
     prepare=(V3, V1),
     shadow=ShadowOrder(reference=V1, others=(V3, V2), per_second=2.5),
     anchor=(12, "sha256:head"),
+    held_out=frozenset({"r2"}),
 )
 RELEASE = ReleaseDocument(manifest=MANIFEST, paths={"model": "/trees/41"}, golden="/trees/golden.json")
 WORKER = WorkerReport(
@@ -82,6 +83,8 @@ REPLICA = ReplicaReport(
     anchor=(12, "sha256:head"),
     stopped=True,
     warnings=("slow", "full"),
+    crew=frozenset({"w1", "w2"}),
+    held_out=True,
 )
 COUNTS = CountsReport(
     worker="w1", sequence=7, at=AT, versions={V1: VersionCounts(requests=3, latency={8800: 3})}, holds=("w0",)
@@ -110,6 +113,7 @@ ROUTE_JSON: dict[str, Any] = {
     "prepare": [V3, V1],
     "shadow": {"reference": V1, "others": [V3, V2], "per_second": 2.5},
     "anchor": {"count": 12, "head": "sha256:head"},
+    "held_out": ["r2"],
 }
 RELEASE_JSON: dict[str, Any] = {
     "format": 1,
@@ -153,6 +157,8 @@ REPLICA_JSON: dict[str, Any] = {
     "anchor": {"count": 12, "head": "sha256:head"},
     "stopped": True,
     "warnings": ["slow", "full"],
+    "crew": ["w1", "w2"],
+    "held_out": True,
 }
 COUNTS_JSON: dict[str, Any] = {
     "format": 1,

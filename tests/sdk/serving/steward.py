@@ -111,7 +111,13 @@ class Steward:
         if state.fleet.generation:
             self.word.join(state.fleet.generation, state.latched, state.fleet.split)
 
-    def publish(self, *, prepare: tuple[str, ...] = (), shadow: ShadowOrder | None = None) -> None:
+    def publish(
+        self,
+        *,
+        prepare: tuple[str, ...] = (),
+        shadow: ShadowOrder | None = None,
+        held_out: frozenset[str] = frozenset(),
+    ) -> None:
         """Publish what the control plane wants, of the newest generation."""
         number = max(self.generations, default=0)
         document = RouteDocument(
@@ -120,6 +126,7 @@ class Steward:
             generations=self.generations,
             prepare=prepare,
             shadow=shadow,
+            held_out=held_out,
         )
         _write(self.folder.route_file, document.to_json())
 

@@ -21,6 +21,7 @@ from knowngood.adapters.folder.outbox import FolderOutbox
 from knowngood.adapters.folder.telemetry import FolderTelemetry
 from knowngood.adapters.folder.traffic import FolderTraffic
 from knowngood.adapters.os_user import actor_of
+from knowngood.adapters.readiness import ReadinessBalancer
 from knowngood.adapters.signing import KeyFolder
 from knowngood.adapters.sql import SqlStore, SqlTokens
 from knowngood.config import Settings
@@ -131,9 +132,10 @@ def open_server(settings: Settings) -> Server:
 
 def _plane(folder: Path, store: Store) -> Plane:
     workshop = _Workshop(folder, store)
+    traffic = signing(FolderTraffic(folder), folder)
     return Plane(
         store=store,
-        traffic=signing(FolderTraffic(folder), folder),
+        traffic=traffic,
         telemetry=FolderTelemetry(folder),
         clock=SystemClock(),
         outbox=FolderOutbox(folder),
@@ -141,6 +143,7 @@ def _plane(folder: Path, store: Store) -> Plane:
         golden=workshop.golden,
         contracts=workshop.contracts,
         deploying=partial(_deploying, folder),
+        balancer=ReadinessBalancer(traffic),
         kinds=installed_kinds(),
     )
 

@@ -254,7 +254,13 @@ class Keeper:
             stopped=stopped,
             warnings=(*self._warnings.values(), *self._crew.warnings),
             signed=self._vetting.newest,
+            crew=frozenset(self._crew.reports),
+            held_out=self._held_out,
         )
+
+    @property
+    def _held_out(self) -> bool:
+        return self._offered is not None and self._folder.replica in self._offered.held_out
 
     def write_report(self, *, stopped: bool = False) -> None:
         """Write the report for whoever looks, if it says anything new or the last one is a second old."""
@@ -262,6 +268,7 @@ class Keeper:
             stopped,
             self._durable,
             self._vetting.refusal(self._durable.fleet.generation) or self._refusal,
+            self._held_out,
             self._anchor.kept,
             self._vetting.newest,
             self._crew.reports,

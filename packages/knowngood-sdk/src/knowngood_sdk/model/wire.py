@@ -82,6 +82,7 @@ class RouteDocument:
         anchor: Head and count of the system's ledger: kept by every replica, outside the store.
         signed: What vouches for all of it but the trips; None where nothing does.
         roots: Roots, oldest first, by which a reader finds out which keys count now. Each vouches for the next.
+        held_out: Replicas that say "not ready" to their balancer, because they are sick and others are not.
     """
 
     system: str
@@ -93,6 +94,7 @@ class RouteDocument:
     anchor: tuple[int, str] = (0, "")
     signed: Envelope | None = None
     roots: tuple[Envelope, ...] = ()
+    held_out: frozenset[str] = frozenset()
 
     @property
     def trips(self) -> Facts:
@@ -133,6 +135,8 @@ class RouteDocument:
             document["signed"] = self.signed.to_json()
         if self.roots:
             document["roots"] = [root.to_json() for root in self.roots]
+        if self.held_out:
+            document["held_out"] = sorted(self.held_out)
         return document
 
     @classmethod
@@ -251,6 +255,8 @@ class ReplicaReport:
         warnings: What the agent could not do or understand, for people.
         signed: Version and time (ISO 8601 in UTC) of the newest route that a known key vouched for; zero and empty
             where the replica asks for no signatures, or has seen none.
+        crew: Names of the live workers, each unique for a process start.
+        held_out: Whether it says "not ready" to its balancer.
     """
 
     replica: str
@@ -267,6 +273,8 @@ class ReplicaReport:
     stopped: bool = False
     warnings: tuple[str, ...] = ()
     signed: tuple[int, str] = (0, "")
+    crew: frozenset[str] = frozenset()
+    held_out: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -294,6 +302,8 @@ class ReplicaReport:
             "anchor": {"count": self.anchor[0], "head": self.anchor[1]},
             "stopped": self.stopped,
             "warnings": list(self.warnings),
+            "crew": sorted(self.crew),
+            "held_out": self.held_out,
         }
         version, at = self.signed
         return {**document, "signed": {"version": version, "at": at}} if version else document
@@ -370,6 +380,7 @@ def _route_document(item: Any) -> RouteDocument:
         anchor=_anchor(item),
         signed=_envelope(item),
         roots=_roots(item),
+        held_out=frozenset(texts(item, "held_out")) if "held_out" in item else frozenset(),
     )
 
 
@@ -443,6 +454,8 @@ def _replica_report(item: Any) -> ReplicaReport:
         stopped=flag(item, "stopped") if "stopped" in item else False,
         warnings=texts(item, "warnings") if "warnings" in item else (),
         signed=_signed(item),
+        crew=frozenset(texts(item, "crew")) if "crew" in item else frozenset(),
+        held_out=flag(item, "held_out") if "held_out" in item else False,
     )
 
 

@@ -150,6 +150,17 @@ class System:
         return worker is not None and worker.router.ready
 
     @property
+    def in_rotation(self) -> bool:
+        """
+        Whether a balancer should send requests here: what an endpoint for readiness answers by.
+
+        False also while the control plane holds this replica out, because it left a version that the others serve
+        well. What comes all the same is answered as ever.
+        """
+        worker = self._engine.worker
+        return worker is not None and worker.router.ready and not worker.held_out
+
+    @property
     def loaded(self) -> frozenset[str]:
         """System versions that are ready in this process."""
         worker = self._engine.worker

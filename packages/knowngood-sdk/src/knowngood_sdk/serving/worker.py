@@ -80,6 +80,7 @@ class Worker:
         shadow: Scores samples of requests.
         budget: How many calls may be answered again by the standby.
         slow_ns: A request that took longer is judged at once.
+        held_out: Whether this replica is to say "not ready" to its balancer.
         alarm: Set by a request that failed, took too long or answered nonsense, so that it is judged at once.
     """
 
@@ -103,6 +104,7 @@ class Worker:
         self._trips = LocalTrips(folder, self.name, self.router, self.counting, self.troubles)
         self._trips.answer = handlers.answer
         self.slow_ns = self._trips.limits.slow_ns
+        self.held_out = False
         self._stop = threading.Event()
         self._folder_made = False
         self._lock_descriptor: int | None = None
@@ -239,6 +241,7 @@ class Worker:
                 f"the route names generation {route.route.generation} without its chain", hint="Deploy again"
             )
         self._route = route
+        self.held_out = route is not None and self._folder.replica in route.held_out
         self.shadow.obey(self._route.shadow if self._route else None, self._handlers.score)
 
     def _read_settings(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from knowngood.domain.compatibility import Contract
 from knowngood.domain.system import EMBEDDED_KINDS, SystemFile
+from knowngood.ports.balancer import Balancer
 from knowngood.ports.clock import Clock
 from knowngood.ports.component import Component
 from knowngood.ports.outbox import Outbox
@@ -29,6 +30,7 @@ class Plane:
         outbox: Where a decision is kept until it is on record.
         components: Makes the adapters of the components that a system file declares; see ``adapters``.
         golden: Makes the adapter that keeps a system's golden inputs; None when it declares none.
+        balancer: What spreads requests over the replicas; None where nobody can tell it anything.
         kinds: Component kinds that are installed, with the names of their options.
         contracts: Reads what the components of a system provide and require: component name -> contract.
         deploying: Keeps every other deployment of a system out while the block runs, and ends with this process however
@@ -44,6 +46,7 @@ class Plane:
     golden: Callable[[SystemFile], Component | None]
     contracts: Callable[[SystemFile], Mapping[str, Contract]]
     deploying: Callable[[str], AbstractContextManager[None]]
+    balancer: Balancer | None = None
     kinds: Mapping[str, Collection[str]] = field(default_factory=lambda: EMBEDDED_KINDS)
 
     def system_file(self, system: str) -> SystemFile:

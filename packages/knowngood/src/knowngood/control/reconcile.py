@@ -2,19 +2,22 @@
 Reconcile: bring store and replicas together (rule 20, on one host).
 
 Facts that replicas know and the store does not are merged, which starts the rollbacks they mean; what enough replicas
-left on their own evidence the fleet leaves too (rule 13); a deployment whose deployer died before anybody met its
-candidate is given up (rule 17); replicas that are behind are pushed what they miss. Run again and again, it repairs
-whatever a crash left half done.
+left on their own evidence the fleet leaves too, and a lone sick replica leaves the balancer (rule 13); a deployment
+whose deployer died before anybody met its candidate is given up (rule 17); what is served is minted again for replicas
+that stayed outside, where nothing speaks against it (rule 19); replicas that are behind are pushed what they miss. Run
+again and again, it repairs whatever a crash left half done.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from knowngood.control.deploy import abandon_orphan, withdraw_orphan
 from knowngood.control.flip import flip, record, record_trip
 from knowngood.control.plane import Plane
 from knowngood.control.publish import behind, publish, publish_anchor, published, spread
+from knowngood.control.reissue import Reissued, reissue_if_settled
 from knowngood.control.rollback import leave, owes_a_trip, trip_of
+from knowngood.control.sick import Cared, care
 from knowngood.domain.fleet import FleetState, widened
 from knowngood.domain.saga import Saga
 from knowngood_sdk.errors import ConflictError
@@ -36,21 +39,27 @@ class Reconciled:
         local: Local trips that it newly learned.
         pushed: Replicas that were behind.
         abandoned: Version whose deployment was given up, or None.
+        cared: What was done about sick replicas.
+        reissued: What was minted again for replicas that stayed outside, or None.
     """
 
     started: tuple[Saga, ...] = ()
     local: frozenset[LocalTrip] = frozenset()
     pushed: tuple[str, ...] = ()
     abandoned: str | None = None
+    cared: Cared = field(default_factory=Cared)
+    reissued: Reissued | None = None
 
 
 def reconcile(plane: Plane, system: str) -> Reconciled:
     """Make one pass over a system."""
     learned = learn(plane, system)
     learned = replace(learned, started=learned.started + _widen(plane, system))
+    cared = care(plane, system)
     abandoned = abandon_orphan(plane, system, _ACTOR)
     withdraw_orphan(plane, system)
     learned = replace(learned, started=learned.started + complete(plane, system))
+    reissued = reissue_if_settled(plane, system, _ACTOR)
     state = plane.store.read(system)
     document = published(plane, system)
     if _stale(document.facts, state) or document.route != state.row:
@@ -60,7 +69,7 @@ def reconcile(plane: Plane, system: str) -> Reconciled:
     late = tuple(sorted(name for name, r in replicas.items() if r.agent_alive and behind(r, document)))
     if late:
         spread(plane, document)
-    return replace(learned, pushed=late, abandoned=abandoned)
+    return replace(learned, pushed=late, abandoned=abandoned, cared=cared, reissued=reissued)
 
 
 def learn(plane: Plane, system: str) -> Reconciled:

@@ -148,11 +148,26 @@ def led_here(plane: Plane, system: str) -> Saga | None:
     state = plane.store.read(system)
     if state.candidate is not None:
         return None
-    here = (state.row.generation, state.served)
-    # A trip of what nobody served starts a rollback too, and leads nowhere.
-    left = {*state.chain[: state.row.step], *_left_by_deploying(plane, system, state.row.generation)}
-    found = (s for s in reversed(plane.store.sagas(system)) if (s.generation, s.target) == here and s.version in left)
-    return next(found, None)
+    numbers = (made.generation for made in plane.store.deployments(system))
+    # What was minted since is the same version, minted again.
+    since = max((number for number in numbers if number <= state.row.generation), default=state.row.generation)
+    deployed = _left_by_deploying(plane, system, since)
+
+    def led(saga: Saga) -> bool:
+        if not since <= saga.generation <= state.row.generation or saga.target != state.served:
+            return False
+        # A trip of what nobody served starts a rollback too, and leads nowhere.
+        return saga.version in {*deployed, *_in_front(state, saga.generation)}
+
+    return next((saga for saga in reversed(plane.store.sagas(system)) if led(saga)), None)
+
+
+def _in_front(state: FleetState, generation: int) -> tuple[str, ...]:
+    """Return what the fleet left to get to what it serves, in a generation that has it."""
+    chain = state.generations[generation].chain if generation in state.generations else ()
+    if generation == state.row.generation:
+        return chain[: state.row.step]
+    return chain[: chain.index(state.served)] if state.served in chain else ()
 
 
 def owes_a_trip(deployment: Deployment, state: FleetState) -> bool:

@@ -16,7 +16,7 @@ from knowngood.control.go_back import Act, go_back
 from knowngood.control.measure import Measured, Recent, Snapshot, measure
 from knowngood.control.plane import Plane
 from knowngood.control.publish import publish, publish_anchor
-from knowngood.control.reconcile import reconcile
+from knowngood.control.reconcile import Reconciled, reconcile
 from knowngood.control.rollback import run_open
 from knowngood.control.telemetry import merged_counts
 from knowngood.domain.decision import Decision
@@ -93,6 +93,7 @@ class Watcher:
         repaired = reconcile(self.plane, self.system)
         notes = [f"rollback started: {saga.id}" for saga in repaired.started]
         notes += [f"{trip.replica} left {short(trip.version)} on its own evidence" for trip in sorted(repaired.local)]
+        notes += _of_the_sick(repaired)
         if repaired.abandoned is not None:
             notes.append(f"the deployment of {short(repaired.abandoned)} had ended half done: given up")
         sagas = run_open(self.plane, self.system)
@@ -244,6 +245,22 @@ class Watcher:
             return []
         advance(self.plane, self.system, FULL, "automation")
         return [f"{short(deployment.version)} was clear at {deployment.split / 100:g} % and takes all traffic"]
+
+
+def _of_the_sick(repaired: Reconciled) -> list[str]:
+    """Return what was done about replicas that fell ill alone, or that stayed outside."""
+    notes = [
+        f"{one.trip.replica} is sick: {short(one.trip.version)} serves well elsewhere" for one in repaired.cared.opened
+    ]
+    notes += [f"{replica} is held out of the balancer" for replica in repaired.cared.held_out]
+    notes += [f"{one.trip.replica} is verified again" for one in repaired.cared.verified]
+    notes += [f"{replica} is let into the balancer again" for replica in repaired.cared.let_in]
+    if repaired.reissued is not None:
+        who = "; ".join(f"{replica} {why}" for replica, why in repaired.reissued.brings_in.items())
+        notes.append(
+            f"{short(repaired.reissued.version)} is minted again as generation {repaired.reissued.generation}: {who}"
+        )
+    return notes
 
 
 def _ended(sagas: Sequence[Saga]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import sklearn.ensemble  # noqa: F401 - the models' classes are imported with the server, not with the first model
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 
 from knowngood.demo.fallback import FALLBACK_PRICE
 from knowngood.demo.world.demand import DemandModel
@@ -70,7 +70,7 @@ def score(pricing: Pricing, request: dict[str, Any]) -> float:
 
 
 app = FastAPI()
-app.add_middleware(kg.Asgi, subject="x-rider-id", uncounted=["/healthz"])
+app.add_middleware(kg.Asgi, subject="x-rider-id", uncounted=["/healthz", "/readyz"])
 
 
 @app.post("/price")
@@ -106,6 +106,13 @@ async def rides(request: Request) -> dict[str, str]:
 async def health() -> dict[str, int]:
     """Answer that this process is alive."""
     return {"pid": os.getpid()}
+
+
+@app.get("/readyz")
+async def ready(response: Response) -> dict[str, bool]:
+    """Answer whether a balancer should send requests here."""
+    response.status_code = 200 if kg.in_rotation else 503
+    return {"ready": kg.in_rotation}
 
 
 def _features(folder: Path) -> FeatureCode:

@@ -23,12 +23,26 @@ from knowngood_sdk.model.route import (
     step_of,
 )
 
-__all__ = ["MAX_CHAIN", "Episode", "FleetState", "abandon", "advance", "merge", "mint", "release", "trip", "widened"]
+__all__ = [
+    "MAX_CHAIN",
+    "Episode",
+    "FleetState",
+    "abandon",
+    "advance",
+    "lone",
+    "merge",
+    "mint",
+    "release",
+    "trip",
+    "undecided",
+    "widened",
+]
 
 MAX_CHAIN = 3
 """Versions kept for one generation: the candidate, what it replaces, and the one before."""
 _FEWEST_VOTERS = 2
 _SHARE_OF_VOTERS = 0.2
+_NOBODY: frozenset[LocalTrip] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,18 +154,42 @@ def widened(state: FleetState, live: frozenset[str]) -> dict[str, frozenset[str]
     """
     if not live:
         return {}
-    generation = state.generations.get(state.row.generation)
-    seen = generation.saw_local if generation else frozenset()
-    decided = {t.version for t in state.facts.trips.values() if t.generation == state.row.generation}
     voters: dict[str, set[str]] = {}
-    for reported in state.local - seen:
+    for reported in undecided(state):
         voters.setdefault(reported.version, set()).add(reported.replica)
     needed = min(len(live), max(_FEWEST_VOTERS, math.ceil(len(live) * _SHARE_OF_VOTERS)))
-    return {
-        version: frozenset(names)
-        for version, names in sorted(voters.items())
-        if len(names) >= needed and version not in decided | state.facts.quarantined
-    }
+    return {version: frozenset(names) for version, names in sorted(voters.items()) if len(names) >= needed}
+
+
+def lone(state: FleetState, live: frozenset[str]) -> frozenset[LocalTrip]:
+    """
+    Return what replicas left and the fleet keeps, because they are too few: they are the sick ones (rule 13).
+
+    Nobody is sick with what the fleet does not serve and would not fall back to.
+
+    Args:
+        state: The state, with every local trip that replicas reported.
+        live: Names of the replicas that serve now; while there is none, nobody is known to be alone with it.
+    """
+    if not live:
+        return _NOBODY
+    agreed = widened(state, live)
+    ahead = set(state.chain[state.row.step :]) - agreed.keys()
+    return frozenset(reported for reported in undecided(state) if reported.version in ahead)
+
+
+def undecided(state: FleetState) -> frozenset[LocalTrip]:
+    """
+    Return the local trips of which neither a deployment nor the fleet has made anything yet.
+
+    Over are those that the present generation was minted with, and those of versions that the fleet has left: now, or
+    in this generation before a person released them.
+    """
+    generation = state.generations.get(state.row.generation)
+    seen = generation.saw_local if generation else _NOBODY
+    decided = {t.version for t in state.facts.trips.values() if t.generation == state.row.generation}
+    decided |= state.facts.quarantined
+    return frozenset(reported for reported in state.local - seen if reported.version not in decided)
 
 
 def mint(

@@ -79,6 +79,8 @@ class _Simulated:
     fallback: bool = True
     agent_alive: bool = True
     cut_off: bool = False
+    starts: int = 1
+    held_out: bool = False
     seen_at: datetime | None = None
 
     @property
@@ -96,6 +98,7 @@ class _Simulated:
             self.state, self.refusal = self._receive(self.offered)
         if document.anchor[0] > self.anchor[0]:
             self.anchor = document.anchor
+        self.held_out = self.name in document.held_out
 
     def _receive(self, document: RouteDocument) -> tuple[ReplicaState, Refusal | None]:
         return self.state.receive(document.route, document.generations, document.facts, self.usable)
@@ -175,6 +178,13 @@ class MemoryTraffic:
     def kill_workers(self, system: str, name: str) -> None:
         """End a replica's workers."""
         self._find(system, name).workers = 0
+
+    def restart_workers(self, system: str, name: str, workers: int = 1) -> None:
+        """Start all workers of a replica anew; what they are to have ready they load again."""
+        simulated = self._find(system, name)
+        simulated.workers = workers
+        simulated.starts += 1
+        self._read_published(system)
 
     def damage(self, system: str) -> None:
         """Make what is published unreadable until it is written anew."""
@@ -355,4 +365,6 @@ def _report(simulated: _Simulated) -> ReplicaReport:
         refusal=simulated.refusal,
         at=at,
         anchor=simulated.anchor,
+        crew=frozenset(f"{simulated.name}-{simulated.starts}-{n}" for n in range(simulated.workers)),
+        held_out=simulated.held_out,
     )

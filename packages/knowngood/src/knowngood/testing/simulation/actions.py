@@ -1,28 +1,31 @@
 """
-Actions: what can happen next in a world, and what then does.
+Actions: what happens in a world, each by its words.
 
 An action is a tuple of words, its kind first, so that a trace can be read, kept and played again.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from knowngood.testing.simulation.messages import Payload
+from knowngood.testing.simulation.care import vouch
+from knowngood.testing.simulation.choices import Action
 from knowngood.testing.simulation.oracle import Move
 from knowngood.testing.simulation.promise import Promise, broken
 from knowngood.testing.simulation.replica import Replica, recovered, workers_now
-from knowngood.testing.simulation.tasks import begin, behind, do, giving_up, heard, may_go_on, stale
-from knowngood.testing.simulation.world import CONTROL, World, live
+from knowngood.testing.simulation.tasks import begin, do, giving_up, may_go_on
+from knowngood.testing.simulation.world import CONTROL, SYSTEM, World
 from knowngood_sdk.model.route import Facts, FleetRoute, LocalTrip, ReplicaState
 from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
 
-__all__ = ["Action", "act", "possible", "progress"]
+__all__ = ["act"]
 
 _NO_FACTS = Facts()
 _MOST_WRITES = 100
-_TASKS = ("flip", "arm", "try", "advance", "deploy", "release", "abandon", "verified", "failed", "reconcile")
-
-Action = tuple[str, ...]
+_MOST_KEPT = 3
+_TASKS = (
+    *("flip", "arm", "try", "advance", "deploy", "release", "abandon", "reissue", "reconcile"),
+    *("carry", "verified", "failed"),
+)
 
 
 def act(world: World, action: Action) -> None:
@@ -37,144 +40,6 @@ def act(world: World, action: Action) -> None:
         world.budget[action[0]] -= 1
     _DO[action[0]](world, *action[1:])
     world.check_every_replica()
-
-
-def possible(world: World) -> Iterator[Action]:
-    """Yield everything that can happen now, within the budget."""
-    yield from progress(world)
-    for name, replica in world.replicas.items():
-        yield from _of_replica(world, name, replica)
-    yield from _of_people(world)
-    for message in world.messages:
-        for kind in ("lose", "double"):
-            if world.budget.get(kind):
-                yield (kind, str(message.number))
-
-
-def progress(world: World) -> Iterator[Action]:
-    """Yield what happens by itself, and would change something."""
-    for name, replica in world.replicas.items():
-        yield from _progress_of(world, name, replica)
-    for message in world.messages:
-        receiver = world.replicas.get(message.to)
-        if receiver is None or receiver.agent is None or not receiver.connected or receiver.idle:
-            yield ("deliver", str(message.number))
-    free = [name for name, task in world.processes.items() if task is None]
-    for name, task in world.processes.items():
-        if task is not None and may_go_on(world, task):
-            yield ("go-on" if world.calm else "go", name)
-    if free and _wants_reconciling(world):
-        yield ("reconcile", free[0])
-
-
-def _progress_of(world: World, name: str, replica: Replica) -> Iterator[Action]:  # noqa: C901 - a list of what may happen, one line each
-    if replica.workers is None:
-        yield ("start", name)
-        return
-    view = world.view(name)
-    if replica.agent is None:
-        yield ("start-agent", name)
-    elif replica.to_write:
-        yield ("write-all" if world.calm else "step", name)
-    else:
-        if replica.retry:
-            yield ("retry", name)
-        if not view.caught_up:
-            yield ("look", name)
-        if world.scenario.polls and replica.connected and world.published not in (None, replica.heard):
-            yield ("poll", name)
-        if replica.connected and world.reports.get(name) != view.report and not _under_way(world, CONTROL, view.report):
-            yield ("report", name)
-    if replica.worker_writes:
-        yield ("worker-step", name)
-    for version in view.missing:
-        yield ("load", name, version)
-    if not view.current:
-        yield ("learn", name)
-
-
-def _under_way(world: World, to: str, payload: Payload | None) -> bool:
-    return any(message.to == to and message.payload == payload for message in world.messages)
-
-
-def _wants_reconciling(world: World) -> bool:
-    if not world.rules.reconciles():
-        return False
-    facts, local = heard(world)
-    known = world.store
-    if facts.trips.keys() - known.facts.trips.keys() or local - known.local or stale(world):
-        return True
-    if world.rules.widened(known, frozenset(live(world))):
-        return True
-    late = [name for name in behind(world) if world.replicas[name].heard != world.published]
-    return any(world.replicas[name].connected and not _under_way(world, name, world.published) for name in late)
-
-
-def _of_replica(world: World, name: str, replica: Replica) -> Iterator[Action]:  # noqa: C901 - a list of what may happen, one line each
-    left = world.budget.get
-    if replica.connected and left("cut"):
-        yield ("cut", name)
-    if not replica.connected and left("mend"):
-        yield ("mend", name)
-    if left("snapshot"):
-        yield ("snapshot", name)
-    if left("write-back") and replica.disk.word != replica.disk.safe_word:
-        yield ("write-back", name)
-    if replica.workers is None:
-        if left("older-disk") and replica.snapshot is not None:
-            yield ("older-disk", name)
-        if left("new-host"):
-            yield ("new-host", name)
-        return
-    for kind in ("kill", "kill-agent"):
-        if left(kind) and (kind == "kill" or replica.agent is not None):
-            yield (kind, name)
-    if left("power-cut"):
-        yield from (("power-cut", name, luck) for luck in ("lucky", "unlucky"))
-    if left("unload"):
-        yield from (("unload", name, version) for version in sorted(replica.ready))
-    if world.view(name).now != replica.workers:
-        yield ("serve", name)
-    yield from _leaving(world, name, replica)
-
-
-def _leaving(world: World, name: str, replica: Replica) -> Iterator[Action]:
-    if world.budget.get("glass") and replica.idle:
-        yield from (("glass", name, version) for version in sorted(replica.workers.chain if replica.workers else ()))
-    if not world.budget.get("local") or replica.worker_writes:
-        return
-    now = workers_now(world.rules, replica.learned(world.rules))
-    if now is not None:
-        for version in sorted({now.chain[i] for i in now.positions if i < len(now.chain)}):
-            if world.rules.may_leave_here(now, version, replica.ready):
-                yield ("local", name, version)
-
-
-def _of_people(world: World) -> Iterator[Action]:  # noqa: C901 - a list of what may happen, one line each
-    left = world.budget.get
-    busy = {name: task for name, task in world.processes.items() if task is not None}
-    for name, task in busy.items():
-        if left("crash"):
-            yield ("crash", name)
-        if left("give-up") and task.steps[0] in {"armed", "taken"}:
-            yield ("give-up", name)
-    free = next((name for name in world.processes if name not in busy), None)
-    if free is None:
-        return
-    state = world.store
-    if left("flip"):
-        yield from (("flip", free, version) for version in state.chain)
-    for kind in ("deploy", "try"):
-        if left(kind):
-            yield from ((kind, free, version) for version in world.scenario.versions if version != state.served)
-    if left("release"):
-        yield from (("release", free, version) for version in sorted(state.facts.quarantined))
-    for kind in ("advance", "abandon"):
-        if left(kind) and state.candidate is not None:
-            yield (kind, free, state.candidate)
-    for kind in ("verified", "failed"):
-        if left(kind):
-            yield from ((kind, free, name) for name, saga in world.sagas.items() if saga.state == "running")
 
 
 # What actions do.
@@ -288,6 +153,36 @@ def _report(world: World, name: str) -> None:
     world.oracle.acknowledges(world.rules, replica)
     if replica.connected:
         world.send(CONTROL, replica.report)
+    elif replica.report not in replica.backlog:
+        world.replicas[name] = replace(replica, backlog=(*replica.backlog, replica.report)[-_MOST_KEPT:])
+
+
+def _mend(world: World, name: str) -> None:
+    """Let messages through again: what was kept to be sent is sent, all of it, in no order."""
+    replica = world.replicas[name]
+    for report in replica.backlog:
+        world.send(CONTROL, report)
+    world.replicas[name] = replace(replica, connected=True, backlog=())
+
+
+def _ask(world: World, name: str, peers: str) -> None:
+    """Let a newcomer ask others what they know; what they answer is what they acknowledged."""
+    asked = [world.replicas[other] for other in peers.split(",") if other]
+    answers = [peer.report for peer in asked if peer.agent is not None]
+    told = Facts()
+    for answer in answers:
+        world.wire.through(answer)
+        told = told.merge(answer.state.facts)
+    document = world.rules.joined(SYSTEM, [answer.state for answer in answers])
+    furthest = max((answer.state.fleet for answer in answers), default=FleetRoute())
+    if document is None:
+        world.note("nobody knows a route")
+        return
+    if document.route != furthest:
+        raise broken(
+            Promise.JOIN, f"{name} starts from {document.route}; of {len(answers)} peers none is past {furthest}"
+        )
+    _judged(world, name, world.replicas[name].took(world.rules, document), told=told)
 
 
 def _glass(world: World, name: str, version: str) -> None:
@@ -327,11 +222,16 @@ def _unload(world: World, name: str, version: str) -> None:
 
 def _start(world: World, name: str) -> None:
     replica = world.replicas[name]
-    started = replica.workers_started(world.rules)
+    started = replica.workers_started(world.rules, f"{name}-{world.started(name)}")
     if replica.agent is None:
         _judged(world, name, started.agent_started(world.rules), starting=True)
     else:
         world.replicas[name] = started
+
+
+def _restart(world: World, name: str) -> None:
+    world.replicas[name] = world.replicas[name].killed()
+    _start(world, name)
 
 
 def _start_agent(world: World, name: str) -> None:
@@ -392,7 +292,7 @@ def _change(change: Callable[[World, Replica], Replica]) -> Callable[..., None]:
 
 def _begin(kind: str) -> Callable[..., None]:
     def do_it(world: World, process: str, subject: str = "") -> None:
-        world.processes[process] = begin(world, kind, subject)
+        world.processes[process] = begin(world, process, kind, subject)
 
     return do_it
 
@@ -420,6 +320,15 @@ def _give_up(world: World, process: str) -> None:
 
 def _crash(world: World, process: str) -> None:
     world.processes[process] = None
+    world.started(process)
+
+
+def _set(**values: object) -> Callable[..., None]:
+    def do_it(world: World) -> None:
+        for name, value in values.items():
+            setattr(world, name, value)
+
+    return do_it
 
 
 _DO: Mapping[str, Callable[..., None]] = {
@@ -449,7 +358,13 @@ _DO: Mapping[str, Callable[..., None]] = {
     "serve": _serve,
     "write-back": _change(lambda _, replica: replace(replica, disk=replica.disk.written_back())),
     "cut": _change(lambda _, replica: replace(replica, connected=False)),
-    "mend": _change(lambda _, replica: replace(replica, connected=True)),
+    "mend": _mend,
+    "ask": _ask,
+    "restart": _restart,
+    "vouch": vouch,
+    "outage": _set(outage=True),
+    "recover": _set(outage=False),
+    "expire": _set(lease=None),
     "go": _go,
     "go-on": _go_on,
     "give-up": _give_up,

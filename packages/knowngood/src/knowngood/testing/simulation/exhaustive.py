@@ -10,7 +10,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from knowngood.domain.fleet import FleetState
-from knowngood.testing.simulation.actions import Action, act, possible
+from knowngood.testing.simulation.actions import act
+from knowngood.testing.simulation.choices import Action, possible
 from knowngood.testing.simulation.disk import Disk
 from knowngood.testing.simulation.messages import Payload
 from knowngood.testing.simulation.oracle import Oracle
@@ -100,7 +101,9 @@ def _key(world: World) -> int:
         (
             tuple(_replica(replica) for replica in world.replicas.values()),
             _fleet(world.store),
-            frozenset((name, saga.target, saga.state) for name, saga in world.sagas.items()),
+            frozenset((name, saga.target, len(saga.steps)) for name, saga in world.sagas.items()),
+            frozenset((trip, incident.crew, incident.verified) for trip, incident in world.incidents.items()),
+            (world.held_out, world.outage, world.lease, world.fence),
             _document(world.published),
             tuple(sorted((name, _payload(report)) for name, report in world.reports.items())),
             tuple(_task(task) for task in world.processes.values()),
@@ -137,7 +140,7 @@ def _document(document: RouteDocument | None) -> int:
 def _payload(payload: Payload) -> int:
     if isinstance(payload, RouteDocument):
         return _document(payload)
-    return hash((payload.replica, _state(payload.state), payload.ready, payload.workers, payload.refusal))
+    return hash((payload.replica, _state(payload.state), payload.ready, payload.crew, payload.refusal))
 
 
 def _disk(disk: Disk | None) -> int:
@@ -167,6 +170,7 @@ def _replica(replica: Replica) -> int:
             _disk(replica.disk),
             _disk(replica.snapshot),
             replica.connected,
+            replica.crew,
         )
     )
 
@@ -181,7 +185,7 @@ def _fleet(state: FleetState | None) -> int:
 def _task(task: Task | None) -> int:
     if task is None:
         return 0
-    about = (task.version, task.trip and task.trip.uid, task.generation, task.shown, task.saga)
+    about = (task.version, task.trip and task.trip.uid, task.generation, task.shown, task.saga, task.fence)
     return hash((task.kind, task.steps, about, _fleet(task.read), _document(task.document)))
 
 
@@ -196,5 +200,7 @@ def _oracle(oracle: Oracle) -> int:
             frozenset(by_replica.items()),
             frozenset(oracle.observed.items()),
             frozenset(oracle.local),
+            frozenset(oracle.armed),
+            frozenset(oracle.effects),
         )
     )

@@ -5,7 +5,7 @@ A message may be lost, doubled, delayed and overtaken; there is no order among t
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from knowngood.testing.simulation.promise import Promise, broken
@@ -55,6 +55,4 @@ class Wire:
         state = self._rules.adopt(report.state)
         if state is report.state:
             return report
-        return ReplicaReport(
-            replica=report.replica, state=state, ready=report.ready, workers=report.workers, refusal=report.refusal
-        )
+        return replace(report, state=state)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from knowngood.domain.fleet import FleetState
+from knowngood.domain.saga import StepName
 from knowngood.testing.simulation.promise import Promise, broken
 from knowngood.testing.simulation.replica import Replica, View, recovered
 from knowngood.testing.simulation.rules import Rules
@@ -78,6 +79,10 @@ class Oracle:
         acknowledged: Replica -> the state that it last acknowledged.
         observed: Replica -> generation, step and split that a request last met.
         local: Local trips that a worker has finished writing.
+        armed: Versions that were ready on every live replica when a deployer looked.
+        sick: Lone sick replicas on record -> the workers that they had then.
+        well: Those that were verified since, by their workers or by a person.
+        effects: Steps of rollbacks that were done.
     """
 
     acts: dict[int, tuple[str, str]] = field(default_factory=dict)
@@ -87,6 +92,10 @@ class Oracle:
     acknowledged: dict[str, ReplicaState] = field(default_factory=dict)
     observed: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     local: set[LocalTrip] = field(default_factory=set)
+    armed: set[str] = field(default_factory=set)
+    sick: dict[LocalTrip, str] = field(default_factory=dict)
+    well: set[LocalTrip] = field(default_factory=set)
+    effects: set[tuple[str, StepName]] = field(default_factory=set)
 
     def copy(self) -> "Oracle":
         """Return an account that goes its own way from here."""
@@ -99,6 +108,10 @@ class Oracle:
             acknowledged=dict(self.acknowledged),
             observed=dict(self.observed),
             local=set(self.local),
+            armed=set(self.armed),
+            sick=dict(self.sick),
+            well=set(self.well),
+            effects=set(self.effects),
         )
 
     # What happens.
@@ -125,6 +138,16 @@ class Oracle:
         for trip in store.local - seen:
             voters.setdefault(trip.version, set()).add(trip.replica)
         return frozenset(version for version, names in voters.items() if len(names) >= needed)
+
+    def alone(self, store: FleetState, live: frozenset[str]) -> frozenset[LocalTrip]:
+        """Return what lone sick replicas left: too few for the fleet, and nobody has made anything of it since."""
+        seen = self.seen.get(store.row.generation, (_NOTHING, frozenset()))[1]
+        trips = store.facts.trips.values()
+        made = {trip.version for trip in trips if trip.generation == store.row.generation}
+        made |= in_force(trips, store.facts.released) | self.agreed(store, live)
+        # Nobody is sick with what is neither served nor fallen back to.
+        served = set(store.chain[store.row.step :]) if live else {trip.version for trip in store.local}
+        return frozenset(trip for trip in store.local - seen if trip.version in served - made)
 
     def power_cut(self, replica: str) -> None:
         """Hear that a host lost power: only what was acknowledged is still owed."""

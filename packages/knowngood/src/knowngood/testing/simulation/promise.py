@@ -34,6 +34,15 @@ class Promise(StrEnum):
     FAILED = "a rollback whose verification fails leaves the version that it led to"
     FORGOTTEN = "no trip is forgotten: what a replica acknowledged comes to be on record"
     CONVERGE = "all live replicas come together once it is quiet"
+    SICK = "a lone sick replica is on record once, leaves the balancer, and comes back when it was verified again"
+    FLOOR = "at least half of the live replicas stay in the balancer"
+    REISSUE = (
+        "what is served is minted again only to bring somebody in, and by itself only once all evidence is settled"
+    )
+    JOIN = "a newcomer starts only from what a peer or the store knows"
+    ARMED = "a generation is minted only after its candidate was ready on every live replica"
+    SAGA = "a rollback takes its steps one by one, each done before it is on record, and comes to its end"
+    LEASE = "who lost a lease changes nothing on record any more"
     WIRE = "what is sent is what arrives"
 
 

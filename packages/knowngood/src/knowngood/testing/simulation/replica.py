@@ -49,6 +49,8 @@ class Replica:
         disk: What survives.
         snapshot: A copy of the disk, for whoever puts an older one back.
         connected: Whether messages and published documents reach it.
+        crew: Name of its workers, another one for each start.
+        backlog: Reports that it could not send.
     """
 
     name: str
@@ -65,6 +67,8 @@ class Replica:
     disk: Disk = field(default_factory=Disk)
     snapshot: Disk | None = None
     connected: bool = True
+    crew: str = ""
+    backlog: tuple[ReplicaReport, ...] = ()
 
     @property
     def idle(self) -> bool:
@@ -80,6 +84,7 @@ class Replica:
             ready=self.ready,
             workers=0 if self.workers is None else 1,
             refusal=self.refusal,
+            crew=frozenset() if self.workers is None else frozenset({self.crew}),
         )
 
     # The agent.
@@ -178,9 +183,9 @@ class Replica:
         nothing = rules.adopt(ReplicaState())
         return replace(self, agent=self.disk.file or nothing, durable=nothing, to_write=steps)
 
-    def workers_started(self, rules: Rules) -> "Replica":
-        """Start the workers; nothing is loaded yet."""
-        return replace(self, workers=recovered(rules, self.disk), ready=frozenset(), retry=True)
+    def workers_started(self, rules: Rules, crew: str) -> "Replica":
+        """Start the workers under a new name; nothing is loaded yet."""
+        return replace(self, workers=recovered(rules, self.disk), ready=frozenset(), retry=True, crew=crew)
 
     def agent_killed(self) -> "Replica":
         """End the agent; the workers serve on."""

@@ -1,5 +1,6 @@
 """Rest: what must be so once everything that was under way has arrived and nothing is left to do."""
 
+from knowngood.domain.saga import SagaState, StepName, StepOutcome
 from knowngood.testing.simulation.oracle import in_force
 from knowngood.testing.simulation.promise import Promise, broken
 from knowngood.testing.simulation.replica import Replica
@@ -21,6 +22,7 @@ def judge_rest(world: World, *, deployed: str | None = None) -> None:
     """
     _judge_rollbacks(world)
     _judge_agreement(world)
+    _judge_the_sick(world)
     for name, replica in world.replicas.items():
         _judge_memory(world, name, replica)
         _judge_place(world, name, replica)
@@ -32,11 +34,14 @@ def _judge_rollbacks(world: World) -> None:
     counted: dict[str, int] = {}
     for saga in world.sagas.values():
         counted[saga.version] = counted.get(saga.version, 0) + 1
+        if saga.state is not SagaState.DONE:
+            raise broken(Promise.SAGA, f"{saga.id} waits at {saga.next_step()}, and nobody takes it forward")
     if counted != dict(world.store.episodes):
         raise broken(Promise.EPISODE, f"rollbacks by version: {counted}, episodes: {dict(world.store.episodes)}")
     tripped = {trip.version for trip in world.store.facts.trips.values() if trip.source == "verification"}
     for name, saga in world.sagas.items():
-        if saga.state == "failed" and saga.target not in tripped:
+        verdict = saga.steps[list(StepName).index(StepName.VERIFY)]
+        if verdict.outcome is StepOutcome.FAILED and saga.target not in tripped:
             raise broken(Promise.FAILED, f"{name} failed on {saga.target}, which nobody left for it")
 
 
@@ -46,6 +51,15 @@ def _judge_agreement(world: World) -> None:
     staying = world.oracle.agreed(world.store, frozenset(live(world))) - left
     if staying:
         raise broken(Promise.WIDEN, f"{sorted(staying)} was left by enough replicas, and the fleet keeps it")
+
+
+def _judge_the_sick(world: World) -> None:
+    ill = world.oracle.alone(world.store, frozenset(live(world)))
+    missing = ill - world.incidents.keys()
+    if missing:
+        raise broken(Promise.SICK, f"{missing} is not on record as an incident")
+    if world.held_out:
+        raise broken(Promise.SICK, f"{sorted(world.held_out)} never came back into the balancer")
 
 
 def _judge_memory(world: World, name: str, replica: Replica) -> None:
@@ -72,9 +86,8 @@ def _judge_place(world: World, name: str, replica: Replica) -> None:
     if state.fleet.generation == row.generation:
         if state.fleet != row:
             raise broken(Promise.CONVERGE, f"{name} is at {state.fleet}, the fleet at {row}")
-        # It may stand deeper than the fleet: what it passed over was not ready then, and nobody climbs inside a
-        # generation. The next deployment brings it back.
-        if state.latched < row.step:
+        # It may stand deeper than the fleet only where nothing can be minted again: nobody climbs inside a generation.
+        if state.latched < row.step or (_settled(world) and state.latched > row.step):
             raise broken(Promise.CONVERGE, f"{name} is at step {state.latched}, the fleet at {row}")
         return
     if not state.fleet.generation:
@@ -84,8 +97,13 @@ def _judge_place(world: World, name: str, replica: Replica) -> None:
         raise broken(Promise.CONVERGE, f"{name} is at {state.fleet}, the fleet at {row}, and it refuses nothing")
     seen = world.oracle.seen[row.generation]
     honest = refusal.unseen_quarantine - seen[0] or refusal.unseen_local - seen[1]
-    if not honest:
+    if not honest or _settled(world):
         raise broken(Promise.CONVERGE, f"{name} is at {state.fleet}, the fleet at {row}: {refusal.reason}")
+
+
+def _settled(world: World) -> bool:
+    """Tell whether the fleet stands on a version, with nothing being tried: then everybody can be brought there."""
+    return world.store.candidate is None and world.store.served is not None
 
 
 def _judge_deployed(world: World, version: str) -> None:

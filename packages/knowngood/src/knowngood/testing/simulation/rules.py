@@ -5,12 +5,15 @@ The simulation calls nothing of the product but through an object of this class.
 one method and sees a promise fail: that is how it is known that the simulation would notice.
 """
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 
-from knowngood.domain import fleet
+from knowngood.domain import fleet, reissue, rotation
 from knowngood.domain.fleet import Episode, FleetState
+from knowngood.domain.incident import Incident, opened
+from knowngood.domain.saga import Saga
+from knowngood_sdk.model.join import joined
 from knowngood_sdk.model.route import Facts, LocalTrip, Refusal, ReplicaState, Trip
-from knowngood_sdk.model.wire import RouteDocument
+from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
 from knowngood_sdk.serving.router import join_states
 
 __all__ = ["Rules"]
@@ -97,6 +100,10 @@ class Rules:
         live = (state.chain[position] if position < len(state.chain) else None for position in state.positions)
         return tuple(version if version in ready else None for version in live)
 
+    def joined(self, system: str, peers: Iterable[ReplicaState]) -> RouteDocument | None:
+        """Return what a newcomer starts from (rule 22)."""
+        return joined(system, peers)
+
     # The store.
 
     def merge(
@@ -113,6 +120,26 @@ class Rules:
     def widened(self, state: FleetState, live: frozenset[str]) -> Collection[str]:
         """Return the versions that enough replicas left on their own evidence (rule 13)."""
         return fleet.widened(state, live)
+
+    def lone(self, state: FleetState, live: frozenset[str]) -> frozenset[LocalTrip]:
+        """Return what lone sick replicas left (rule 13)."""
+        return fleet.lone(state, live)
+
+    def opened(self, trip: LocalTrip, crew: frozenset[str], known: Mapping[LocalTrip, Incident]) -> Incident | None:
+        """Return the incident of a lone sick replica; None when it is on record (rule 13)."""
+        return None if trip in known else opened(trip, crew, known)
+
+    def well(self, incident: Incident, report: ReplicaReport) -> bool:
+        """Tell whether a sick replica is verified again (rule 13)."""
+        return bool(incident.well(report))
+
+    def may_leave(self, replica: str, live: frozenset[str], held_out: frozenset[str]) -> bool:
+        """Tell whether a replica may leave the balancer (rule 13)."""
+        return rotation.may_leave(replica, live, held_out)
+
+    def must_return(self, live: frozenset[str], held_out: frozenset[str]) -> frozenset[str]:
+        """Return who must be let into the balancer again (rule 13)."""
+        return rotation.must_return(live, held_out)
 
     def mint(self, state: FleetState, version: str, *, ready: frozenset[str], static_fallback: bool) -> FleetState:
         """Mint the generation of a deployment (rule 15)."""
@@ -137,7 +164,43 @@ class Rules:
         del version
         return fleet.release(state, shown)
 
+    def outside(self, state: FleetState, reports: Mapping[str, ReplicaReport]) -> Mapping[str, str]:
+        """Return the replicas that a reissue would bring in (rule 19)."""
+        return reissue.outside(state, reports)
+
+    def check_settled(self, state: FleetState, live: frozenset[str], verified: Collection[LocalTrip]) -> None:
+        """Check that nothing speaks against a reissue that nobody asked for (rule 19)."""
+        reissue.check_settled(state, live, verified)
+
+    def reissue(self, state: FleetState, who: Mapping[str, str]) -> FleetState:
+        """Mint again what is served (rule 19)."""
+        return reissue.reissue(state, who)
+
     # The control plane.
+
+    def is_armed(self, version: str, reports: Collection[ReplicaReport | None]) -> bool:
+        """Tell whether a candidate is ready on every live replica (rule 15)."""
+        return all(report is not None and version in report.ready for report in reports)
+
+    def is_fenced_off(self, mine: int, now: int) -> bool:
+        """Tell whether a transaction under a lease is refused, by the fence under which it was taken."""
+        return mine != now
+
+    def order_of_saga_step(self) -> tuple[str, ...]:
+        """Return the order in which a step of a rollback is done and put on record."""
+        return ("saga-do", "saga-save")
+
+    def check_follows(self, after: Saga, on_record: Saga) -> None:
+        """Check that a rollback may take the place of what is on record of it."""
+        after.check_follows(on_record)
+
+    def carries_on(self) -> bool:
+        """Tell whether somebody takes open rollbacks forward."""
+        return True
+
+    def reissues(self) -> bool:
+        """Tell whether what is served is minted again by itself (rule 19)."""
+        return True
 
     def trip_uid(self, number: int, version: str) -> str:
         """Return the identity of an act of leaving (rule 1)."""

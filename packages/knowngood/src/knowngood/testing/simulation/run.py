@@ -4,7 +4,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from knowngood.testing.simulation.actions import Action, act, possible, progress
+from knowngood.testing.simulation.actions import act
+from knowngood.testing.simulation.choices import Action, possible, progress
 from knowngood.testing.simulation.promise import BrokenPromiseError, Promise, broken
 from knowngood.testing.simulation.rest import judge_rest
 from knowngood.testing.simulation.rules import Rules
@@ -67,11 +68,12 @@ class Worlds:
         world.scenario, world.calm = scenario, False
         world.budget = dict(scenario.budget)
         world.processes = {f"c{number}": None for number in range(1, scenario.processes + 1)}
+        world.lease = None
         return world
 
     def _deployed(self, scenario: Scenario) -> World:
         # The first version needs something behind it.
-        first = replace(scenario, budget={}, processes=1, static_fallback=True, polls=True)
+        first = replace(scenario, budget={}, processes=1, static_fallback=True, polls=True, leases=False)
         world = World.empty(first, self.rules)
         for version in scenario.versions[: scenario.history]:
             come_to_rest(world)
@@ -91,7 +93,7 @@ def come_to_rest(world: World, trace: list[str] | None = None) -> None:
     Raises:
         BrokenPromiseError: A promise does not hold on the way, or there is no end.
     """
-    world.budget, world.calm = {}, True
+    world.budget, world.calm, world.outage = {}, True, False
     world.replicas = {name: replace(replica, connected=True) for name, replica in world.replicas.items()}
     for _ in range(_MOST_ACTIONS_TO_REST):
         action = next(progress(world), None)
@@ -135,6 +137,7 @@ def finish(world: World, trace: list[str] | None = None) -> None:
     if world.store.candidate is not None:
         _do(world, ("abandon", "c1", world.store.candidate), trace)
         come_to_rest(world, trace)
+        judge_rest(world)
     _do(world, ("deploy", "c1", "the-fix"), trace)
     come_to_rest(world, trace)
     judge_rest(world, deployed="the-fix")
@@ -229,4 +232,6 @@ def _frame(scenario: Scenario) -> dict[str, object]:
         "fresh": scenario.fresh,
         "static_fallback": scenario.static_fallback,
         "polls": scenario.polls,
+        "leases": scenario.leases,
+        "exchange": scenario.exchange,
     }

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 
 __all__ = ["ACTS", "FAULTS", "Scenario", "drawn"]
 
-ACTS = ("flip", "deploy", "try", "advance", "release", "abandon", "verified", "failed", "glass", "local")
+ACTS = (
+    *("flip", "deploy", "try", "advance", "release", "abandon", "verified", "failed", "glass", "local"),
+    *("ask", "reissue", "vouch"),
+)
 """What people, triggers and replicas decide to do."""
 FAULTS = (
     *("lose", "double", "cut", "mend", "kill", "kill-agent", "power-cut", "snapshot", "older-disk"),
-    *("new-host", "unload", "crash", "give-up", "write-back"),
+    *("new-host", "unload", "crash", "give-up", "write-back", "outage", "expire"),
 )
 """What happens to them."""
 
@@ -30,6 +33,9 @@ _MOST = {
     "failed": 1,
     "glass": 3,
     "local": 3,
+    "ask": 2,
+    "reissue": 1,
+    "vouch": 1,
     "lose": 6,
     "double": 4,
     "cut": 2,
@@ -44,6 +50,8 @@ _MOST = {
     "crash": 3,
     "give-up": 2,
     "write-back": 3,
+    "outage": 2,
+    "expire": 2,
 }
 
 
@@ -61,6 +69,8 @@ class Scenario:
         fresh: How many versions there are that have not served all.
         static_fallback: Whether a static fallback is declared.
         polls: Whether replicas read what is published; otherwise they live on pushes.
+        leases: Whether one process at a time watches, by a lease; otherwise all do.
+        exchange: Whether what is published is kept in the database, and cannot be written while that is away.
         budget: Act or fault -> how often it may happen.
         weights: Kind of action -> how eagerly it is drawn; 1 where none is given.
         length: Actions of a run before it is let come to rest.
@@ -73,6 +83,8 @@ class Scenario:
     fresh: int = 2
     static_fallback: bool = True
     polls: bool = True
+    leases: bool = False
+    exchange: bool = False
     budget: Mapping[str, int] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     length: int = 60
@@ -93,7 +105,20 @@ def drawn(random_: random.Random) -> Scenario:
     budget = {kind: random_.randint(1, most) for kind, most in _MOST.items() if random_.random() < 0.55}
     if not budget.keys() & {"flip", "glass", "local"}:
         budget[random_.choice(("flip", "glass", "local"))] = 2
-    kinds = (*_MOST, "deliver", "step", "poll", "look", "learn", "load", "go", "report", "worker-step", "serve")
+    kinds = (
+        *_MOST,
+        "deliver",
+        "step",
+        "poll",
+        "look",
+        "learn",
+        "load",
+        "go",
+        "report",
+        "worker-step",
+        "serve",
+        "carry",
+    )
     return Scenario(
         replicas=random_.choice((1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 4, 5, 6, 10)),
         processes=random_.choice((1, 1, 2, 2, 3)),
@@ -102,6 +127,8 @@ def drawn(random_: random.Random) -> Scenario:
         fresh=random_.choice((1, 2, 2, 3)),
         static_fallback=random_.random() < 0.8,
         polls=random_.random() < 0.7,
+        leases=random_.random() < 0.5,
+        exchange=random_.random() < 0.5,
         budget=budget,
         weights={kind: random_.choice((0.2, 1.0, 1.0, 3.0)) for kind in kinds},
         length=random_.choice((30, 60, 60, 100)),

@@ -18,22 +18,26 @@ class Transaction:
     One change of what is on record.
 
     Attributes:
-        kind: ``trip``, ``merge``, ``mint``, ``advance``, ``abandon`` or ``release``.
+        kind: ``trip``, ``merge``, ``mint``, ``reissue``, ``advance``, ``abandon`` or ``release``.
+        asked: Whether a person asked for it.
         before: The state that it found.
         after: The state that it leaves.
         started: The versions whose rollbacks it started.
         read: What the deployer had read, of a mint.
         shown: What the person was shown, of a release.
+        live: The replicas that serve.
         reports: The last reports of the live replicas.
         static_fallback: Whether one is declared.
     """
 
     kind: str
+    asked: bool
     before: FleetState
     after: FleetState
     started: Sequence[str]
     read: FleetState | None
     shown: frozenset[str]
+    live: frozenset[str]
     reports: Mapping[str, ReplicaReport]
     static_fallback: bool
 
@@ -55,6 +59,8 @@ def judge(oracle: Oracle, change: Transaction) -> None:
     _judge_rollbacks(change)
     if change.kind == "mint":
         _judge_mint(oracle, change)
+    if change.kind == "reissue":
+        _judge_reissue(oracle, change)
     if change.kind == "advance":
         _judge_advance(oracle, change)
 
@@ -88,7 +94,7 @@ def _judge_row(change: Transaction) -> None:
         if after.step < before.step or after.split < before.split:
             raise broken(Promise.ROW, f"a {change.kind} takes the row from {before} to {after}")
         _judge_cause(change)
-    elif change.kind != "mint":
+    elif change.kind not in {"mint", "reissue"}:
         raise broken(Promise.ROW, f"a {change.kind} takes the row from {before} to {after}")
     standing = (
         {change.after.chain[i] for i in _live(after) if i < len(change.after.chain)} if after.generation else set()
@@ -129,6 +135,8 @@ def _judge_mint(oracle: Oracle, change: Transaction) -> None:
     generation = change.after.generations[row.generation]
     if row != FleetRoute(max(before.generations, default=0) + 1, 0, 0):
         raise broken(Promise.CHAIN, f"a generation starts at {row}")
+    if generation.chain[0] not in oracle.armed:
+        raise broken(Promise.ARMED, f"{generation.chain[0]} is minted, and was not ready on every live replica")
     assert change.read is not None
     read = in_force(change.read.facts.trips.values(), change.read.facts.released)
     oracle.seen[row.generation] = (read, before.local)
@@ -147,6 +155,48 @@ def _judge_mint(oracle: Oracle, change: Transaction) -> None:
     armed = any(ready and all(version in versions for versions in ready) for version in behind)
     if not (change.static_fallback or armed):
         raise broken(Promise.CHAIN, f"{list(generation.chain)} has no way back that is ready")
+
+
+def _judge_reissue(oracle: Oracle, change: Transaction) -> None:
+    before, row = change.before, change.after.row
+    generation = change.after.generations[row.generation]
+    unseen, local = oracle.seen.get(before.row.generation, (frozenset(), frozenset()))
+    trying = before.row.step == 0 and before.row.split < FULL
+    if trying or row != FleetRoute(max(before.generations) + 1, 0, FULL) or generation.chain[0] != before.served:
+        raise broken(
+            Promise.REISSUE,
+            f"{before.row} is minted again as {row} of {list(generation.chain)}; served is {before.served}",
+        )
+    if set(generation.chain) & change.quarantine or generation.saw_quarantine != change.quarantine:
+        raise broken(Promise.CHAIN, f"{list(generation.chain)} with {sorted(change.quarantine)} in quarantine")
+    if not (change.quarantine - unseen or before.local - local or _outside(change)):
+        raise broken(Promise.REISSUE, f"generation {row.generation} brings nobody in, and nothing was unseen")
+    if not change.asked:
+        _judge_settled(oracle, change)
+    oracle.seen[row.generation] = (change.quarantine, before.local)
+    oracle.advanced[row.generation] = FULL
+
+
+def _judge_settled(oracle: Oracle, change: Transaction) -> None:
+    before = change.before
+    left = in_force(before.facts.trips.values(), before.facts.released)
+    left |= {trip.version for trip in before.facts.trips.values() if trip.generation == before.row.generation}
+    agreed = oracle.agreed(before, change.live) - left
+    sick = oracle.alone(before, change.live) - oracle.well
+    if agreed or sick:
+        raise broken(
+            Promise.REISSUE,
+            f"{before.served} is minted again by itself: {sorted(agreed)} is to be left, {set(sick)} is not settled",
+        )
+    if not _outside(change):
+        raise broken(Promise.REISSUE, f"{before.served} is minted again by itself, and that brings nobody in")
+
+
+def _outside(change: Transaction) -> bool:
+    """Tell whether a live replica stands behind the fleet or deeper than it."""
+    row = change.before.row
+    states = [report.state for report in change.reports.values()]
+    return any((0 < s.fleet.generation < row.generation) or s.latched > row.step for s in states)
 
 
 def _judge_advance(oracle: Oracle, change: Transaction) -> None:

@@ -8,8 +8,10 @@ again, in two steps, so that two processes may overwrite each other.
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from knowngood.testing.simulation.care import care, mint_again
+from knowngood.testing.simulation.sagas import read_saga, saga_step, save_saga
 from knowngood.testing.simulation.world import SYSTEM, Task, World, live
-from knowngood_sdk.errors import KnownGoodError
+from knowngood_sdk.errors import KnownGoodError, TransientError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import Facts, LocalTrip, ReplicaState
 from knowngood_sdk.model.wire import RouteDocument
@@ -19,6 +21,9 @@ __all__ = ["begin", "behind", "do", "giving_up", "heard", "may_go_on", "stale"]
 _PUBLISH = ("compute", "write", "push")
 _GIVE_UP = ("give-up", *_PUBLISH)
 _START = ("read", "prepare", "write", "push", "armed", "mint", *_PUBLISH, "taken")
+_STORE = frozenset(
+    ("record", "read", "prepare", "mint", "compute", "give-up", "abandon", "show", "release", "merge", "widen", "care")
+) | {"reissue", "refresh", "saga-read", "saga-save", "advance"}
 _STEPS: Mapping[str, tuple[str, ...]] = {
     "flip": ("flip", "push", "write", "record"),
     "arm": _START,
@@ -27,18 +32,31 @@ _STEPS: Mapping[str, tuple[str, ...]] = {
     "deploy": (*_START, "advance:10000", *_PUBLISH),
     "release": ("show", "release", *_PUBLISH),
     "abandon": ("abandon", *_PUBLISH),
-    "reconcile": ("merge", "widen", "refresh", "write", "push-behind"),
-    "verified": ("verified",),
-    "failed": ("failed",),
+    "reissue": ("reissue", *_PUBLISH),
+    "reconcile": ("merge", "widen", "care", "reissue", "refresh", "write", "push-behind"),
 }
+_SAGAS = frozenset(("carry", "verified", "failed"))
 
 
-def begin(world: World, kind: str, subject: str) -> Task:
-    """Return a new task on a version, or on a rollback."""
-    task = Task(kind=kind, steps=_STEPS[kind])
-    if kind == "flip":
-        return replace(task, version=subject, trip=world.new_trip(subject, "person"))
-    return replace(task, saga=subject) if kind in {"verified", "failed"} else replace(task, version=subject)
+def begin(world: World, process: str, kind: str, subject: str) -> Task:
+    """Return a new task of a process on a version, or on a rollback."""
+    if kind in _SAGAS:
+        steps = ("saga-read", *world.rules.order_of_saga_step())
+        return Task(kind=kind, steps=steps, saga=subject, fence=_fence(world, process))
+    task = Task(kind=kind, steps=_STEPS[kind], version=subject)
+    if kind == "reconcile":
+        return replace(task, fence=_fence(world, process))
+    return replace(task, trip=world.new_trip(subject, "person")) if kind == "flip" else task
+
+
+def _fence(world: World, process: str) -> int:
+    """Return the fence of the lease under which a process watches; taken now where nobody has it."""
+    if not world.scenario.leases:
+        return 0
+    if world.lease is None:
+        world.lease = (process, world.starts.get(process, 0))
+        world.fence += 1
+    return world.fence
 
 
 def giving_up(task: Task) -> Task | None:
@@ -50,7 +68,7 @@ def may_go_on(world: World, task: Task) -> bool:
     """Tell whether the next step has what it waits for."""
     reports = [world.reports.get(name) for name in live(world)]
     if task.steps[0] == "armed":
-        return all(report is not None and task.version in report.ready for report in reports)
+        return world.rules.is_armed(task.version, reports)
     if task.steps[0] == "taken":
         return all(r is not None and r.state.fleet.generation >= task.generation for r in reports)
     return True
@@ -61,7 +79,13 @@ def do(world: World, task: Task) -> Task | None:
     name, _, argument = task.steps[0].partition(":")
     rest = replace(task, steps=task.steps[1:])
     try:
+        if name in _STORE:
+            world.reach_store()
         after = _DO[name](world, rest, argument)
+    except TransientError as error:
+        # Whoever began it is told; what is half done somebody else finds.
+        world.note(f"{task.kind} stops: {error.message}")
+        return None
     except KnownGoodError as error:
         world.note(f"{task.kind} stops: {error.message}")
         return giving_up(rest)
@@ -116,7 +140,10 @@ def _document(world: World, prepare: tuple[str, ...]) -> RouteDocument:
 
 def _write(world: World, task: Task, _: str) -> Task:
     if task.document is not None:
-        world.published = task.document
+        if world.outage and world.scenario.exchange:
+            world.note("it cannot be published now")
+        else:
+            world.published = task.document
     return task
 
 
@@ -152,6 +179,13 @@ def _prepare(world: World, task: Task, _: str) -> Task:
 
 
 def _wait(_world: World, task: Task, _: str) -> Task:
+    return task
+
+
+def _armed(world: World, task: Task, _: str) -> Task:
+    reports = [world.reports.get(name) for name in live(world)]
+    if all(report is not None and task.version in report.ready for report in reports):
+        world.oracle.armed.add(task.version)
     return task
 
 
@@ -233,29 +267,6 @@ def _push_behind(world: World, task: Task, _: str) -> Task:
     return task
 
 
-def _verified(world: World, task: Task, _: str) -> Task:
-    world.close(task.saga, "verified")
-    return task
-
-
-def _failed(world: World, task: Task, _: str) -> Task:
-    target = world.sagas[task.saga].target
-    if target is None or world.store.served != target:
-        world.close(task.saga, "overtaken")
-        return task
-    if not world.rules.leaves_what_failed():
-        world.close(task.saga, "failed")
-        return task
-    # The verdict is kept only once the trip is on record: a crash in between judges again.
-    trip = world.new_trip(target, "verification")
-    return replace(task, trip=trip, version=target, steps=(*_STEPS["flip"], "close"))
-
-
-def _close(world: World, task: Task, _: str) -> Task:
-    world.close(task.saga, "failed")
-    return task
-
-
 _DO: Mapping[str, Callable[[World, Task, str], Task | None]] = {
     "compute": _compute,
     "write": _write,
@@ -264,7 +275,7 @@ _DO: Mapping[str, Callable[[World, Task, str], Task | None]] = {
     "record": _record,
     "read": _read,
     "prepare": _prepare,
-    "armed": _wait,
+    "armed": _armed,
     "taken": _wait,
     "mint": _mint,
     "advance": _advance,
@@ -276,7 +287,9 @@ _DO: Mapping[str, Callable[[World, Task, str], Task | None]] = {
     "widen": _widen,
     "refresh": _refresh,
     "push-behind": _push_behind,
-    "verified": _verified,
-    "failed": _failed,
-    "close": _close,
+    "care": care,
+    "reissue": mint_again,
+    "saga-read": read_saga,
+    "saga-do": saga_step,
+    "saga-save": save_saga,
 }

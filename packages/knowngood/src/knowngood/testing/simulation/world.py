@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from knowngood.domain.fleet import Episode, FleetState
+from knowngood.domain.incident import Incident
+from knowngood.domain.saga import Saga, SagaState, Step, StepOutcome
 from knowngood.testing.simulation.messages import Message, Payload, Wire
 from knowngood.testing.simulation.oracle import Oracle
 from knowngood.testing.simulation.promise import Promise, broken
@@ -11,10 +13,11 @@ from knowngood.testing.simulation.replica import Replica, View, view_of
 from knowngood.testing.simulation.rules import Rules
 from knowngood.testing.simulation.scenario import Scenario
 from knowngood.testing.simulation.store_oracle import Transaction, judge
-from knowngood_sdk.model.route import Trip
+from knowngood_sdk.errors import ConflictError, TransientError
+from knowngood_sdk.model.route import LocalTrip, Trip
 from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
 
-__all__ = ["AT", "CONTROL", "SYSTEM", "Saga", "Task", "World", "live"]
+__all__ = ["AT", "CONTROL", "SYSTEM", "Task", "World", "live", "open_sagas", "watcher"]
 
 SYSTEM = "sim"
 CONTROL = "control"
@@ -35,7 +38,10 @@ class Task:
         generation: The generation that it minted.
         document: What it is about to write and push.
         shown: The trips that the person was shown.
-        saga: The rollback that it verifies.
+        saga: The rollback that it takes forward.
+        carried: That rollback as it read it.
+        outcome: How the step ended that it has just done.
+        fence: Under which lease it acts; 0 for none.
     """
 
     kind: str
@@ -47,15 +53,9 @@ class Task:
     document: RouteDocument | None = None
     shown: frozenset[str] = frozenset()
     saga: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Saga:
-    """A rollback on record: ``running``, ``verified``, ``failed``, or ``overtaken`` by what came after it."""
-
-    version: str
-    target: str | None
-    state: str = "running"
+    carried: Saga | None = None
+    outcome: StepOutcome = StepOutcome.DONE
+    fence: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,6 +75,12 @@ class World:
         reports: The last report that reached the control plane, by replica.
         processes: What each process of the control plane is at.
         budget: How often each act or fault may still happen.
+        incidents: Lone sick replicas on record.
+        held_out: Who is held out of the balancer.
+        outage: Whether the database is away.
+        lease: Which start of which process watches; None while nobody does.
+        fence: How often that changed hands.
+        starts: How often each process of the control plane was started, and how often workers were.
         oracle: What is known from outside.
         acts: How many acts of leaving there were.
         sent: How many messages were sent.
@@ -93,6 +99,12 @@ class World:
     sagas: dict[str, Saga] = field(default_factory=dict)
     published: RouteDocument | None = None
     reports: dict[str, ReplicaReport] = field(default_factory=dict)
+    incidents: dict[LocalTrip, Incident] = field(default_factory=dict)
+    held_out: frozenset[str] = frozenset()
+    outage: bool = False
+    lease: tuple[str, int] | None = None
+    fence: int = 0
+    starts: dict[str, int] = field(default_factory=dict)
     oracle: Oracle = field(default_factory=Oracle)
     acts: int = 0
     sent: int = 0
@@ -123,6 +135,8 @@ class World:
             messages=list(self.messages),
             sagas=dict(self.sagas),
             reports=dict(self.reports),
+            incidents=dict(self.incidents),
+            starts=dict(self.starts),
             oracle=self.oracle.copy(),
             notes=[],
             _views=dict(self._views),
@@ -155,35 +169,89 @@ class World:
         generation = self.store.row.generation
         return Trip(uid=uid, version=version, generation=generation, source=source, at=AT, why=f"{version} is bad")
 
+    def reach_store(self) -> None:
+        """Raise TransientError while the database is away."""
+        if self.outage:
+            raise TransientError("the database does not answer")
+
+    def enter(self, task: Task) -> None:
+        """
+        Open a transaction.
+
+        Raises:
+            TransientError: The database is away.
+            ConflictError: The lease under which the task acts has changed hands.
+        """
+        self.reach_store()
+        if task.fence and self.rules.is_fenced_off(task.fence, self.fence):
+            raise ConflictError("the lease has changed hands")
+        if task.fence and task.fence != self.fence:
+            raise broken(
+                Promise.LEASE, f"a {task.kind} under lease {task.fence} goes on while lease {self.fence} holds"
+            )
+
     def commit(self, kind: str, after: FleetState, episodes: tuple[Episode, ...], task: Task) -> None:
         """Put a state on record, in one transaction with the rollbacks that it starts."""
+        self.enter(task)
         before, self.store = self.store, after
-        started = [episode.saga(SYSTEM) for episode in episodes]
-        for saga, episode in zip(started, episodes, strict=True):
-            if saga in self.sagas:
-                raise broken(Promise.EPISODE, f"{saga} is started a second time")
-            self.sagas[saga] = Saga(episode.version, after.served)
+        for episode in episodes:
+            name = episode.saga(SYSTEM)
+            if name in self.sagas:
+                raise broken(Promise.EPISODE, f"{name} is started a second time")
+            self.sagas[name] = Saga(
+                id=name,
+                system=SYSTEM,
+                version=episode.version,
+                episode=episode.number,
+                target=after.served,
+                generation=after.row.generation,
+                started_at=AT,
+            )
         self.note(f"on record: {after.row}, quarantine {sorted(after.facts.quarantined)}")
-        living = live(self)
+        living = frozenset(live(self))
         judge(
             self.oracle,
             Transaction(
                 kind=kind,
+                asked=task.kind != "reconcile",
                 before=before,
                 after=after,
                 started=[episode.version for episode in episodes],
                 read=task.read,
                 shown=task.shown,
+                live=living,
                 reports={name: self.reports[name] for name in living if name in self.reports},
                 static_fallback=self.scenario.static_fallback,
             ),
         )
 
-    def close(self, name: str, state: str) -> None:
-        """Put the end of a rollback's verification on record."""
-        saga = self.sagas[name]
-        if saga.state == "running":
-            self.sagas[name] = replace(saga, state=state)
+    def save_step(self, task: Task, outcome: StepOutcome) -> Saga:
+        """
+        Put the next step of a rollback on record.
+
+        Raises:
+            ConflictError: Somebody else took it further.
+        """
+        self.enter(task)
+        assert task.carried is not None
+        name = task.carried.next_step()
+        assert name is not None
+        before = self.sagas[task.saga]
+        # No two steps end at the same moment.
+        after = task.carried.with_step(Step(name=name, at=f"{AT}+{self.started('step')}", outcome=outcome))
+        self.rules.check_follows(after, before)
+        if after.steps[:-1] != before.steps or (task.saga, name) not in self.oracle.effects:
+            had, has = ([step.name.value for step in saga.steps] for saga in (before, after))
+            done = sorted(step.value for saga, step in self.oracle.effects if saga == task.saga)
+            raise broken(Promise.SAGA, f"{task.saga} goes from {had} to {has}; done is {done}")
+        self.sagas[task.saga] = after
+        self.note(f"{task.saga}: {name.value} {outcome.value}")
+        return after
+
+    def started(self, name: str) -> int:
+        """Count a start, and return which one it is."""
+        self.starts[name] = self.starts.get(name, 0) + 1
+        return self.starts[name]
 
     def check_every_replica(self) -> None:
         """Look at every replica that has changed with the eyes of a request."""
@@ -198,3 +266,19 @@ class World:
 def live(world: World) -> Iterator[str]:
     """Return the names of the replicas that a deployment waits for."""
     return (name for name, r in world.replicas.items() if r.workers is not None and r.connected)
+
+
+def open_sagas(world: World) -> Iterator[Saga]:
+    """Return the rollbacks that are not over."""
+    return (saga for saga in world.sagas.values() if saga.state is SagaState.RUNNING)
+
+
+def watcher(world: World) -> str | None:
+    """Return the process that may begin to watch now: a free one, and where there are leases the one that has it."""
+    free = [name for name, task in world.processes.items() if task is None]
+    if world.outage or not free:
+        return None
+    if not world.scenario.leases or world.lease is None:
+        return free[0]
+    holder, start = world.lease
+    return holder if holder in free and start == world.starts.get(holder, 0) else None
