@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from knowngood.cli import cli
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
-SPEAKS_UNTIL_IT_IS_STOPPED = {"kg agent"}
+SPEAKS_UNTIL_IT_IS_STOPPED = {"kg agent", "kg serve"}
 
 
 def tree() -> Iterator[tuple[str, click.Command]]:
