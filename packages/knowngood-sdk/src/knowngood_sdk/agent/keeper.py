@@ -81,7 +81,7 @@ class Keeper:
         self._state = self._durable = self._filed = ReplicaState()
         try:
             self._word = folder.word()
-            self._warn("anchor", self._anchor.warning)
+            self.warn("anchor", self._anchor.warning)
             self._recover()
             self.look_around()
             self.look()
@@ -99,6 +99,11 @@ class Keeper:
         self.write_report(stopped=kind is None)
         os.close(self._lock)
 
+    @property
+    def system(self) -> str:
+        """Name of the system."""
+        return self._folder.system_folder.name
+
     # What comes from outside.
 
     def take(self, document: RouteDocument) -> None:
@@ -110,9 +115,8 @@ class Keeper:
                 is ours are taken all the same.
             TransientError: It could not be made durable; what it says to leave has been left.
         """
-        system = self._folder.system_folder.name
-        if document.system != system:
-            raise InvalidError(f"the document is for system {document.system!r}, this is a replica of {system!r}")
+        if document.system != self.system:
+            raise InvalidError(f"the document is for system {document.system!r}, this is a replica of {self.system!r}")
         # What a worker has just left on its own evidence may be what this deployer has not seen.
         self._look_at_word()
         self._look_at_journal()
@@ -126,7 +130,7 @@ class Keeper:
             self._adopt(self._state.receive(FleetRoute(), {}, document.facts, self._crew.ready)[0])
             raise
         finally:
-            self._warn("anchor", self._anchor.warning)
+            self.warn("anchor", self._anchor.warning)
         self._demand_durable()
 
     def leave(self, trip: Trip) -> None:
@@ -192,7 +196,7 @@ class Keeper:
         if not self._word.attached:
             self._word = self._folder.word()
             self._show(self._state)
-        self._warn("word", " ".join(self._word.warnings))
+        self.warn("word", " ".join(self._word.warnings))
 
     def clear_away_dead(self) -> None:
         """Remove what dead workers left; what they counted stays, in one file."""
@@ -217,8 +221,8 @@ class Keeper:
             warnings=(*self._warnings.values(), *self._crew.warnings),
         )
 
-    def write_report(self, *, stopped: bool = False) -> None:
-        """Write the report for whoever looks, if it says anything new or the last one is a second old."""
+    def write_report(self, *, stopped: bool = False) -> ReplicaReport | None:
+        """Write the report, if it says anything new or the last one is a second old; return what was written."""
         says = (
             stopped,
             self._durable,
@@ -229,16 +233,18 @@ class Keeper:
         )
         now = time.monotonic()
         if says == self._reported and now - self._reported_at < _REPORT_SECONDS:
-            return
+            return None
         self._reported, self._reported_at = says, now
-        self._guarded("report", lambda: self._folder.write_report(self.report(stopped=stopped)))
+        report = self.report(stopped=stopped)
+        self._guarded("report", lambda: self._folder.write_report(report))
+        return report
 
     # Inside.
 
     def _recover(self) -> None:
         """Take up what a restart finds, and make it durable as far as it is not."""
         recovery = self._folder.recover()
-        self._warn("recovery", " ".join(recovery.warnings))
+        self.warn("recovery", " ".join(recovery.warnings))
         self._state = recovery.state
         try:
             self._durable = self._filed = self._folder.state() or ReplicaState()
@@ -379,7 +385,7 @@ class Keeper:
         """Join what workers, or a command that broke the glass, have put into word and journal."""
         tail = self._journal.read(self._journal_offset)
         if tail.damaged:
-            self._warn("journal lines", " ".join(tail.damaged))
+            self.warn("journal lines", " ".join(tail.damaged))
         joined = self._state.rejoin(
             word=self._word.read(),
             trips=tail.facts,
@@ -407,12 +413,12 @@ class Keeper:
         try:
             act()
         except KnownGoodError as error:
-            self._warn(topic, str(error))
+            self.warn(topic, str(error))
             return False
-        self._warn(topic, "")
+        self.warn(topic, "")
         return True
 
-    def _warn(self, topic: str, text: str) -> None:
+    def warn(self, topic: str, text: str) -> None:
         """Keep a warning for the report until the topic is well again, and tell it once on stderr."""
         if self._warnings.get(topic, "") == text:
             return
