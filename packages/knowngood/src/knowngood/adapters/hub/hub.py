@@ -227,14 +227,16 @@ class Hub:
                     hint=f"It has: {', '.join(room.present) or 'none'}",
                 )
             names = set(room.present if replicas is None else replicas)
-            lost = {name for name in names if not room.replica(name, self._spans).agent_alive}
+            lost = {name for name in names if not room.expected(name, self._spans)}
             question.waiting = names - lost
             room.questions[question.ask] = question
             for name in question.waiting:
                 for channel in room.channels.get(name, ()):
                     channel.order(question.event)
         try:
-            answers = question.gather(len(names - lost), deadline, on_acknowledged)
+            answers = question.gather(
+                len(names - lost), deadline, on_acknowledged, lambda: self._give_up(room, question)
+            )
         finally:
             with self._changed:
                 del room.questions[question.ask]
@@ -245,6 +247,12 @@ class Hub:
         """Return the replicas that have a stream to this process."""
         with self._changed:
             return frozenset(self._room(system).channels)
+
+    def _give_up(self, room: Room, question: Question) -> None:
+        """Settle what is asked of replicas whose agent has gone and did not come back."""
+        with self._changed:
+            for name in [name for name in question.waiting if not room.expected(name, self._spans)]:
+                question.settle(name, Unreachable(replica=name, reason=_NO_AGENT))
 
     def replicas(self, system: str) -> Mapping[str, Replica]:
         """Return every replica that was heard of, from memory."""

@@ -11,6 +11,8 @@ from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
 
 __all__ = ["Question", "covers", "unanswered"]
 
+_REVIEW_SECONDS = 0.05
+
 
 class Question:
     """
@@ -51,16 +53,32 @@ class Question:
         self._came.put((name, answer))
 
     def gather(
-        self, expected: int, deadline: timedelta, on_acknowledged: Callable[[str], None] | None
+        self,
+        expected: int,
+        deadline: timedelta,
+        on_acknowledged: Callable[[str], None] | None,
+        review: Callable[[], None],
     ) -> dict[str, ReplicaReport | Unreachable]:
-        """Wait for so many answers, for at most this long; return those that came."""
+        """
+        Wait for so many answers, for at most this long; return those that came.
+
+        Args:
+            expected: How many are still to come, or have come already.
+            deadline: Longest time to wait.
+            on_acknowledged: Called with the name of each replica that acknowledges, in this thread.
+            review: Called now and then while nothing comes; it may settle what nobody will answer.
+        """
         end = time.monotonic() + deadline.total_seconds()
         answers: dict[str, ReplicaReport | Unreachable] = {}
         while len(answers) < expected:
+            left = end - time.monotonic()
             try:
-                name, answer = self._came.get(timeout=max(0.0, end - time.monotonic()))
+                name, answer = self._came.get(timeout=max(0.0, min(left, _REVIEW_SECONDS)))
             except queue.Empty:
-                break
+                if left <= 0:
+                    break
+                review()
+                continue
             answers[name] = answer
             if on_acknowledged is not None and isinstance(answer, ReplicaReport):
                 on_acknowledged(name)

@@ -27,10 +27,12 @@ class Spans:
         agent: An agent without a stream that has not reported for so long does not run; one that runs reports each
             second, and other processes pass that on every two.
         workers: Workers serve on without an agent; what was heard of them last holds for so long.
+        back: An agent whose stream broke is back within so long, if it comes back.
     """
 
     agent: float = 6.0
     workers: float = 15.0
+    back: float = 1.5
 
 
 @dataclass(slots=True)
@@ -168,6 +170,13 @@ class Room:
             agent_alive=alive,
             workers_alive=known.report.workers if alive or silent < spans.workers else 0,
             seen_at=known.seen_at,
+        )
+
+    def expected(self, name: str, spans: Spans) -> bool:
+        """Whether an answer of a replica may come: its agent runs, or its stream broke only just now."""
+        known = self.present[name]
+        return self.replica(name, spans).agent_alive or (
+            time.monotonic() - known.left < spans.back and not known.report.stopped
         )
 
     def _place(self, report: ReplicaReport, seen_at: datetime, heard: float) -> None:
