@@ -19,6 +19,7 @@ from knowngood_sdk.errors import InvalidError, KnownGoodError, TransientError
 from knowngood_sdk.model.canonical import DIGEST_PREFIX, canonical_bytes, check_digest, short
 from knowngood_sdk.model.joining import joined
 from knowngood_sdk.model.manifest import Component
+from knowngood_sdk.model.route import Facts
 from knowngood_sdk.model.wire import ReleaseDocument, RouteDocument
 from knowngood_sdk.serving.disk import NO_LINK, OWNER_FILE, locked, make_folder, write_whole, writing
 from knowngood_sdk.serving.fingerprint import fingerprint
@@ -108,7 +109,7 @@ class Stock:
         if document is None:
             return ""
         missing = [version for version in document.wanted if version not in self._here]
-        if missing:
+        if missing and document.facts != Facts():
             # What is to be left is known to whoever starts meanwhile, whatever becomes of the releases.
             self._write_route(RouteDocument(system=document.system, facts=document.facts))
         troubles = [self._try_release(version) for version in missing]
