@@ -125,7 +125,9 @@ class Hub:
 
     def current(self, system: str) -> tuple[str, RouteDocument | None]:
         """Return what is published, with its id; from memory once it was read."""
-        room = self.loaded(system)
+        room = self._room_of(system)
+        if room.document is None:
+            self.loaded(system)
         with self._changed:
             return room.id, room.document
 
@@ -347,11 +349,21 @@ class Hub:
                     if looks and room.counts_loaded:
                         self._look_for_counts(room)
                 except KnownGoodError as error:
-                    _log.warning("the exchange of %s: %s", room.system, error)
+                    self._tell(room, str(error))
                     if isinstance(error, TransientError):
                         break
+                else:
+                    self._tell(room, "")
             if last:
                 return
+
+    def _tell(self, room: Room, trouble: str) -> None:
+        """Tell what does not work, once."""
+        if trouble and not room.trouble:
+            _log.warning("what is known of %s is not shared with other processes: %s", room.system, trouble)
+        elif room.trouble and not trouble:
+            _log.info("what is known of %s is shared with other processes again", room.system)
+        room.trouble = trouble
 
     def _asking(self) -> bool:
         """Whether somebody waits for a replica that has no stream here, but to another process."""

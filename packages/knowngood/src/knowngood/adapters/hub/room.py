@@ -66,6 +66,7 @@ class Room:
         rules: The rules of the system, or None.
         loaded: Whether what the exchange has was read once.
         owed: Whether what is published here is not on the exchange yet.
+        trouble: Why what is known here is not shared with other processes; empty when it is.
     """
 
     system: str
@@ -76,6 +77,7 @@ class Room:
     loaded: bool = False
     counts_loaded: bool = False
     owed: bool = False
+    trouble: str = ""
     turn: Lock = field(default_factory=Lock)
     channels: dict[str, list[Channel]] = field(default_factory=dict)
     present: dict[str, Presence] = field(default_factory=dict)
