@@ -6,6 +6,7 @@ answer; a latch and local trips are another replica's own. Where nobody answers,
 static fallback: an image cannot know of a trip.
 """
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from knowngood_sdk.agent.link import Inbox, Letter
 from knowngood_sdk.agent.server import Server
 from knowngood_sdk.errors import InvalidError, KnownGoodError
+from knowngood_sdk.model.joining import joined
 from knowngood_sdk.model.wire import RouteDocument
 from knowngood_sdk.serving.folder import ReplicaFolder
 
@@ -62,11 +64,12 @@ class Peers:
         while not self._stopped.wait(_PATIENCE_SECONDS) and not self._answered() and not self._knows():
             with ThreadPoolExecutor(len(self._servers), thread_name_prefix="kg-peer") as pool:
                 asked = list(pool.map(self._ask, self._servers))
-            for answer in asked:
-                if isinstance(answer, RouteDocument):
-                    self._inbox.put(Letter(document=answer))
             silent = [answer for answer in asked if isinstance(answer, str)]
-            if len(silent) < len(asked):
+            told = [answer for answer in asked if isinstance(answer, RouteDocument)]
+            if told:
+                # As one: a newcomer has left nothing, so that a trip which one peer tells of speaks against no
+                # generation of another. Heard one after the other, it would.
+                self._inbox.put(Letter(document=functools.reduce(joined, told)))
                 break
             self.trouble = f"this replica knows no route, and no peer tells one: {'; '.join(silent)}"
         self.trouble = ""

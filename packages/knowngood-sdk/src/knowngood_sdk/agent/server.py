@@ -248,6 +248,10 @@ class Answer:
             if seconds_each is not None:
                 self._connection.until(seconds_each)
             chunk = self._read(min(_CHUNK, left + 1))
+            if not chunk and self._response.length:
+                # The library tells of it only where all is read at once.
+                self._connection.close()
+                raise TransientError(f"an answer ended early: {self._response.length} bytes are missing")
             if not chunk:
                 return
             left -= len(chunk)

@@ -108,13 +108,16 @@ class Stock:
             _write_if_new(self._folder.settings_file, rules)
         if document is None:
             return ""
-        missing = [version for version in document.wanted if version not in self._here]
+        unsure = [version for version in document.wanted if version not in self._here]
+        missing = [version for version in unsure if not self._manifest(version).exists()]
         if missing and document.facts != Facts():
             # What is to be left is known to whoever starts meanwhile, whatever becomes of the releases.
             self._write_route(RouteDocument(system=document.system, facts=document.facts))
         troubles = [self._try_release(version) for version in missing]
         # Also where something is missing: the rest is to be loaded.
         self._write_route(document)
+        # What an earlier run brought may be damaged by now, or have been released anew.
+        troubles += [self._try_release(version) for version in unsure if version not in missing]
         return "; ".join(filter(None, troubles))
 
     def _write_route(self, document: RouteDocument) -> None:
@@ -132,6 +135,9 @@ class Stock:
                 _write_if_new(path, joined(known, document).to_json())
         finally:
             os.close(descriptor)
+
+    def _manifest(self, version: str) -> Path:
+        return self._folder.manifests / f"{check_digest(version).removeprefix(DIGEST_PREFIX)}.json"
 
     def _try_release(self, version: str) -> str:
         reasons = []
@@ -164,8 +170,7 @@ class Stock:
                 digest = document.get("golden_digest") if isinstance(document, Mapping) else None
                 golden = self._golden(connection, f"{place}/{_GOLDEN}", digest)
             here = ReleaseDocument(manifest=release.manifest, paths=paths, golden=golden)
-            path = self._folder.manifests / f"{version.removeprefix(DIGEST_PREFIX)}.json"
-            _write_if_new(path, here.to_json())
+            _write_if_new(self._manifest(version), here.to_json())
         finally:
             connection.close()
 

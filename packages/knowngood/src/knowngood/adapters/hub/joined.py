@@ -95,7 +95,7 @@ class JoinedTraffic:
     ) -> Answers:
         """See the port. An agent here is asked here: its workers can be told even where it does not run."""
         here, there = self._local.replicas(system), self._remote.replicas(system)
-        wanted = set(here | there if replicas is None else replicas)
+        wanted = set(here.keys() | there.keys() if replicas is None else replicas)
         unknown = sorted(wanted - here.keys() - there.keys())
         if unknown:
             known = ", ".join(sorted(here.keys() | there.keys())) or "none"
