@@ -21,11 +21,11 @@ _PROCESSES = 5
 _TARGETS_MS = {_FEW: 5.0, _SOME: 50.0, _MANY: 250.0}
 _COUNTING_SECONDS = 20.0
 _HOW = (
-    "The endpoints of agents and the hub, in one process that also decides, on loopback over plain HTTP; no database is "
-    "on the way (reports go to the exchange afterwards, here in memory). A way back is acknowledged by an agent when it "
-    "is in force and durable: one sync of the disk, which all agents here share. Agents are real, three as a process "
-    "each, fifty as threads of five processes; the thousand are light stream clients in one process, which answer at "
-    "once and keep nothing, so that they measure the control plane alone."
+    "The endpoints of agents and the hub, in one process that also decides, on loopback over plain HTTP; no database "
+    "is on the way (reports go to the exchange afterwards, here in memory). A way back is acknowledged by an agent "
+    "when it is in force and durable: one sync of the disk, which all agents here share. Agents are real, three as a "
+    "process each, fifty as threads of five processes; the thousand are light stream clients in one process, which "
+    "answer at once and keep nothing, so that they measure the control plane alone."
 )
 
 
@@ -44,7 +44,7 @@ def run(context: Context) -> Figure:
     many = context.times(_MANY, least=20)
     context.tell(f"fan-out: {many} streams")
     with network() as control, started("benchmarks.fan_streams", (control.port, many)):
-        rows += _flips(control, many, context.times(_FLIPS), f"{_MANY:,} light streams", _TARGETS_MS[_MANY])
+        rows += _flips(control, many, context.times(_FLIPS), f"{many:,} light streams", _TARGETS_MS[_MANY])
     context.tell(f"telemetry: {many} replicas")
     with network() as control, started("benchmarks.fan_streams", (control.port, many, "--counts")):
         rows.append(_telemetry(control, many, max(2.0, _COUNTING_SECONDS * context.scale)))

@@ -46,7 +46,7 @@ def main() -> None:
     port, count, counting = int(sys.argv[1]), int(sys.argv[2]), "--counts" in sys.argv
     clients = [_connected(f"r{number}", port) for number in range(count)]
     stop = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+    threading.Thread(target=_until_closed, args=(stop,), daemon=True).start()
     print(json.dumps("ready"), flush=True)
     with selectors.DefaultSelector() as selector:
         for client in clients:
@@ -61,6 +61,11 @@ def main() -> None:
                     selector.unregister(key.fileobj)
                 elif key.data is not None:
                     _answer(key.data, chunk)
+
+
+def _until_closed(stop: threading.Event) -> None:
+    sys.stdin.read()
+    stop.set()
 
 
 def _connected(name: str, port: int) -> _Client:

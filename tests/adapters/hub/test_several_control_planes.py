@@ -146,7 +146,7 @@ def secured(tmp_path: Path) -> Iterator[tuple[Hub, str]]:
 
 def test_a_link_over_tls_knows_whom_to_believe(secured: tuple[Hub, str], tmp_path: Path) -> None:
     hub, url = secured
-    believing = ["--url", url, "--ca-file", tmp_path / "cert.pem"]
+    believing = ["--url", url, "--ca-file", str(tmp_path / "cert.pem")]
     with (
         ReplicaUnderTest.of(tmp_path / "a", SYSTEM, "a", [OLD, NEW], believing) as replica,
         ReplicaUnderTest.of(tmp_path / "b", SYSTEM, "b", [OLD, NEW], ["--url", url]) as doubting,

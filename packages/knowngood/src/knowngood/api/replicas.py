@@ -121,9 +121,10 @@ def replica_router(hub: Hub, authenticate: Callable[..., Any]) -> APIRouter:
     """
     router = APIRouter(prefix="/v1/systems/{system}", route_class=_Route, tags=["replicas"])
     caller = Annotated[Caller, Depends(authenticate)]
+    # In the order in which they are called: routes are looked through one after the other.
+    _add_reporting(router, hub, caller)
     _add_reading(router, hub, caller)
     _add_releases(router, hub, caller)
-    _add_reporting(router, hub, caller)
     return router
 
 
