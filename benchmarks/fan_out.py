@@ -7,6 +7,7 @@ from datetime import timedelta
 from threading import Event
 
 from benchmarks.context import Context
+from benchmarks.fan_streams import HEARD
 from benchmarks.figure import Figure, Row, Target, quantiles
 from benchmarks.host import BenchmarkError
 from benchmarks.network import SYSTEM, Deployments, Network, network, started
@@ -54,32 +55,37 @@ def run(context: Context) -> Figure:
 def _flips(control: Network, replicas: int, times: int, who: str, target: float | None = None) -> list[Row]:
     control.wait_for(replicas)
     deployments = Deployments()
-    back, there = [], []
+    back, there, heard = [], [], []
     for _ in range(times + 1):
         deployment, way_back = deployments.next()
-        there.append(_push(control, deployment, replicas))
-        back.append(_push(control, way_back, replicas))
+        there.append(_push(control, deployment, replicas)[0])
+        took, told = _push(control, way_back, replicas)
+        back.append(took)
+        heard.append(told)
     limit = target or _TARGETS_MS[replicas]
     # The first pair warms up.
+    told_rows = [Row(name=f"told to the last of {who}", unit="ms", values=quantiles(heard[1:]))] if heard[0] else []
     return [
+        *told_rows,
         Row(name=f"way back, {who}", unit="ms", values=quantiles(back[1:]), target=Target(column="p99", limit=limit)),
         Row(name=f"new generation, {who}", unit="ms", values=quantiles(there[1:])),
     ]
 
 
-def _push(control: Network, document: RouteDocument, replicas: int) -> float:
-    """Return the milliseconds from the decision to the last acknowledgement."""
+def _push(control: Network, document: RouteDocument, replicas: int) -> tuple[float, float]:
+    """Return the milliseconds until the last acknowledgement, and until the last was told, where that is known."""
     last = [0.0]
 
     def acknowledged(_replica: str) -> None:
-        last[0] = time.perf_counter()
+        last[0] = time.monotonic()
 
-    began = time.perf_counter()
+    began = time.monotonic()
     answers = control.traffic.push(document, _DEADLINE, on_acknowledged=acknowledged)
     reports = [answer for answer in answers.values() if isinstance(answer, ReplicaReport)]
     if len(reports) != replicas or any(report.refusal is not None for report in reports):
         raise BenchmarkError(f"{len(reports)} of {replicas} replicas acknowledged: {list(answers.values())[:3]}")
-    return (last[0] - began) * 1000
+    heard = max(report.load_seconds.get(HEARD, began) for report in reports)
+    return (last[0] - began) * 1000, (heard - began) * 1000
 
 
 def _telemetry(control: Network, replicas: int, seconds: float) -> Row:

@@ -19,6 +19,7 @@ from knowngood_sdk.model.route import ReplicaState
 from knowngood_sdk.model.stream import counts_body, report_body
 from knowngood_sdk.model.wire import CountsReport, ReplicaReport
 
+HEARD = "heard"
 _ASK = b'"ask":"'
 _AT = "2026-01-01T00:00:00Z"
 _METRICS = 20
@@ -37,7 +38,9 @@ class _Client:
         self.answers.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
 
     def report(self, answers: dict[str, str]) -> None:
-        report = ReplicaReport(replica=self.name, state=ReplicaState(), workers=1, at=_AT)
+        # Where an agent tells how long it took to load, this one tells when it heard: the clock is that of the host.
+        heard = {HEARD: time.monotonic()}
+        report = ReplicaReport(replica=self.name, state=ReplicaState(), load_seconds=heard, workers=1, at=_AT)
         self.post("report", report_body(report, answers))
 
 

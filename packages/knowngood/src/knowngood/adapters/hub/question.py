@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from threading import Event
 
 from knowngood.ports.traffic import Answers, Unreachable
 from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
@@ -12,6 +13,8 @@ from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
 __all__ = ["Question", "covers", "unanswered"]
 
 _REVIEW_SECONDS = 0.05
+_TOGETHER_SECONDS = 0.002
+_FEW = 8
 
 
 class Question:
@@ -70,7 +73,11 @@ class Question:
         """
         end = time.monotonic() + deadline.total_seconds()
         answers: dict[str, ReplicaReport | Unreachable] = {}
+        pause = Event()
         while len(answers) < expected:
+            if answers and expected - len(answers) > _FEW and self._came.empty():
+                # To wake this thread for each of a thousand answers would hold up the one that takes them.
+                pause.wait(_TOGETHER_SECONDS)
             left = end - time.monotonic()
             try:
                 name, answer = self._came.get(timeout=max(0.0, min(left, _REVIEW_SECONDS)))
