@@ -52,14 +52,14 @@ class Hub:
         self._changed = Condition()
         self._rooms: dict[str, Room] = {}
         self._due = Event()
-        self._stopped = False
+        self._stopped = self._listens = False
         self._told_elsewhere: set[str] = set()
         self._down_until = 0.0
         self._thread = Thread(target=self._keep, name="kg-hub", daemon=True)
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self.exchange.listening(self._heard))
+        self._listen()
         self._thread.start()
         return self
 
@@ -326,6 +326,12 @@ class Hub:
             self._told_elsewhere.add(system)
         self._due.set()
 
+    def _listen(self) -> None:
+        """Be told of what other processes change, as soon as that is possible; until then it is looked for."""
+        with contextlib.suppress(ComponentError):
+            self._stack.enter_context(self.exchange.listening(self._heard))
+            self._listens = True
+
     def _keep(self) -> None:
         look = beat = 0.0
         pause = Event()
@@ -337,6 +343,8 @@ class Hub:
             with self._changed:
                 rooms, told = list(self._rooms.values()), self._told_elsewhere
                 self._told_elsewhere = set()
+            if not self._listens:
+                self._listen()
             looks, beats = now >= look, now >= beat or last
             look, beat = (now + _LOOK_SECONDS if looks else look), (now + _HEARTBEAT_SECONDS if beats else beat)
             for room in rooms:
