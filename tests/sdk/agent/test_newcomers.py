@@ -16,6 +16,7 @@ from knowngood_sdk.errors import InvalidError, TransientError
 from knowngood_sdk.model.route import FULL, Facts, FleetRoute, Generation, ReplicaState, Trip
 from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
 from tests.adapters.hub.served import free_port
+from tests.sdk.agent.notary import STRANGER, Notary, root, roots_file
 
 A, B, C = ("sha256:" + digit * 64 for digit in "abc")
 FIRST = Generation(number=1, chain=(A, C))
@@ -195,3 +196,33 @@ def test_an_address_that_is_none_is_refused(listen: str) -> None:
 def test_an_address_that_is_taken_is_an_error(port: FactsPort) -> None:
     with pytest.raises(TransientError, match="cannot listen at"):
         FactsPort(port.address, "pricing")
+
+
+def test_a_newcomer_that_asks_for_signatures_takes_the_signed_route_of_a_peer_and_the_trips_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KNOWNGOOD_TRUST", str(roots_file(tmp_path / "root.json", root())))
+    honest = Peer(tmp_path, "a")
+    honest.ask(push_request(Notary().sign(ON_A, 1)))
+    honest.ask(push_request(Notary().sign(ON_B, 2)))
+    monkeypatch.delenv("KNOWNGOOD_TRUST")
+    deceived = Peer(tmp_path, "b")
+    forged = Generation(number=9, chain=(C, A))
+    deceived.ask(
+        push_request(
+            Notary(STRANGER).sign(
+                RouteDocument(system="pricing", route=FleetRoute(9, 0, FULL), generations={9: forged}), 99
+            )
+        )
+    )
+    deceived.ask(leave_request(trip(B, "t-1"), fleet=True))
+    monkeypatch.setenv("KNOWNGOOD_TRUST", str(tmp_path / "root.json"))
+    options = [*honest.options, *deceived.options, "--url", "http://127.0.0.1:1"]
+    newcomer = ReplicaUnderTest.of(tmp_path / "new", "pricing", "new", READY, options)
+    newcomer.start()
+    until(
+        lambda: newcomer.folder.word().read() == (2, 1, FULL), "it takes what was signed, and leaves what was tripped"
+    )
+    assert newcomer.folder.recover().state.facts.quarantined == {B}
+    for replica in (newcomer, honest.replica, deceived.replica):
+        replica.close()
