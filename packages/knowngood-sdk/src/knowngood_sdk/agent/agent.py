@@ -18,6 +18,7 @@ from typing import Any
 from knowngood_sdk.agent.endpoint import Endpoint
 from knowngood_sdk.agent.keeper import Keeper
 from knowngood_sdk.agent.protocol import answer_of_report
+from knowngood_sdk.agent.uplink import Remote, connected
 from knowngood_sdk.errors import InvalidError, TransientError
 from knowngood_sdk.model.route import Trip
 from knowngood_sdk.model.wire import ReplicaReport, RouteDocument, trip_from_json
@@ -34,7 +35,7 @@ _CLEAR_AWAY_SECONDS = 60.0
 _log = logging.getLogger("knowngood.agent")
 
 
-def run(folder: ReplicaFolder, *, stop: threading.Event | None = None) -> None:
+def run(folder: ReplicaFolder, *, stop: threading.Event | None = None, remote: Remote | None = None) -> None:
     """
     Keep a replica folder until told to stop.
 
@@ -42,13 +43,19 @@ def run(folder: ReplicaFolder, *, stop: threading.Event | None = None) -> None:
         folder: The replica folder; made when it is missing.
         stop: Set to stop, for an agent that is a thread. Without it this is a process of its own, which stops in good
             order on SIGTERM and SIGINT.
+        remote: Control planes and peers over the network; None leaves the agent to this host.
 
     Raises:
         ConflictError: Another agent keeps the folder.
         TransientError: The folder or the socket cannot be made there.
-        InvalidError: The path is too long for a socket on this platform.
+        InvalidError: The path is too long for a socket on this platform, or a URL or address is none.
     """
-    with _stopping(stop) as stopped, Keeper(folder, root=_root()) as keeper, _listening(folder, keeper) as endpoint:
+    with (
+        _stopping(stop) as stopped,
+        Keeper(folder, root=_root()) as keeper,
+        _listening(folder, keeper) as endpoint,
+        connected(keeper, folder, remote or Remote(), endpoint.wake) as uplink,
+    ):
         _log.info("keeps %s", folder.path)
         around = clear = 0.0
         while not stopped.is_set():
@@ -60,8 +67,11 @@ def run(folder: ReplicaFolder, *, stop: threading.Event | None = None) -> None:
             if now >= clear:
                 keeper.clear_away_dead()
                 clear = now + _CLEAR_AWAY_SECONDS
-            keeper.write_report()
+            report = keeper.write_report()
+            if report is not None:
+                uplink.tell(report)
             endpoint.serve(_LOOK_SECONDS)
+            uplink.advance(keeper)
     _log.info("stopped")
 
 

@@ -12,6 +12,7 @@ import struct
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,12 +70,19 @@ class Endpoint:
         self._selector = selectors.DefaultSelector()
         self._listener = _listen(path)
         self._selector.register(self._listener, selectors.EVENT_READ)
+        # Whoever writes here, from any thread, ends the wait in ``serve``.
+        self._bell, self._clapper = socket.socketpair()
+        for end in (self._bell, self._clapper):
+            end.settimeout(0)
+        self._selector.register(self._bell, selectors.EVENT_READ)
 
     def serve(self, seconds: float) -> None:
         """Handle what is there, waiting for it for at most so many seconds."""
         for key, _ in self._selector.select(seconds):
             if key.fileobj is self._listener:
                 self._accept()
+            elif key.fileobj is self._bell:
+                self._silence()
             elif key.data in self._connections:
                 # Else it gave way a moment ago to one that was accepted in this very turn.
                 self._advance(key.data)
@@ -82,13 +90,24 @@ class Endpoint:
         for connection in [c for c in self._connections if c.deadline < now]:
             self._close(connection)
 
+    def wake(self) -> None:
+        """End the present or the next wait in ``serve``; for other threads."""
+        with suppress(OSError):  # it rings already, or is closed
+            self._clapper.send(b".")
+
     def close(self) -> None:
         """Close every connection and take the socket away."""
         for connection in list(self._connections):
             self._close(connection)
         self._selector.close()
         self._listener.close()
+        self._bell.close()
+        self._clapper.close()
         self._path.unlink(missing_ok=True)
+
+    def _silence(self) -> None:
+        with suppress(BlockingIOError):
+            self._bell.recv(_CHUNK)
 
     def _accept(self) -> None:
         try:

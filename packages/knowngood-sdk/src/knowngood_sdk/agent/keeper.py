@@ -92,7 +92,7 @@ class Keeper:
         self._state = self._durable = self._filed = ReplicaState()
         try:
             self._word = folder.word()
-            self._warn("anchor", self._anchor.warning)
+            self.warn("anchor", self._anchor.warning)
             self._recover()
             self.look_around()
             self.look()
@@ -109,6 +109,16 @@ class Keeper:
         """Leave a last report, and let go of the folder."""
         self.write_report(stopped=kind is None)
         os.close(self._lock)
+
+    @property
+    def system(self) -> str:
+        """Name of the system."""
+        return self._folder.system_folder.name
+
+    @property
+    def vouched(self) -> RouteDocument | None:
+        """The newest signed route that was taken, for others who ask for signatures; None where there is none."""
+        return self._offered if self._offered is not None and self._offered.signed is not None else None
 
     # What comes from outside.
 
@@ -127,16 +137,15 @@ class Keeper:
                 is ours are taken all the same.
             TransientError: It could not be made durable; what it says to leave has been left.
         """
-        system = self._folder.system_folder.name
-        if document.system != system:
-            raise InvalidError(f"the document is for system {document.system!r}, this is a replica of {system!r}")
+        if document.system != self.system:
+            raise InvalidError(f"the document is for system {document.system!r}, this is a replica of {self.system!r}")
         # What a worker has just left on its own evidence may be what this deployer has not seen.
         self._look_at_word()
         self._look_at_journal()
         if not self._may_take(document):
             self._adopt(self._state.receive(FleetRoute(), {}, document.trips, self._crew.ready)[0])
             self._demand_durable()
-            known = self._offered or RouteDocument(system=system)
+            known = self._offered or RouteDocument(system=self.system)
             return replace(known, facts=known.facts.merge(document.trips))
         try:
             self._offer(document)
@@ -148,7 +157,7 @@ class Keeper:
             self._adopt(self._state.receive(FleetRoute(), {}, document.facts, self._crew.ready)[0])
             raise
         finally:
-            self._warn("anchor", self._anchor.warning)
+            self.warn("anchor", self._anchor.warning)
             self._guarded("trust file", self._vetting.save)
         self._demand_durable()
         return document
@@ -226,9 +235,9 @@ class Keeper:
         if not self._word.attached:
             self._word = self._folder.word()
             self._show(self._state)
-        self._warn("word", " ".join(self._word.warnings))
-        self._warn("age of the route", self._vetting.age_warning)
-        self._warn("keys", self._vetting.keys_warning)
+        self.warn("word", " ".join(self._word.warnings))
+        self.warn("age of the route", self._vetting.age_warning)
+        self.warn("keys", self._vetting.keys_warning)
         self._guarded("trust file", self._vetting.save)
 
     def clear_away_dead(self) -> None:
@@ -262,8 +271,8 @@ class Keeper:
     def _held_out(self) -> bool:
         return self._offered is not None and self._folder.replica in self._offered.held_out
 
-    def write_report(self, *, stopped: bool = False) -> None:
-        """Write the report for whoever looks, if it says anything new or the last one is a second old."""
+    def write_report(self, *, stopped: bool = False) -> ReplicaReport | None:
+        """Write the report, if it says anything new or the last one is a second old; return what was written."""
         says = (
             stopped,
             self._durable,
@@ -276,16 +285,18 @@ class Keeper:
         )
         now = time.monotonic()
         if says == self._reported and now - self._reported_at < _REPORT_SECONDS:
-            return
+            return None
         self._reported, self._reported_at = says, now
-        self._guarded("report", lambda: self._folder.write_report(self.report(stopped=stopped)))
+        report = self.report(stopped=stopped)
+        self._guarded("report", lambda: self._folder.write_report(report))
+        return report
 
     # Inside.
 
     def _recover(self) -> None:
         """Take up what a restart finds, and make it durable as far as it is not."""
         recovery = self._folder.recover()
-        self._warn("recovery", " ".join(recovery.warnings))
+        self.warn("recovery", " ".join(recovery.warnings))
         self._state = recovery.state
         try:
             self._durable = self._filed = self._folder.state() or ReplicaState()
@@ -303,7 +314,7 @@ class Keeper:
         if vetted.anew:
             # What a key vouched for that has gone since is not to be taken later on, when it is ready.
             self._offered = self._refusal = None
-        self._warn("trust", self._vetting.warning)
+        self.warn("trust", self._vetting.warning)
         return not vetted.doubt
 
     def _offer(self, document: RouteDocument) -> None:
@@ -436,7 +447,7 @@ class Keeper:
         """Join what workers, or a command that broke the glass, have put into word and journal."""
         tail = self._journal.read(self._journal_offset)
         if tail.damaged:
-            self._warn("journal lines", " ".join(tail.damaged))
+            self.warn("journal lines", " ".join(tail.damaged))
         joined = self._state.rejoin(
             word=self._word.read(),
             trips=tail.facts,
@@ -464,12 +475,12 @@ class Keeper:
         try:
             act()
         except KnownGoodError as error:
-            self._warn(topic, str(error))
+            self.warn(topic, str(error))
             return False
-        self._warn(topic, "")
+        self.warn(topic, "")
         return True
 
-    def _warn(self, topic: str, text: str) -> None:
+    def warn(self, topic: str, text: str) -> None:
         """Keep a warning for the report until the topic is well again, and tell it once on stderr."""
         if self._warnings.get(topic, "") == text:
             return

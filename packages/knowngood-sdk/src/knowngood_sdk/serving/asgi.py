@@ -12,6 +12,7 @@ from typing import Any
 
 from knowngood_sdk.errors import ConflictError, KnownGoodError, NotReadyError
 from knowngood_sdk.serving.event import Kind
+from knowngood_sdk.serving.inside import Inside
 from knowngood_sdk.serving.pin import BAGGAGE, VERSION_HEADER, pinned_version, strip_pins
 from knowngood_sdk.serving.request import Desk, Request
 
@@ -43,7 +44,8 @@ class Asgi:
         desk: Where its requests come in; ``kg.Asgi`` fills it in.
         subject: Name of the request header that tells who is served; the same subject stays on the same side of a
             split. None draws each request by itself.
-        inside: Whether callers are trusted: then a pin in their baggage is honoured, otherwise every pin is removed.
+        inside: Callers that are trusted: networks (``10.0.0.0/8``), ``unix``, or True for all. A pin in their baggage
+            is honoured; of everybody else every pin is removed.
         uncounted: Paths whose requests are served and not counted, such as that of a health check: they come from no
             user, and would stand in the way of telling how users fare.
         boot_seconds: Longest time that the start of the application waits for the worker.
@@ -55,14 +57,14 @@ class Asgi:
         *,
         desk: Desk,
         subject: str | None = None,
-        inside: bool = False,
+        inside: bool | Collection[str] = False,
         uncounted: Collection[str] = (),
         boot_seconds: float = 30.0,
     ) -> None:
         self._app = app
         self._desk = desk
         self._subject = None if subject is None else subject.lower().encode("latin-1")
-        self._inside = inside
+        self._inside = Inside(inside)
         self._uncounted = frozenset(uncounted)
         self._boot_seconds = boot_seconds
 
@@ -104,7 +106,8 @@ class Asgi:
                 pinned = True
         if not pinned:
             return self._desk.request(subject), scope
-        request = self._desk.request(subject, pin=pinned_version(scope["headers"]) if self._inside else None)
+        pin = pinned_version(scope["headers"]) if self._inside.holds(scope) else None
+        request = self._desk.request(subject, pin=pin)
         headers, request.baggage = strip_pins(scope["headers"])
         return request, {**scope, "headers": headers}
 

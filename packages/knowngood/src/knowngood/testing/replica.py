@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -67,10 +67,14 @@ class ReplicaUnderTest:
     Args:
         folder: The replica folder; made here.
         ready: Versions that the first worker, ``w1``, has ready; None starts no worker.
+        options: Further options of the agent, such as ``--url``.
     """
 
-    def __init__(self, folder: ReplicaFolder, ready: Collection[str] | None = ()) -> None:
+    def __init__(
+        self, folder: ReplicaFolder, ready: Collection[str] | None = (), options: Sequence[str | Path] = ()
+    ) -> None:
         self.folder = folder
+        self.options = [str(option) for option in options]
         folder.make()
         self.workers: dict[str, StandInWorker] = {}
         if ready is not None:
@@ -80,9 +84,16 @@ class ReplicaUnderTest:
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def of(cls, directory: Path, system: str, replica: str, ready: Collection[str] | None = ()) -> Self:
+    def of(
+        cls,
+        directory: Path,
+        system: str,
+        replica: str,
+        ready: Collection[str] | None = (),
+        options: Sequence[str | Path] = (),
+    ) -> Self:
         """Return the replica of a working folder."""
-        return cls(ReplicaFolder.of(directory, system, replica), ready)
+        return cls(ReplicaFolder.of(directory, system, replica), ready, options)
 
     def __enter__(self) -> Self:
         self.start()
@@ -102,7 +113,7 @@ class ReplicaUnderTest:
     def start(self) -> None:
         """Start the agent, and return when it listens."""
         directory = self.folder.system_folder.parent.parent
-        arguments = [self.folder.system_folder.name, self.folder.replica, "--directory", str(directory)]
+        arguments = [self.folder.system_folder.name, self.folder.replica, "--directory", str(directory), *self.options]
         # A pipe and no file, for a file would be full with the disk.
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and arguments of the test
             [sys.executable, "-m", "knowngood_sdk.agent", *arguments], stderr=subprocess.PIPE

@@ -1,0 +1,2 @@
+def features(ride):
+    return ride["km"]

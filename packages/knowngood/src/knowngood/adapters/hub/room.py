@@ -1,0 +1,187 @@
+"""Room: what one process of the control plane knows of one system, in memory."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any
+
+from knowngood.adapters.hub.channel import Channel
+from knowngood.adapters.hub.question import Question
+from knowngood.ports.exchange import Reported
+from knowngood.ports.traffic import Replica
+from knowngood_sdk.model.joining import document_id
+from knowngood_sdk.model.stream import event_bytes, route_event
+from knowngood_sdk.model.wire import CountsReport, ReplicaReport, RouteDocument
+
+__all__ = ["Presence", "Room", "Spans"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spans:
+    """
+    How long a silence means what, in seconds.
+
+    Attributes:
+        agent: An agent without a stream that has not reported for so long does not run; one that runs reports each
+            second, and other processes pass that on every two.
+        workers: Workers serve on without an agent; what was heard of them last holds for so long.
+        back: An agent whose stream broke is back within so long, if it comes back.
+    """
+
+    agent: float = 6.0
+    workers: float = 15.0
+    back: float = 1.5
+
+
+@dataclass(slots=True)
+class Presence:
+    """
+    One replica as heard of.
+
+    Attributes:
+        report: Its newest report.
+        seen_at: When it came, by the clock of whoever took it.
+        heard: When it came here, on the monotonic clock.
+        left: When its last stream ended, on the monotonic clock.
+    """
+
+    report: ReplicaReport
+    seen_at: datetime
+    heard: float
+    left: float = float("-inf")
+
+
+@dataclass(slots=True, eq=False)
+class Room:
+    """
+    One system. Whoever reads or changes it holds the lock of the hub; ``turn`` is for those who publish.
+
+    Attributes:
+        system: Its name.
+        document: What is published, or None before the first.
+        id: Id of that document, or empty.
+        event: The event that tells it.
+        rules: The rules of the system, or None.
+        loaded: Whether what the exchange has was read once.
+        owed: Whether what is published here is not on the exchange yet.
+        trouble: Why what is known here is not shared with other processes; empty when it is.
+    """
+
+    system: str
+    document: RouteDocument | None = None
+    id: str = ""
+    event: bytes = b""
+    rules: Any = None
+    loaded: bool = False
+    counts_loaded: bool = False
+    owed: bool = False
+    trouble: str = ""
+    turn: Lock = field(default_factory=Lock)
+    channels: dict[str, list[Channel]] = field(default_factory=dict)
+    present: dict[str, Presence] = field(default_factory=dict)
+    questions: dict[str, Question] = field(default_factory=dict)
+    counts: dict[str, CountsReport] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
+    touched: set[str] = field(default_factory=set)
+    counted: dict[str, dict[str, CountsReport]] = field(default_factory=dict)
+
+    def adopt(self, document: RouteDocument | None) -> None:
+        """Take what is published now, and tell it on every stream if it is new."""
+        if document is None or document == self.document:
+            return
+        id_ = document_id(document)
+        self.document, self.id, self.event = document, id_, route_event(document, id_)
+        for channel in self.streams():
+            channel.offer("route", self.event)
+
+    def adopt_rules(self, rules: Any) -> None:
+        """Take the rules of the system, and tell them on every stream if they are new."""
+        if rules is None or rules == self.rules:
+            return
+        self.rules = rules
+        event = event_bytes("rules", rules)
+        for channel in self.streams():
+            channel.offer("rules", event)
+
+    def streams(self) -> Iterator[Channel]:
+        """Give every open stream."""
+        for channels in self.channels.values():
+            yield from channels
+
+    def greet(self, channel: Channel, known: str) -> None:
+        """Open a stream, and send what its replica may not know: published document, rules, open questions."""
+        self.channels.setdefault(channel.replica, []).append(channel)
+        if self.event and known != self.id:
+            channel.offer("route", self.event)
+        if self.rules is not None:
+            channel.offer("rules", event_bytes("rules", self.rules))
+        for question in self.questions.values():
+            if channel.replica in question.waiting:
+                channel.order(question.event)
+
+    def dismiss(self, channel: Channel) -> None:
+        """Forget a stream that has ended."""
+        channels = self.channels.get(channel.replica, [])
+        if channel in channels:
+            channels.remove(channel)
+        if not channels:
+            self.channels.pop(channel.replica, None)
+            if channel.replica in self.present:
+                self.present[channel.replica].left = time.monotonic()
+
+    def hear(self, report: ReplicaReport) -> None:
+        """Take a report that came here."""
+        known = self.present.get(report.replica)
+        if known is not None and report.at < known.report.at:
+            return
+        if known is None or replace(known.report, at="") != replace(report, at=""):
+            self.changed.add(report.replica)
+        else:
+            self.touched.add(report.replica)
+        self._place(report, datetime.now(UTC), time.monotonic())
+
+    def touch(self, replica: str, at: str) -> None:
+        """Take a sign of life."""
+        known = self.present.get(replica)
+        if known is not None and at >= known.report.at:
+            self.touched.add(replica)
+            self._place(replace(known.report, at=at), datetime.now(UTC), time.monotonic())
+
+    def learn(self, reported: Reported) -> bool:
+        """Take a report that another process left on the exchange; return whether it is news."""
+        report = reported.report
+        known = self.present.get(report.replica)
+        if known is not None and report.at <= known.report.at:
+            return False
+        # At the first look it may be old; later ones are seen as they come, whatever the clocks say.
+        age = 0.0 if known else max(0.0, (datetime.now(UTC) - reported.seen_at).total_seconds())
+        self._place(report, reported.seen_at, time.monotonic() - age)
+        return True
+
+    def replica(self, name: str, spans: Spans) -> Replica:
+        """Return a replica as it is known now."""
+        known, now = self.present[name], time.monotonic()
+        silent = now - known.heard
+        heard_since = known.heard > known.left and silent < spans.agent and not known.report.stopped
+        alive = name in self.channels or heard_since
+        return Replica(
+            name=name,
+            report=known.report,
+            agent_alive=alive,
+            workers_alive=known.report.workers if alive or silent < spans.workers else 0,
+            seen_at=known.seen_at,
+        )
+
+    def expected(self, name: str, spans: Spans) -> bool:
+        """Whether an answer of a replica may come: its agent runs, or its stream broke only just now."""
+        known = self.present[name]
+        return self.replica(name, spans).agent_alive or (
+            time.monotonic() - known.left < spans.back and not known.report.stopped
+        )
+
+    def _place(self, report: ReplicaReport, seen_at: datetime, heard: float) -> None:
+        known = self.present.get(report.replica)
+        left = known.left if known else float("-inf")
+        self.present[report.replica] = Presence(report, seen_at, heard, left)

@@ -1,0 +1,298 @@
+"""
+Replicas: the endpoints that agents call.
+
+Nothing here waits for a database but what fetches a release: streams are fed and reports are taken from memory.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.routing import APIRoute
+
+from knowngood.adapters.hub.channel import Channel
+from knowngood.adapters.hub.hub import Hub
+from knowngood.adapters.hub.pack import packed
+from knowngood_sdk.errors import (
+    ComponentError,
+    ConflictError,
+    InvalidError,
+    KnownGoodError,
+    NotAuthorizedError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RefusedError,
+    TransientError,
+)
+from knowngood_sdk.model.canonical import check_digest
+from knowngood_sdk.model.manifest import check_name
+from knowngood_sdk.model.stream import HEARTBEAT, STATE_HEADER, Answered, Counted, decode_json
+from knowngood_sdk.model.wire import ReleaseDocument
+from knowngood_sdk.serving.fingerprint import fingerprint
+
+__all__ = ["Caller", "problem", "replica_router"]
+
+HEARTBEAT_SECONDS = 5.0
+_DEAF_SECONDS = 10.0
+"""A replica that does not read what it is sent for so long loses its stream, and calls again."""
+_BODY_SECONDS = 10.0
+_MAX_REPORT = 1024 * 1024
+_MAX_COUNTS = 4 * 1024 * 1024
+_STATUSES = (
+    (InvalidError, 422),
+    (NotFoundError, 404),
+    (ConflictError, 409),
+    (RefusedError, 403),
+    (TransientError, 503),
+    (ComponentError, 502),
+    (OutcomeUnknownError, 504),
+)
+_TOO_LARGE = 413
+_TOO_SLOW = 408
+_NO_CONTENT = 204
+_NOT_MODIFIED = 304
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Caller(Protocol):
+    """Who calls, as ``authenticate`` returns it."""
+
+    def may(self, verb: str, system: str) -> bool:
+        """Whether it may do this to a system; agents need ``read`` and ``report``."""
+        ...
+
+
+def problem(error: KnownGoodError, status: int | None = None) -> JSONResponse:
+    """Return the answer that tells an error (RFC 9457)."""
+    code = status or next((number for kind, number in _STATUSES if isinstance(error, kind)), 500)
+    body = {
+        "type": "about:blank",
+        "status": code,
+        "code": error.code,
+        "title": type(error).__doc__ or error.code,
+        "detail": error.message,
+        "hint": error.hint,
+    }
+    return JSONResponse(body, status_code=code, media_type="application/problem+json")
+
+
+class _BodyError(KnownGoodError):
+    """What was sent is no body for this endpoint."""
+
+    code = "invalid"
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message, hint="Send the documents of this API")
+        self.status = status
+
+
+class _Route(APIRoute):
+    """Answers an error of ours with its problem document."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what handles a request."""
+        handle = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except _BodyError as error:
+                return problem(error, error.status)
+            except KnownGoodError as error:
+                return problem(error)
+
+        return guarded
+
+
+def replica_router(hub: Hub, authenticate: Callable[..., Any]) -> APIRouter:
+    """
+    Return the endpoints that agents call.
+
+    Args:
+        hub: Where replicas are connected.
+        authenticate: A dependency that returns the ``Caller``, or raises. It is run for every report: let it be quick,
+            and ``async``, for others run in threads.
+    """
+    router = APIRouter(prefix="/v1/systems/{system}", route_class=_Route, tags=["replicas"])
+    caller = Annotated[Caller, Depends(authenticate)]
+    # In the order in which they are called: routes are looked through one after the other.
+    _add_reporting(router, hub, caller)
+    _add_reading(router, hub, caller)
+    _add_releases(router, hub, caller)
+    return router
+
+
+def _add_reading(router: APIRouter, hub: Hub, caller: Any) -> None:
+    @router.get("/stream", response_class=Response)
+    async def stream(system: str, replica: str, who: caller, last_event_id: Annotated[str, Header()] = "") -> Response:
+        """Stream what is published, and what is asked of a replica, as server-sent events."""
+        _allow(who, "read", system)
+        return _Stream(hub, system, check_name(replica, "replica"), last_event_id)
+
+    @router.get("/route")
+    async def route(system: str, who: caller, if_none_match: Annotated[str, Header()] = "") -> Response:
+        """Return the published route document, or 304 to who has it."""
+        _allow(who, "read", system)
+        id_, document = await asyncio.to_thread(hub.current, system)
+        if document is None:
+            raise NotFoundError(f"no route of {system} is published yet", hint="Deploy a first version")
+        tag = {"etag": f'"{id_}"'}
+        if if_none_match == tag["etag"]:
+            return Response(status_code=_NOT_MODIFIED, headers=tag)
+        return JSONResponse(document.to_json(), headers=tag)
+
+    @router.get("/rules")
+    async def rules(system: str, who: caller) -> Response:
+        """Return the rules of a system, as its system file has them."""
+        _allow(who, "read", system)
+        found = await asyncio.to_thread(hub.rules, system)
+        if found is None:
+            raise NotFoundError(f"no rules of {system} are published yet", hint="Apply its system file")
+        return JSONResponse(dict(found))
+
+
+def _add_releases(router: APIRouter, hub: Hub, caller: Any) -> None:
+    @router.get("/releases/{version}")
+    async def release(system: str, version: str, who: caller) -> Response:
+        """Return a release, with places below its own URL for paths."""
+        _allow(who, "read", system)
+        return JSONResponse(await asyncio.to_thread(_described, hub, system, version))
+
+    @router.get("/releases/{version}/components/{name}", response_class=StreamingResponse)
+    async def component(system: str, version: str, name: str, who: caller) -> Response:
+        """Stream the bytes of a component as a tar."""
+        _allow(who, "read", system)
+        found = await asyncio.to_thread(_release, hub, system, version)
+        if name not in found.paths:
+            raise NotFoundError(f"version {version} of {system} has no bytes of a component {name!r:.80}")
+        file_name = found.manifest.components[name].ref.facets.get("name", "")
+        pieces = await asyncio.to_thread(packed, Path(found.paths[name]), file_name)
+        return StreamingResponse(pieces, media_type="application/x-tar")
+
+    @router.get("/releases/{version}/golden", response_class=StreamingResponse)
+    async def golden(system: str, version: str, who: caller) -> Response:
+        """Stream the golden inputs of a version as a tar of one file, ``golden``."""
+        _allow(who, "read", system)
+        found = await asyncio.to_thread(_release, hub, system, version)
+        if found.golden is None:
+            raise NotFoundError(f"version {version} of {system} has no golden inputs")
+        return StreamingResponse(
+            await asyncio.to_thread(packed, Path(found.golden), "golden"), media_type="application/x-tar"
+        )
+
+
+def _add_reporting(router: APIRouter, hub: Hub, caller: Any) -> None:
+    @router.post("/replicas/{replica}/report", status_code=_NO_CONTENT)
+    async def report(system: str, replica: str, who: caller, request: Request) -> Response:
+        """Take a report; the answer's header tells which document is published now."""
+        _allow(who, "report", system)
+        said = Answered.from_json(decode_json(await _body(request, _MAX_REPORT)))
+        if said.report.replica != check_name(replica, "replica"):
+            raise InvalidError(f"the report is one of replica {said.report.replica!r:.80}, not {replica}")
+        return _taken(hub.report(system, said.report, said.answers))
+
+    @router.post("/replicas/{replica}/counts", status_code=_NO_CONTENT)
+    async def counts(system: str, replica: str, who: caller, request: Request) -> Response:
+        """Take cumulative counts; those that come twice or late do no harm."""
+        _allow(who, "report", system)
+        said = Counted.from_json(decode_json(await _body(request, _MAX_COUNTS)))
+        return _taken(hub.count(system, check_name(replica, "replica"), said.at, said.counts))
+
+
+def _allow(who: Caller, verb: str, system: str) -> None:
+    if not who.may(verb, check_name(system, "system")):
+        raise NotAuthorizedError(f"this token may not {verb} {system}", hint="Use one that was made for it: kg token")
+
+
+def _taken(published: str) -> Response:
+    return Response(status_code=_NO_CONTENT, headers={STATE_HEADER: published})
+
+
+def _release(hub: Hub, system: str, version: str) -> ReleaseDocument:
+    return hub.exchange.release(system, check_digest(version))
+
+
+def _described(hub: Hub, system: str, version: str) -> dict[str, Any]:
+    release = _release(hub, system, version)
+    digest = None if release.golden is None else fingerprint(release.golden)
+    return {
+        **release.to_json(),
+        # Where bytes stand on this host is nobody's business, and of no use elsewhere.
+        "paths": {name: f"components/{name}" for name in release.paths},
+        "golden": None if release.golden is None else "golden",
+        "golden_digest": digest,
+    }
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """Return a body that comes in time and is not too long."""
+    received = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            while True:
+                message = await request.receive()
+                if message["type"] != "http.request":
+                    raise _BodyError("the body ended early", 400)
+                received += message.get("body", b"")
+                if len(received) > limit:
+                    raise _BodyError(f"the body is longer than {limit} bytes", _TOO_LARGE)
+                if not message.get("more_body"):
+                    return bytes(received)
+    except TimeoutError as error:
+        raise _BodyError(f"the body took longer than {_BODY_SECONDS:g} s", _TOO_SLOW) from error
+
+
+class _Stream(Response):
+    """The open stream to one replica."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, hub: Hub, system: str, replica: str, known: str) -> None:
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._hub = hub
+        self._system = system
+        self._replica = replica
+        self._known = known
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Send what is there, and a heartbeat when nothing is, until either end has enough."""
+        del scope
+        loop, rung = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the server has stopped
+                loop.call_soon_threadsafe(rung.set)
+
+        channel = Channel(self._system, self._replica, wake)
+        gone = loop.create_task(_until_gone(receive))
+        gone.add_done_callback(lambda _: rung.set())
+        self._hub.open(channel, self._known)
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            while not channel.ended and not gone.done():
+                rung.clear()
+                async with asyncio.timeout(_DEAF_SECONDS):
+                    body = channel.take() or HEARTBEAT
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                beat = loop.call_later(HEARTBEAT_SECONDS, rung.set)
+                await rung.wait()
+                beat.cancel()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except (TimeoutError, OSError):
+            # It does not read, or has gone: what it missed it finds published.
+            return
+        finally:
+            self._hub.close(channel)
+            gone.cancel()
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

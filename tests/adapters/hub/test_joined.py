@@ -1,0 +1,168 @@
+"""Replicas of this host and replicas over the network are one fleet, and keep the promises of the port together."""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from knowngood.adapters.folder.telemetry import FolderTelemetry
+from knowngood.adapters.folder.traffic import FolderTraffic
+from knowngood.adapters.hub.joined import JoinedTelemetry, JoinedTraffic
+from knowngood.adapters.hub.telemetry import HubTelemetry
+from knowngood.ports.traffic import Unreachable
+from knowngood.testing.contracts.traffic import NEW, OLD, SYSTEM, Fleet, TrafficContract, trip_of
+from knowngood.testing.memory_exchange import MemoryExchange
+from knowngood.testing.replica import ReplicaUnderTest, until
+from knowngood_sdk.errors import TransientError
+from knowngood_sdk.model.counts import VersionCounts
+from knowngood_sdk.model.route import FULL, FleetRoute, Generation
+from knowngood_sdk.model.wire import CountsReport, ReplicaReport, RouteDocument
+from tests.adapters.hub.served import Control
+
+SOON = timedelta(seconds=20)
+DEPLOYED = RouteDocument(
+    system=SYSTEM, route=FleetRoute(1, 0, FULL), generations={1: Generation(number=1, chain=(NEW, OLD))}
+)
+
+
+class JoinedFleet:
+    """Replicas that start at a host each, in turn on this one and on another."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.control = Control(MemoryExchange())
+        self.control.start()
+        self.folder = directory / "here"
+        self.traffic = JoinedTraffic(FolderTraffic(self.folder), self.control.traffic)
+        self.replicas: dict[str, ReplicaUnderTest] = {}
+        self.remote: set[str] = set()
+
+    def start(self, name: str, ready: Collection[str]) -> None:
+        self.start_at(name, ready, here=len(self.replicas) % 2 == 1)
+
+    def start_at(self, name: str, ready: Collection[str], *, here: bool) -> None:
+        if here:
+            self.replicas[name] = ReplicaUnderTest.of(self.folder, SYSTEM, name, ready)
+        else:
+            self.remote.add(name)
+            options = ["--url", self.control.url]
+            self.replicas[name] = ReplicaUnderTest.of(self.directory / name, SYSTEM, name, ready, options)
+        self.restart_agent(name)
+
+    def set_ready(self, name: str, ready: Collection[str]) -> None:
+        self.replicas[name].workers["w1"].say(ready)
+
+    def stall(self, name: str) -> None:
+        self.replicas[name].stall()
+
+    def resume(self, name: str) -> None:
+        self.replicas[name].resume()
+
+    def kill_agent(self, name: str) -> None:
+        self.replicas[name].kill()
+        self._until(lambda: not self.traffic.replicas(SYSTEM)[name].agent_alive)
+
+    def restart_agent(self, name: str) -> None:
+        self.replicas[name].start()
+        self._until(lambda: name not in self.remote or self.control.connected(SYSTEM, name))
+
+    def kill_workers(self, name: str) -> None:
+        self.replicas[name].workers["w1"].die()
+        self._until(lambda: not self.traffic.replicas(SYSTEM)[name].alive)
+
+    def close(self) -> None:
+        for replica in self.replicas.values():
+            replica.close()
+        self.control.stop()
+
+    def _until(self, true: Callable[[], bool]) -> None:
+        until(true, "it is seen")
+
+
+@pytest.fixture
+def joined_fleet(tmp_path: Path) -> Iterator[JoinedFleet]:
+    fleet = JoinedFleet(tmp_path)
+    yield fleet
+    fleet.close()
+
+
+class TestJoinedTraffic(TrafficContract):
+    @pytest.fixture
+    def fleet(self, joined_fleet: JoinedFleet) -> Fleet:
+        return joined_fleet
+
+    def test_breaking_the_glass_works_without_an_agent(self, fleet: Fleet) -> None:
+        """On this host it does; over the network the replica is named."""
+        fleet.start("there", [OLD, NEW])
+        fleet.start("here", [OLD, NEW])
+        fleet.traffic.push(DEPLOYED, SOON)
+        fleet.kill_agent("there")
+        fleet.kill_agent("here")
+        answers = fleet.traffic.leave(SYSTEM, trip_of(NEW), SOON)
+        assert isinstance(answers["here"], ReplicaReport)
+        assert isinstance(answers["there"], Unreachable)
+
+
+def test_what_is_published_reaches_both_kinds(joined_fleet: JoinedFleet) -> None:
+    for name, here in (("here", True), ("there", False)):
+        joined_fleet.start_at(name, [OLD, NEW], here=here)
+    joined_fleet.traffic.publish(SYSTEM, lambda _: DEPLOYED)
+    words = [replica.folder.word() for replica in joined_fleet.replicas.values()]
+    until(lambda: {word.read() for word in words} == {(1, 0, FULL)}, "both serve it")
+    assert joined_fleet.control.exchange.route(SYSTEM) == DEPLOYED
+    assert FolderTraffic(joined_fleet.folder).published(SYSTEM) == DEPLOYED
+
+
+def test_what_a_command_on_this_host_published_is_not_taken_back(joined_fleet: JoinedFleet) -> None:
+    joined_fleet.traffic.publish(SYSTEM, lambda _: DEPLOYED)
+    alone = FolderTraffic(joined_fleet.folder)
+    alone.publish(SYSTEM, lambda known: replace(known, facts=known.facts.with_trip(trip_of(NEW))))
+    joined_fleet.traffic.publish(SYSTEM, lambda known: replace(known, anchor=(1, "head")))
+    document = joined_fleet.control.exchange.route(SYSTEM)
+    assert document is not None
+    assert (set(document.facts.quarantined), document.anchor) == ({NEW}, (1, "head"))
+    assert alone.published(SYSTEM) == document
+
+
+def test_this_host_is_told_while_the_exchange_is_away(joined_fleet: JoinedFleet) -> None:
+    exchange = joined_fleet.control.exchange
+    assert isinstance(exchange, MemoryExchange)
+    joined_fleet.traffic.publish(SYSTEM, lambda _: DEPLOYED)
+    exchange.cut_off()
+    with pytest.raises(TransientError, match="not published yet"):
+        joined_fleet.traffic.publish(SYSTEM, lambda known: replace(known, prepare=(OLD,)))
+    local = FolderTraffic(joined_fleet.folder).published(SYSTEM)
+    assert local is not None
+    assert local.prepare == (OLD,)
+
+
+def test_an_agent_of_this_host_that_is_connected_too_is_one_replica(joined_fleet: JoinedFleet) -> None:
+    options = ["--url", joined_fleet.control.url]
+    joined_fleet.replicas["a"] = ReplicaUnderTest.of(joined_fleet.folder, SYSTEM, "a", [OLD, NEW], options)
+    joined_fleet.remote.add("a")
+    joined_fleet.restart_agent("a")
+    told: list[str] = []
+    answers = joined_fleet.traffic.push(DEPLOYED, SOON, on_acknowledged=told.append)
+    assert (list(answers), told) == (["a"], ["a"])
+    assert list(joined_fleet.traffic.replicas(SYSTEM)) == ["a"]
+
+
+def test_counts_of_a_worker_that_come_both_ways_count_once(joined_fleet: JoinedFleet) -> None:
+    def counts(worker: str, sequence: int, holds: tuple[str, ...] = ()) -> CountsReport:
+        versions = {OLD: VersionCounts(requests=sequence)}
+        return CountsReport(worker=worker, sequence=sequence, at="", versions=versions, holds=holds)
+
+    joined_fleet.start_at("here", [OLD], here=True)
+    joined_fleet.replicas["here"].folder.write_counts(counts("w1", 2))
+    hub = joined_fleet.control.hub
+    hub.count(SYSTEM, "here", "", [counts("w1", 1)])
+    hub.count(SYSTEM, "there", "", [counts("w2", 7), counts("old", 3)])
+    hub.count(SYSTEM, "there", "", [counts("departed of there", 1, holds=("old",))])
+    telemetry = JoinedTelemetry(FolderTelemetry(joined_fleet.folder), HubTelemetry(hub))
+    assert {worker: report.sequence for worker, report in telemetry.counts(SYSTEM).items()} == {
+        "w1": 2,
+        "w2": 7,
+        "departed of there": 1,
+    }
