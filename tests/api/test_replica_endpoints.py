@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,7 @@ from fastapi import FastAPI, Request
 
 from knowngood.adapters.hub.hub import Hub
 from knowngood.adapters.hub.traffic import HubTraffic
-from knowngood.api import replicas
-from knowngood.api.replicas import replica_router
+from knowngood.api.replicas import Patience, replica_router
 from knowngood.testing.contracts.traffic import NEW, OLD, SYSTEM
 from knowngood.testing.memory_exchange import MemoryExchange
 from knowngood_sdk.errors import NotAuthorizedError
@@ -66,11 +66,23 @@ async def by_header(request: Request) -> Anybody:
 
 @pytest.fixture
 def api() -> Iterator[Api]:
+    with served(Patience()) as api:
+        yield api
+
+
+@contextmanager
+def served(patience: Patience) -> Iterator[Api]:
     app, port = FastAPI(), free_port()
     with Hub(MemoryExchange()) as hub:
-        app.include_router(replica_router(hub, by_header))
+        app.include_router(replica_router(hub, by_header, patience))
         with serving(app, port, hub):
             yield Api(hub, port)
+
+
+@pytest.fixture
+def hasty() -> Iterator[Api]:
+    with served(Patience(heartbeat=0.05, deaf=0.3, body=0.2)) as api:
+        yield api
 
 
 def problem_of(said: Said) -> dict[str, Any]:
@@ -178,37 +190,34 @@ def test_a_body_without_end_is_cut_off(api: Api) -> None:
         assert b"413" in peer.recv(1000)
 
 
-def test_a_body_that_drips_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replicas, "_BODY_SECONDS", 0.2)
-    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as peer:
+def test_a_body_that_drips_is_given_up(hasty: Api) -> None:
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=20) as peer:
         peer.sendall(f"POST {REPORT} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n".encode())
         began = time.monotonic()
         assert b"408" in peer.recv(1000)
         assert time.monotonic() - began < 5
 
 
-def test_a_silent_stream_has_a_heartbeat(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replicas, "HEARTBEAT_SECONDS", 0.05)
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", api.port, timeout=20)) as connection:
+def test_a_silent_stream_has_a_heartbeat(hasty: Api) -> None:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", hasty.port, timeout=20)) as connection:
         connection.request("GET", f"{PLACE}/stream?replica=a")
         response = connection.getresponse()
         assert response.getheader("content-type") == "text/event-stream; charset=utf-8"
         assert [response.readline() for _ in range(4)] == [b":\n", b"\n"] * 2
 
 
-def test_a_stream_that_is_read_no_more_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replicas, "_DEAF_SECONDS", 0.3)
+def test_a_stream_that_is_read_no_more_is_given_up(hasty: Api) -> None:
     large = RouteDocument(system=SYSTEM, prepare=("x" * 4_000_000,))
-    with socket.create_connection(("127.0.0.1", api.port)) as peer:
+    with socket.create_connection(("127.0.0.1", hasty.port)) as peer:
         peer.sendall(f"GET {PLACE}/stream?replica=a HTTP/1.1\r\nhost: x\r\n\r\n".encode())
         peer.recv(10)
-        assert api.hub.streaming(SYSTEM) == {"a"}
+        assert hasty.hub.streaming(SYSTEM) == {"a"}
         for number in range(5):
-            HubTraffic(api.hub).publish(
+            HubTraffic(hasty.hub).publish(
                 SYSTEM,
                 lambda _, new=number: RouteDocument(system=SYSTEM, prepare=(*large.prepare, str(new))),  # type: ignore[misc]
             )
         deadline = time.monotonic() + 20
-        while api.hub.streaming(SYSTEM) and time.monotonic() < deadline:
-            api.call("POST", REPORT, GOOD)
-        assert api.hub.streaming(SYSTEM) == frozenset()
+        while hasty.hub.streaming(SYSTEM) and time.monotonic() < deadline:
+            hasty.call("POST", REPORT, GOOD)
+        assert hasty.hub.streaming(SYSTEM) == frozenset()

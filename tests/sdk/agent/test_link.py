@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from knowngood.testing.replica import until
-from knowngood_sdk.agent import link as links
-from knowngood_sdk.agent.link import Inbox, Letter, Link
+from knowngood_sdk.agent.link import Inbox, Letter, Limits, Link
 from knowngood_sdk.agent.server import Server
-from knowngood_sdk.agent.tally import Tally
 from knowngood_sdk.errors import InvalidError, KnownGoodError, NotAuthorizedError, TransientError
 from knowngood_sdk.model.joining import document_id
 from knowngood_sdk.model.route import FULL, FleetRoute, Generation, ReplicaState
@@ -88,11 +86,13 @@ def sending(*pieces: bytes) -> Behaviour:
 
 
 @contextmanager
-def linked(folder: Path, stream: Behaviour, other: Behaviour = quiet) -> Iterator[tuple[Link, Inbox, Raw]]:
+def linked(
+    folder: Path, stream: Behaviour, other: Behaviour = quiet, limits: Limits | None = None
+) -> Iterator[tuple[Link, Inbox, Raw]]:
     raw, inbox = Raw(stream, other), Inbox(lambda: None)
     replica = ReplicaFolder.of(folder, "pricing", "a")
     replica.make()
-    link = Link(Server(url=raw.url), "pricing", "a", Tally(replica), inbox)
+    link = Link(Server(url=raw.url), replica, inbox, limits)
     link.tell(REPORT)
     link.start()
     try:
@@ -155,15 +155,13 @@ def test_half_an_event_never_came(tmp_path: Path) -> None:
         assert len(seen) >= 3
 
 
-def test_an_endless_line_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links, "MAX_EVENT", 100_000)
-
+def test_an_endless_line_is_cut_off(tmp_path: Path) -> None:
     def endless(peer: socket.socket) -> None:
         peer.sendall(STREAM + b"data: ")
         while True:
             peer.sendall(b"x" * 65536)
 
-    with linked(tmp_path, endless) as (link, _, _raw):
+    with linked(tmp_path, endless, limits=Limits(event_bytes=100_000)) as (link, _, _raw):
         until(lambda: "longer than 100000 bytes" in link.troubles.get("stream", ""), "it is cut off")
 
 
@@ -180,9 +178,8 @@ def test_an_answer_that_drips_is_given_up(tmp_path: Path) -> None:
         assert time.monotonic() - began < 5
 
 
-def test_a_stream_that_falls_silent_is_called_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links, "_SILENCE_SECONDS", 0.3)
-    with linked(tmp_path, sending(HEARTBEAT)) as (_, _inbox, raw):
+def test_a_stream_that_falls_silent_is_called_again(tmp_path: Path) -> None:
+    with linked(tmp_path, sending(HEARTBEAT), limits=Limits(silence_seconds=0.3)) as (_, _inbox, raw):
         until(lambda: sum(b"/stream" in call for call in raw.calls) >= 3, "it is called again")
 
 

@@ -31,13 +31,10 @@ from knowngood_sdk.model.stream import (
     report_body,
 )
 from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
+from knowngood_sdk.serving.folder import ReplicaFolder
 
-__all__ = ["Inbox", "Letter", "Link"]
+__all__ = ["Inbox", "Letter", "Limits", "Link"]
 
-HEARTBEAT_SECONDS = 5.0
-"""How often a control plane says that a stream without events is well."""
-_SILENCE_SECONDS = 12.5
-"""A stream that brings no whole line for so long is dead, whatever the network says."""
 _SECOND = 1.0
 _LONGEST_PAUSE_SECONDS = 0.8
 _FIRST_PAUSE_SECONDS = 0.05
@@ -45,6 +42,21 @@ _BEHIND_SECONDS = 0.5
 """The stream may be behind an answer for so long before the document is fetched."""
 
 _log = logging.getLogger("knowngood.agent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """
+    What is enough of a stream.
+
+    Attributes:
+        silence_seconds: One that brings no whole line for so long is dead, whatever the network says; a control plane
+            has something to say every five seconds.
+        event_bytes: Size of an event, at most.
+    """
+
+    silence_seconds: float = 12.5
+    event_bytes: int = MAX_EVENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,21 +119,21 @@ class Link:
 
     Args:
         server: The control plane.
-        system: Name of the system.
-        replica: Name of the replica.
-        tally: What its workers counted.
+        folder: The replica folder.
         inbox: Where letters go.
+        limits: What is enough of its stream.
 
     Attributes:
         troubles: What does not work, by topic, for people.
         heard: Whether a published document came, or that there is none, since the start.
     """
 
-    def __init__(self, server: Server, system: str, replica: str, tally: Tally, inbox: Inbox) -> None:
+    def __init__(self, server: Server, folder: ReplicaFolder, inbox: Inbox, limits: Limits | None = None) -> None:
         self._server = server
-        self._place = f"/v1/systems/{system}"
-        self._replica = replica
-        self._tally = tally
+        self._place = f"/v1/systems/{folder.system_folder.name}"
+        self._replica = folder.replica
+        self._tally = Tally(folder)
+        self._limits = limits or Limits()
         self._inbox = inbox
         self._stopped = threading.Event()
         self._news = threading.Condition()
@@ -192,10 +204,10 @@ class Link:
         try:
             headers = {"accept": "text/event-stream", **({"last-event-id": self._known} if self._known else {})}
             answer = connection.call("GET", f"{self._place}/stream?replica={self._replica}", headers=headers)
-            reader = EventReader()
+            reader = EventReader(self._limits.event_bytes)
             while not self._stopped.is_set():
-                connection.until(_SILENCE_SECONDS)
-                line = answer.line(MAX_EVENT)
+                connection.until(self._limits.silence_seconds)
+                line = answer.line(self._limits.event_bytes)
                 if not line.endswith(b"\n"):
                     # The end, or half a line: what is not complete never came.
                     return
@@ -295,7 +307,7 @@ class Link:
             self.heard = self.heard or not published
             return
         now = time.monotonic()
-        stream_works = self._streaming is not None and now - self._line_at < _SILENCE_SECONDS / 2
+        stream_works = self._streaming is not None and now - self._line_at < self._limits.silence_seconds / 2
         if self._behind_since is None:
             self._behind_since = now
         if stream_works and now - self._behind_since < _BEHIND_SECONDS:

@@ -16,7 +16,6 @@ from knowngood_sdk.agent.link import Inbox, Letter, Link
 from knowngood_sdk.agent.peers import Peers
 from knowngood_sdk.agent.server import Server
 from knowngood_sdk.agent.stock import Stock
-from knowngood_sdk.agent.tally import Tally
 from knowngood_sdk.errors import KnownGoodError
 from knowngood_sdk.model.stream import Order
 from knowngood_sdk.model.wire import ReplicaReport
@@ -63,7 +62,7 @@ class Uplink:
         servers = [Server(url=url, token_file=remote.token_file, ca_file=remote.ca_file) for url in remote.urls]
         system = folder.system_folder.name
         self._inbox = Inbox(wake)
-        self._links = [Link(server, system, folder.replica, Tally(folder), self._inbox) for server in servers]
+        self._links = [Link(server, folder, self._inbox) for server in servers]
         self._stock = Stock(folder, servers)
         peers = [Server(url=url, ca_file=remote.ca_file) for url in remote.peers]
         self._peers = Peers(folder, peers, self._inbox, lambda: any(link.heard for link in self._links))

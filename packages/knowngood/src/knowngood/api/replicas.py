@@ -7,6 +7,7 @@ Nothing here waits for a database but what fetches a release: streams are fed an
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -34,12 +35,8 @@ from knowngood_sdk.model.stream import HEARTBEAT, STATE_HEADER, Answered, Counte
 from knowngood_sdk.model.wire import ReleaseDocument
 from knowngood_sdk.serving.fingerprint import fingerprint
 
-__all__ = ["Caller", "problem", "replica_router"]
+__all__ = ["Caller", "Patience", "problem", "replica_router"]
 
-HEARTBEAT_SECONDS = 5.0
-_DEAF_SECONDS = 10.0
-"""A replica that does not read what it is sent for so long loses its stream, and calls again."""
-_BODY_SECONDS = 10.0
 _MAX_REPORT = 1024 * 1024
 _MAX_COUNTS = 4 * 1024 * 1024
 _STATUSES = (
@@ -58,6 +55,22 @@ _NOT_MODIFIED = 304
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """
+    How long is waited for what, in seconds.
+
+    Attributes:
+        heartbeat: A stream without events says after so long that it is well.
+        deaf: A replica that does not read what it is sent for so long loses its stream, and calls again.
+        body: A body has to be there whole after so long.
+    """
+
+    heartbeat: float = 5.0
+    deaf: float = 10.0
+    body: float = 10.0
 
 
 class Caller(Protocol):
@@ -82,13 +95,12 @@ def problem(error: KnownGoodError, status: int | None = None) -> JSONResponse:
     return JSONResponse(body, status_code=code, media_type="application/problem+json")
 
 
-class _BodyError(KnownGoodError):
-    """What was sent is no body for this endpoint."""
-
-    code = "invalid"
+class _BodyError(Exception):
+    """What was sent is no body for this endpoint; carries the status that says how."""
 
     def __init__(self, message: str, status: int) -> None:
-        super().__init__(message, hint="Send the documents of this API")
+        super().__init__(message)
+        self.told = InvalidError(message, hint="Send the documents of this API")
         self.status = status
 
 
@@ -103,14 +115,14 @@ class _Route(APIRoute):
             try:
                 return await handle(request)
             except _BodyError as error:
-                return problem(error, error.status)
+                return problem(error.told, error.status)
             except KnownGoodError as error:
                 return problem(error)
 
         return guarded
 
 
-def replica_router(hub: Hub, authenticate: Callable[..., Any]) -> APIRouter:
+def replica_router(hub: Hub, authenticate: Callable[..., Any], patience: Patience | None = None) -> APIRouter:
     """
     Return the endpoints that agents call.
 
@@ -118,22 +130,24 @@ def replica_router(hub: Hub, authenticate: Callable[..., Any]) -> APIRouter:
         hub: Where replicas are connected.
         authenticate: A dependency that returns the ``Caller``, or raises. It is run for every report: let it be quick,
             and ``async``, for others run in threads.
+        patience: How long is waited for what.
     """
     router = APIRouter(prefix="/v1/systems/{system}", route_class=_Route, tags=["replicas"])
     caller = Annotated[Caller, Depends(authenticate)]
     # In the order in which they are called: routes are looked through one after the other.
-    _add_reporting(router, hub, caller)
-    _add_reading(router, hub, caller)
+    patience = patience or Patience()
+    _add_reporting(router, hub, caller, patience)
+    _add_reading(router, hub, caller, patience)
     _add_releases(router, hub, caller)
     return router
 
 
-def _add_reading(router: APIRouter, hub: Hub, caller: Any) -> None:
+def _add_reading(router: APIRouter, hub: Hub, caller: Any, patience: Patience) -> None:
     @router.get("/stream", response_class=Response)
     async def stream(system: str, replica: str, who: caller, last_event_id: Annotated[str, Header()] = "") -> Response:
         """Stream what is published, and what is asked of a replica, as server-sent events."""
         _allow(who, "read", system)
-        return _Stream(hub, system, check_name(replica, "replica"), last_event_id)
+        return _Stream(hub, (system, check_name(replica, "replica")), last_event_id, patience)
 
     @router.get("/route")
     async def route(system: str, who: caller, if_none_match: Annotated[str, Header()] = "") -> Response:
@@ -187,12 +201,12 @@ def _add_releases(router: APIRouter, hub: Hub, caller: Any) -> None:
         )
 
 
-def _add_reporting(router: APIRouter, hub: Hub, caller: Any) -> None:
+def _add_reporting(router: APIRouter, hub: Hub, caller: Any, patience: Patience) -> None:
     @router.post("/replicas/{replica}/report", status_code=_NO_CONTENT)
     async def report(system: str, replica: str, who: caller, request: Request) -> Response:
         """Take a report; the answer's header tells which document is published now."""
         _allow(who, "report", system)
-        said = Answered.from_json(decode_json(await _body(request, _MAX_REPORT)))
+        said = Answered.from_json(decode_json(await _body(request, _MAX_REPORT, patience)))
         if said.report.replica != check_name(replica, "replica"):
             raise InvalidError(f"the report is one of replica {said.report.replica!r:.80}, not {replica}")
         return _taken(hub.report(system, said.report, said.answers))
@@ -201,7 +215,7 @@ def _add_reporting(router: APIRouter, hub: Hub, caller: Any) -> None:
     async def counts(system: str, replica: str, who: caller, request: Request) -> Response:
         """Take cumulative counts; those that come twice or late do no harm."""
         _allow(who, "report", system)
-        said = Counted.from_json(decode_json(await _body(request, _MAX_COUNTS)))
+        said = Counted.from_json(decode_json(await _body(request, _MAX_COUNTS, patience)))
         return _taken(hub.count(system, check_name(replica, "replica"), said.at, said.counts))
 
 
@@ -230,11 +244,11 @@ def _described(hub: Hub, system: str, version: str) -> dict[str, Any]:
     }
 
 
-async def _body(request: Request, limit: int) -> bytes:
+async def _body(request: Request, limit: int, patience: Patience) -> bytes:
     """Return a body that comes in time and is not too long."""
     received = bytearray()
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
+        async with asyncio.timeout(patience.body):
             while True:
                 message = await request.receive()
                 if message["type"] != "http.request":
@@ -245,7 +259,7 @@ async def _body(request: Request, limit: int) -> bytes:
                 if not message.get("more_body"):
                     return bytes(received)
     except TimeoutError as error:
-        raise _BodyError(f"the body took longer than {_BODY_SECONDS:g} s", _TOO_SLOW) from error
+        raise _BodyError(f"the body took longer than {patience.body:g} s", _TOO_SLOW) from error
 
 
 class _Stream(Response):
@@ -253,13 +267,13 @@ class _Stream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, hub: Hub, system: str, replica: str, known: str) -> None:
+    def __init__(self, hub: Hub, whose: tuple[str, str], known: str, patience: Patience) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._hub = hub
-        self._system = system
-        self._replica = replica
+        self._system, self._replica = whose
         self._known = known
+        self._patience = patience
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Send what is there, and a heartbeat when nothing is, until either end has enough."""
@@ -278,10 +292,10 @@ class _Stream(Response):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             while not channel.ended and not gone.done():
                 rung.clear()
-                async with asyncio.timeout(_DEAF_SECONDS):
+                async with asyncio.timeout(self._patience.deaf):
                     body = channel.take() or HEARTBEAT
                     await send({"type": "http.response.body", "body": body, "more_body": True})
-                beat = loop.call_later(HEARTBEAT_SECONDS, rung.set)
+                beat = loop.call_later(self._patience.heartbeat, rung.set)
                 await rung.wait()
                 beat.cancel()
             await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -339,31 +339,35 @@ class Hub:
             self._due.wait(_TURN_SECONDS if self._asking() else _LOOK_SECONDS)
             pause.wait(0.0 if self._stopped else _GATHER_SECONDS)
             self._due.clear()
-            last, now = self._stopped, time.monotonic()
-            with self._changed:
-                rooms, told = list(self._rooms.values()), self._told_elsewhere
-                self._told_elsewhere = set()
             if not self._listens:
                 self._listen()
-            looks, beats = now >= look, now >= beat or last
+            last, now = self._stopped, time.monotonic()
+            looks, beats = now >= look or last, now >= beat or last
             look, beat = (now + _LOOK_SECONDS if looks else look), (now + _HEARTBEAT_SECONDS if beats else beat)
-            for room in rooms:
-                try:
-                    self._leave(room, beats=beats, counts=looks or last)
-                    if looks or room.system in told or not room.loaded:
-                        self._look_for_route(room)
-                    if beats or self._asking():
-                        self._look_for_reports(room)
-                    if looks and room.counts_loaded:
-                        self._look_for_counts(room)
-                except KnownGoodError as error:
-                    self._tell(room, str(error))
-                    if isinstance(error, TransientError):
-                        break
-                else:
-                    self._tell(room, "")
+            self._go_round(looks=looks, beats=beats)
             if last:
                 return
+
+    def _go_round(self, *, looks: bool, beats: bool) -> None:
+        """Leave what is due on the exchange, and look there, system by system, until it cannot be reached."""
+        with self._changed:
+            rooms, told = list(self._rooms.values()), self._told_elsewhere
+            self._told_elsewhere = set()
+        for room in rooms:
+            try:
+                self._leave(room, beats=beats, counts=looks)
+                if looks or room.system in told or not room.loaded:
+                    self._look_for_route(room)
+                if beats or self._asking():
+                    self._look_for_reports(room)
+                if looks and room.counts_loaded:
+                    self._look_for_counts(room)
+            except KnownGoodError as error:
+                self._tell(room, str(error))
+                if isinstance(error, TransientError):
+                    return
+            else:
+                self._tell(room, "")
 
     def _tell(self, room: Room, trouble: str) -> None:
         """Tell what does not work, once."""
