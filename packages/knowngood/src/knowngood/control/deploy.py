@@ -98,6 +98,7 @@ def deploy(plane: Plane, order: Order, tell: Callable[[str], None] = lambda _: N
 def put_into_service(plane: Plane, order: Order, tell: Callable[[str], None]) -> Deployed:
     """Deploy as ``deploy`` does, for one who keeps other deployments out already and has more to do."""
     system, version = order.manifest.system, order.manifest.content_digest
+    reach(FaultPoint.DEPLOY_BEGUN)
     spec = plane.system_file(system)
     state = plane.store.read(system)
     fleet.mint(state, version, ready=frozenset(state.chain), static_fallback=spec.fallback is not None)
@@ -108,15 +109,18 @@ def put_into_service(plane: Plane, order: Order, tell: Callable[[str], None]) ->
         change.append(
             "manifest-recorded", order.actor, plane.now(), {"version": version, "manifest": order.manifest.digest}
         )
+        reach(FaultPoint.DEPLOY_RECORDING)
     reach(FaultPoint.DEPLOY_RECORDED)
     components = plane.adapters(system)
     check_promises(components, spec)
     check_previous(components, spec, state, served)
+    reach(FaultPoint.DEPLOY_CHECKED)
     minting: list[Deployment] = []
     try:
         armed = _arm(plane, order, state, served, tell)
         deployment = _mint(plane, order, state, armed, minting)
         _take(plane, deployment, order.deadline, tell)
+        reach(FaultPoint.DEPLOY_TAKEN)
         deployment = advance(plane, system, order.split, order.actor)
     except BaseException as error:
         _give_up(plane, order, minting, error)
@@ -138,6 +142,7 @@ def _arm(plane: Plane, order: Order, state: FleetState, served: Manifest | None,
         others = (version, *(m.content_digest for m in mixed))
         shadow = ShadowOrder(reference=served.content_digest, others=others, per_second=_SHADOW_PER_SECOND)
     document = publish(plane, system, state, arming=Arming(version=version, shadow=shadow))
+    reach(FaultPoint.DEPLOY_ARMING)
     armed = wait_until_armed(plane, document, version, order.deadline, tell)
     check_memory(live_replicas(plane, system), plane.system_file(system).standby.memory)
     with plane.store.change(system) as change:
@@ -188,6 +193,7 @@ def _mint(plane: Plane, order: Order, read: FleetState, armed: Armed, minting: l
         change.save_deployment(deployment)
         body = {"version": version, "generation": minted.row.generation, "chain": list(minted.chain)}
         change.append("minted", order.actor, plane.now(), {**body, "flip_seconds": armed.flip_seconds})
+        reach(FaultPoint.DEPLOY_MINTING)
     reach(FaultPoint.DEPLOY_MINTED)
     return deployment
 
@@ -202,6 +208,7 @@ def _take(plane: Plane, deployment: Deployment, deadline: timedelta, tell: Calla
     system = deployment.system
     document = publish(plane, system, plane.store.read(system))
     spread(plane, document)
+    reach(FaultPoint.DEPLOY_OFFERED)
     began, told = plane.clock.monotonic(), ""
     while True:
         live = live_replicas(plane, system)
@@ -261,6 +268,7 @@ def advance(plane: Plane, system: str, split: int, actor: str) -> Deployment:
         change.append(
             "advanced", actor, now, {"version": candidate, "split": split, "generation": after.row.generation}
         )
+        reach(FaultPoint.DEPLOY_ADVANCING)
     spread(plane, publish(plane, system, after))
     return deployment
 

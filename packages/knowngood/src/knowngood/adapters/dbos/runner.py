@@ -106,9 +106,12 @@ class DbosRunner:
         DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=_ATTEMPTS)(run)
         try:
             with _translated():
+                DBOS.migrate(self._url, schema=_SCHEMA)
+                # Before the launch, for a queue that is new to a running engine is not looked at for a second.
+                client = self._connected()
+                client.register_queue(_SIDE_BY_SIDE, polling_interval_sec=_POLL_SECONDS)
+                client.register_queue(_IN_TURN, polling_interval_sec=_POLL_SECONDS, partition_concurrency=1)
                 DBOS.launch()
-                DBOS.register_queue(_SIDE_BY_SIDE, polling_interval_sec=_POLL_SECONDS)
-                DBOS.register_queue(_IN_TURN, polling_interval_sec=_POLL_SECONDS, partition_concurrency=1)
         except BaseException:
             DBOS.destroy(destroy_registry=True)
             raise
