@@ -1,4 +1,4 @@
-"""Processes of a control plane share the work: one owner for a system, one run for a rollback, and heirs for the dead."""
+"""Processes of a control plane share the work: one owner for a system, one run for a rollback, heirs for the dead."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -59,7 +59,10 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
             f"there is no working folder {folder}",
             hint="Name it with --dir or KNOWNGOOD_DIR; to begin one: kg init SYSTEM, then kg apply SYSTEM.yaml",
         )
-    store = SqlStore.open(folder / "store.db")
+    return _plane(folder, SqlStore.open(folder / "store.db"))
+
+
+def _plane(folder: Path, store: Store) -> Plane:
     workshop = _Workshop(folder, store)
     return Plane(
         store=store,

@@ -6,8 +6,8 @@ lives, and one for each system that it watches, for one owner is enough. What a 
 lost it is refused by the store. It does not guard a flip, for a flip is a fact that may be told twice, and whoever sees
 a version fail while the store is away must not wait for it.
 
-Four kinds of threads, so that what hangs holds up nothing else: one renews the leases, one looks after the runs (its own
-and those of processes that died), one for each system watches it; runs have theirs from the runner.
+Four kinds of threads, so that what hangs holds up nothing else: one renews the leases, one looks after the runs (its
+own, and those of processes that died), one for each system watches it; runs have theirs from the runner.
 """
 
 import logging
@@ -22,8 +22,8 @@ from knowngood.control.timers import set_timers, works_of
 from knowngood.control.watch import Watcher
 from knowngood.ports.lease import Held, Leases
 from knowngood.ports.presence import Presence
-from knowngood.ports.runner import RunState, Runner
-from knowngood_sdk.errors import ConflictError, KnownGoodError
+from knowngood.ports.runner import Runner, RunState
+from knowngood_sdk.errors import ConflictError, KnownGoodError, TransientError
 
 __all__ = ["Overseer", "Pace"]
 
@@ -67,14 +67,14 @@ class Pace:
 class _Watch:
     """The thread that watches one system, for as long as this process holds the lease."""
 
-    def __init__(self, plane: Plane, system: str, held: Held, pace: Pace, tell: Tell) -> None:
+    def __init__(self, overseer: "Overseer", system: str, held: Held) -> None:
         self.held = held
         self.system = system
-        self._plane = replace(plane, store=plane.store.fenced(held))
-        self._pace = pace
-        self._tell = tell
+        self._overseer = overseer
+        self._plane = replace(overseer.plane, store=overseer.plane.store.fenced(held))
+        self._pace = overseer.pace
         self._over = Event()
-        self._looked_at = plane.clock.monotonic()
+        self._looked_at = self._plane.clock.monotonic()
         self._told = ""
         self._thread = Thread(target=self._look_on, name=f"watch-{system}", daemon=True)
 
@@ -101,22 +101,30 @@ class _Watch:
         while not self._over.is_set():
             self._looked_at = self._plane.clock.monotonic()
             try:
+                self._recall()
                 for note in watcher.tick().notes:
-                    self._tell(self.system, note)
+                    self._overseer.tell(self.system, note)
                 if self._plane.runner is not None:
                     set_timers(self._plane, self._plane.runner, self.system, timers)
                 self._told = ""
             except KnownGoodError as error:
                 self._trouble(error)
-            except Exception:  # a control loop that ends because a look failed watches nothing
+            except Exception:  # noqa: BLE001 - a control loop that ends because a look failed watches nothing
                 _log.exception("the look at %s failed", self.system)
             self._over.wait(self._pace.every.total_seconds())
+
+    def _recall(self) -> None:
+        try:
+            self._overseer.remember(self.system)
+        except TransientError:
+            # It is away: then what was remembered before counts.
+            return
 
     def _trouble(self, error: KnownGoodError) -> None:
         """Tell what went wrong, once for as long as it stays the same."""
         if error.message != self._told:
             self._told = error.message
-            self._tell(self.system, f"{error.code}: {error}")
+            self._overseer.tell(self.system, f"{error.code}: {error}")
 
 
 class Overseer:
@@ -130,6 +138,7 @@ class Overseer:
         incarnation: This start of this process; unique for ever, and what its runner was given too.
         pace: How often what is done.
         tell: Told what a person who looks on wants to know.
+        remember: Told before each look at a system, so that what is on record of it is known when the store is away.
     """
 
     def __init__(  # noqa: PLR0913 - its ports, its name, its pace, its mouth
@@ -141,12 +150,14 @@ class Overseer:
         *,
         pace: Pace | None = None,
         tell: Tell = lambda system, line: _log.info("%s %s", system, line),
+        remember: Callable[[str], None] = lambda _system: None,
     ) -> None:
-        self._plane = plane
+        self.plane = plane
         self._leases = leases
         self._presence = presence
-        self._pace = pace or Pace()
-        self._tell = tell
+        self.pace = pace or Pace()
+        self.tell = tell
+        self.remember = remember
         self._over = Event()
         self._entered = Event()
         self._lock = Lock()
@@ -154,6 +165,7 @@ class Overseer:
         self._worker: Held | None = None
         self._away_since: float | None = None
         self._owed = Event()
+        self._claimable = Event()
         self._launched = False
         self._forgot_at: float | None = None
         self._threads: list[Thread] = []
@@ -175,12 +187,14 @@ class Overseer:
         """
         self._presence.enter(self.incarnation)
         reach(FaultPoint.SERVER_ENTERED)
-        self._spawn("leases", self._renew, self._pace.beat)
-        self._spawn("runs", self._tend, min(self._pace.beat, self._pace.every))
+        self._spawn("leases", self._renew, self.pace.beat, self._claimable)
+        self._spawn("runs", self._tend, min(self.pace.beat, self.pace.every), self._entered)
 
     def stop(self) -> None:
         """Stop: looks and steps under way are finished, leases are given back, the rest is whoever's comes next."""
         self._over.set()
+        self._claimable.set()
+        self._entered.set()
         for thread in self._threads:
             thread.join(_LINGER_SECONDS)
         with self._lock:
@@ -190,15 +204,15 @@ class Overseer:
             watch.stop()
         for watch in watches:
             watch.join(_LINGER_SECONDS)
-        if self._plane.runner is not None:
-            self._plane.runner.close()
+        if self.plane.runner is not None:
+            self.plane.runner.close()
         try:
             for watch in watches:
                 self._leases.release(f"{_WATCH}{watch.system}", self.incarnation)
             self._leases.release(f"{_WORKER}{self.incarnation}", self.incarnation)
             self._presence.forget(self.incarnation)
         except KnownGoodError as error:
-            self._tell("", f"leases run out by themselves: {error}")
+            self.tell("", f"leases run out by themselves: {error}")
 
     # ---- leases
 
@@ -206,24 +220,25 @@ class Overseer:
         """Renew the leases, and take those that nobody has."""
         me = self.incarnation
         try:
-            held = self._leases.claim(f"{_WORKER}{me}", me, self._pace.lease)
-            systems = self._plane.store.systems()
+            held = self._leases.claim(f"{_WORKER}{me}", me, self.pace.lease)
+            systems = self.plane.store.systems()
             if held is None:
-                self._tell("", "another process takes this one for dead, and takes over what it was doing")
+                self.tell("", "another process takes this one for dead, and takes over what it was doing")
                 self._drop(self._watches.keys())
                 return
             self._worker = held
-            self._entered.set()
+            if not self._launched:
+                self._entered.set()
             for system in systems:
                 self._keep(system)
             self._drop(self._watches.keys() - set(systems))
         except KnownGoodError:
             # Nobody knows who holds what: the store refuses who does not, and judging goes on.
-            self._away_since = self._away_since or self._plane.clock.monotonic()
+            self._away_since = self._away_since or self.plane.clock.monotonic()
             raise
         reach(FaultPoint.SERVER_CLAIMED)
         if self._away_since is not None:
-            if self._plane.clock.monotonic() - self._away_since > _BLIP.total_seconds():
+            if self.plane.clock.monotonic() - self._away_since > _BLIP.total_seconds():
                 self._owed.set()
             self._away_since = None
 
@@ -231,14 +246,14 @@ class Overseer:
         """Claim one system, and watch it while it is ours."""
         watch = self._watches.get(system)
         if watch is not None and watch.hangs:
-            self._tell(system, "a look hangs; whoever else watches takes over when the lease is over")
+            self.tell(system, "a look hangs; whoever else watches takes over when the lease is over")
             return
-        held = self._leases.claim(f"{_WATCH}{system}", self.incarnation, self._pace.lease)
+        held = self._leases.claim(f"{_WATCH}{system}", self.incarnation, self.pace.lease)
         if watch is not None and (held is None or held.fence != watch.held.fence):
             self._drop({system})
             watch = None
         if watch is None and held is not None:
-            watch = _Watch(self._plane, system, held, self._pace, self._tell)
+            watch = _Watch(self, system, held)
             with self._lock:
                 self._watches[system] = watch
             watch.start()
@@ -254,23 +269,23 @@ class Overseer:
 
     def _tend(self) -> None:
         """Carry runs out, and take up those of processes that died. Nothing before this process is known to live."""
-        runner = self._plane.runner
-        if runner is None or not self._entered.is_set():
+        runner = self.plane.runner
+        if runner is None or self._worker is None:
             return
         if not self._launched:
             runner.launch(works_of(self._plane_of_a_run))
             self._launched = True
-            self._tell("", f"{self.incarnation} carries out runs")
+            self.tell("", f"{self.incarnation} carries out runs")
             reach(FaultPoint.SERVER_LAUNCHED)
         self._reap(runner)
         self._take_up_own(runner)
         self._forget(runner)
 
     def _plane_of_a_run(self) -> Plane:
-        """Return the ports as a run that begins now may use them: its records are refused once we are taken for dead."""
+        """Return the ports for a run that begins now: its records are refused once we are taken for dead."""
         if self._worker is None:
             raise ConflictError("this process holds no lease, so it may carry out nothing")
-        return replace(self._plane, store=self._plane.store.fenced(self._worker))
+        return replace(self.plane, store=self.plane.store.fenced(self._worker))
 
     def _reap(self, runner: Runner) -> None:
         """
@@ -294,14 +309,15 @@ class Overseer:
                     self._leases.release(watched, dead)
             self._leases.release(name, dead)
         # Whoever has this lease is refused from here on, and of those who take over one does.
-        if self._leases.claim(name, self.incarnation, self._pace.lease) is None:
+        if self._leases.claim(name, self.incarnation, self.pace.lease) is None:
             return
         reach(FaultPoint.SERVER_REAPING)
         taken = runner.recover([dead])
         self._leases.release(name, self.incarnation)
         self._presence.forget(dead)
         reach(FaultPoint.SERVER_REAPED)
-        self._tell("", f"{dead} has ended; {len(taken)} of its runs go on")
+        self._claimable.set()
+        self.tell("", f"{dead} has ended; {len(taken)} of its runs go on")
 
     def _take_up_own(self, runner: Runner) -> None:
         """
@@ -313,29 +329,31 @@ class Overseer:
         if self._owed.is_set():
             self._owed.clear()
             taken = runner.recover([self.incarnation])
-            self._tell("", f"the store is back; {len(taken)} runs go on")
+            self.tell("", f"the store is back; {len(taken)} runs go on")
 
     def _forget(self, runner: Runner) -> None:
-        now = self._plane.clock.monotonic()
+        now = self.plane.clock.monotonic()
         if self._forgot_at is None or now - self._forgot_at > timedelta(hours=1).total_seconds():
             self._forgot_at = now
-            runner.forget(self._plane.clock.now() - self._pace.keep)
+            runner.forget(self.plane.clock.now() - self.pace.keep)
 
-    def _spawn(self, name: str, act: Callable[[], None], every: timedelta) -> None:
-        thread = Thread(target=self._repeat, args=(act, every), name=f"oversee-{name}", daemon=True)
+    def _spawn(self, name: str, act: Callable[[], None], every: timedelta, woken: Event) -> None:
+        arguments = (act, every.total_seconds(), woken)
+        thread = Thread(target=self._repeat, args=arguments, name=f"oversee-{name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _repeat(self, act: Callable[[], None], every: timedelta) -> None:
+    def _repeat(self, act: Callable[[], None], every: float, woken: Event) -> None:
         told = ""
         while not self._over.is_set():
+            woken.clear()
             try:
                 act()
                 told = ""
             except KnownGoodError as error:
                 if error.message != told:
                     told = error.message
-                    self._tell("", f"{error.code}: {error}")
-            except Exception:  # whatever it is, the next pass starts from what is true then
+                    self.tell("", f"{error.code}: {error}")
+            except Exception:  # noqa: BLE001 - whatever it is, the next pass starts from what is true then
                 _log.exception("a pass of the overseer failed")
-            self._over.wait(every.total_seconds() if self._entered.is_set() else min(every.total_seconds(), 0.1))
+            woken.wait(every)

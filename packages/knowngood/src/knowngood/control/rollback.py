@@ -216,8 +216,7 @@ def follow(plane: Plane, saga: Saga, deadline: timedelta) -> Saga:
     Where runs carry rollbacks, this only looks.
     """
     last = plane.clock.monotonic() + deadline.total_seconds()
-    if plane.runner is not None:
-        open_run(plane.runner, saga)
+    _open_if_reached(plane, saga)
     while True:
         saga = find_saga(plane, saga.system, saga.id)
         saga = step_forward(plane, saga) if plane.runner is None else saga
@@ -248,9 +247,18 @@ def resume(plane: Plane, saga: Saga, actor: str) -> Saga:
         raise ConflictError(f"rollback {saga.id} does not wait for a person: it is {saga.state}")
     body = {"saga": saga.id, "step": saga.next_step() or "", "needed": saga.needs}
     saga = _save(plane, saga.resumed(), "rollback-resumed", body, actor=actor)
-    if plane.runner is not None:
-        open_run(plane.runner, saga)
+    _open_if_reached(plane, saga)
     return saga
+
+
+def _open_if_reached(plane: Plane, saga: Saga) -> None:
+    """Open the run of a rollback; where that cannot be done now, whoever watches the system does it."""
+    if plane.runner is None:
+        return
+    try:
+        open_run(plane.runner, saga)
+    except TransientError as error:
+        _log.warning("the run of %s is opened later: %s", saga.id, error)
 
 
 def under_way(plane: Plane, system: str) -> Saga | None:

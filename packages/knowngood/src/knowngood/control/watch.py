@@ -123,7 +123,9 @@ class Watcher:
         try:
             repaired = reconcile(self.plane, self.system)
             notes = [f"rollback started: {saga.id}" for saga in repaired.started]
-            notes += [f"{trip.replica} left {short(trip.version)} on its own evidence" for trip in sorted(repaired.local)]
+            notes += [
+                f"{trip.replica} left {short(trip.version)} on its own evidence" for trip in sorted(repaired.local)
+            ]
             if repaired.abandoned is not None:
                 notes.append(f"the deployment of {short(repaired.abandoned)} had ended half done: given up")
             sagas = run_open(self.plane, self.system)

@@ -62,9 +62,7 @@ class MemoryLeases:
         """See the port."""
         with self._lock:
             self._reach()
-            return {
-                name: self._held(name, lease) for name, lease in self._leases.items() if name.startswith(prefix)
-            }
+            return {name: self._held(name, lease) for name, lease in self._leases.items() if name.startswith(prefix)}
 
     def _held(self, name: str, lease: _Lease) -> Held:
         left = lease.until - self._clock.now()

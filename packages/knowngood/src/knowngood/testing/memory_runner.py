@@ -78,29 +78,29 @@ class MemoryRunner:
 
     def __init__(self, runs: MemoryRuns, incarnation: str, clock: Clock) -> None:
         self.incarnation = incarnation
-        self._runs = runs
-        self._clock = clock
+        self.records = runs
+        self.clock = clock
         self._works: Mapping[str, Work] = {}
-        self._stop = threading.Event()
+        self.stopping = threading.Event()
         self._killed = False
         self._threads: list[threading.Thread] = []
 
     def launch(self, works: Mapping[str, Work]) -> None:
         """See the port."""
         self._works = works
-        self._stop.clear()
+        self.stopping.clear()
         self._spawn(self._dispatch)
 
     def close(self) -> None:
         """See the port."""
-        self._stop.set()
+        self.stopping.set()
         for thread in self._threads:
             thread.join(_LINGER_SECONDS)
 
     def kill(self) -> None:
         """End as by SIGKILL; what runs on in this test's process records nothing."""
         self._killed = True
-        self._stop.set()
+        self.stopping.set()
 
     def start(self, run: str, kind: str, payload: Mapping[str, Any], *, after: str = "") -> None:
         """See the port."""
@@ -109,15 +109,15 @@ class MemoryRunner:
     def defer(self, run: str, kind: str, payload: Mapping[str, Any], at: datetime) -> None:
         """See the port."""
         self._keep(_Kept(Run(id=run, kind=kind, payload=_json(payload), state=RunState.DEFERRED)))
-        with self._runs.lock:
-            kept = self._runs.find(run)
+        with self.records.lock:
+            kept = self.records.find(run)
             if kept.run.state is RunState.DEFERRED:
                 kept.due = at
 
     def signal(self, run: str, topic: str, message: Any, *, key: str) -> None:
         """See the port."""
-        with self._runs.lock:
-            kept = self._runs.find(run)
+        with self.records.lock:
+            kept = self.records.find(run)
             if key not in kept.keys:
                 kept.keys.add(key)
                 kept.messages.setdefault(topic, []).append(_json(message))
@@ -128,8 +128,8 @@ class MemoryRunner:
 
     def resume(self, run: str) -> None:
         """See the port."""
-        with self._runs.lock:
-            kept = self._runs.find(run)
+        with self.records.lock:
+            kept = self.records.find(run)
             if kept.run.state is not RunState.FAILED:
                 raise ConflictError(f"run {run} did not fail: it is {kept.run.state}")
             if kept.steps and kept.steps[-1].error:
@@ -138,22 +138,22 @@ class MemoryRunner:
 
     def run(self, run: str) -> Run:
         """See the port."""
-        with self._runs.lock:
-            kept = self._runs.find(run)
+        with self.records.lock:
+            kept = self.records.find(run)
             return replace(kept.run, steps=tuple(kept.steps))
 
     def runs(self, *, state: RunState | None = None, limit: int = 100) -> Sequence[Run]:
         """See the port."""
-        with self._runs.lock:
-            if self._runs.away:
+        with self.records.lock:
+            if self.records.away:
                 raise TransientError("the store of runs cannot be reached")
-            newest = [kept.run for kept in reversed(self._runs.kept.values()) if state in {None, kept.run.state}]
+            newest = [kept.run for kept in reversed(self.records.kept.values()) if state in {None, kept.run.state}]
             return tuple(newest[:limit])
 
     def recover(self, dead: Sequence[str]) -> Sequence[str]:
         """See the port."""
-        with self._runs.lock:
-            left = [kept for kept in self._runs.kept.values() if kept.run.holder in set(dead)]
+        with self.records.lock:
+            left = [kept for kept in self.records.kept.values() if kept.run.holder in set(dead)]
             for kept in left:
                 kept.claim += 1
                 kept.run = replace(kept.run, state=RunState.QUEUED, holder="")
@@ -161,19 +161,19 @@ class MemoryRunner:
 
     def forget(self, before: datetime) -> int:
         """See the port."""
-        with self._runs.lock:
-            old = [name for name, kept in self._runs.kept.items() if kept.ended_at and kept.ended_at < before]
+        with self.records.lock:
+            old = [name for name, kept in self.records.kept.items() if kept.ended_at and kept.ended_at < before]
             for name in old:
-                del self._runs.kept[name]
+                del self.records.kept[name]
             return len(old)
 
     # ---- inside
 
     def _keep(self, kept: _Kept) -> None:
-        with self._runs.lock:
-            if self._runs.away:
+        with self.records.lock:
+            if self.records.away:
                 raise TransientError("the store of runs cannot be reached")
-            self._runs.kept.setdefault(kept.run.id, kept)
+            self.records.kept.setdefault(kept.run.id, kept)
 
     def _spawn(self, act: Callable[[], None]) -> None:
         thread = threading.Thread(target=act, daemon=True)
@@ -181,9 +181,9 @@ class MemoryRunner:
         thread.start()
 
     def _dispatch(self) -> None:
-        while not self._stop.wait(_LOOK_SECONDS):
-            with self._runs.lock:
-                for kept in () if self._runs.away else list(self._runs.kept.values()):
+        while not self.stopping.wait(_LOOK_SECONDS):
+            with self.records.lock:
+                for kept in () if self.records.away else list(self.records.kept.values()):
                     if self._due(kept):
                         kept.claim += 1
                         kept.run = replace(kept.run, state=RunState.RUNNING, holder=self.incarnation)
@@ -191,10 +191,10 @@ class MemoryRunner:
 
     def _due(self, kept: _Kept) -> bool:
         if kept.run.state is RunState.DEFERRED:
-            return kept.due is not None and kept.due <= self._clock.now()
+            return kept.due is not None and kept.due <= self.clock.now()
         if kept.run.state is not RunState.QUEUED or kept.run.kind not in self._works:
             return False
-        busy = (other for other in self._runs.kept.values() if other.run.state is RunState.RUNNING)
+        busy = (other for other in self.records.kept.values() if other.run.state is RunState.RUNNING)
         return not kept.after or all(other.after != kept.after for other in busy)
 
     def _carry_out(self, kept: _Kept, claim: int) -> None:
@@ -208,17 +208,19 @@ class MemoryRunner:
             self._end(kept, claim, RunState.DONE, "")
 
     def _end(self, kept: _Kept, claim: int, state: RunState, error: str) -> None:
-        with self._runs.lock:
+        with self.records.lock:
             if not self._killed and kept.claim == claim:
                 kept.run = replace(kept.run, state=state, holder="", error=error)
-                kept.ended_at = self._clock.now()
+                kept.ended_at = self.clock.now()
 
-    def _check(self, kept: _Kept, claim: int) -> None:
-        if self._stop.is_set() or self._killed or kept.claim != claim:
+    def check(self, kept: _Kept, claim: int) -> None:
+        """Leave a run that is not, or no longer, this process's."""
+        if self.stopping.is_set() or self._killed or kept.claim != claim:
             raise _Leaving
 
-    def _record(self, kept: _Kept, claim: int, step: RunStep) -> None:
-        with self._runs.lock:
+    def record(self, kept: _Kept, claim: int, step: RunStep) -> None:
+        """Keep a step that is over, unless the run is somebody else's by now."""
+        with self.records.lock:
             if self._killed or kept.claim != claim:
                 raise _Leaving
             kept.steps.append(step)
@@ -238,7 +240,7 @@ class _Context:
 
     def step(self, name: str, act: Callable[[], T]) -> T:
         """See the port."""
-        self._runner._check(self._kept, self._claim)
+        self._runner.check(self._kept, self._claim)
         if self._over:
             step = self._over.pop(0)
             if step.error:
@@ -248,9 +250,9 @@ class _Context:
             result = act()
         except Exception as error:
             words = error.message if isinstance(error, KnownGoodError) else str(error)
-            self._runner._record(self._kept, self._claim, RunStep(name=name, error=words))
+            self._runner.record(self._kept, self._claim, RunStep(name=name, error=words))
             raise
-        self._runner._record(self._kept, self._claim, RunStep(name=name, result=_json(result)))
+        self._runner.record(self._kept, self._claim, RunStep(name=name, result=_json(result)))
         return result
 
     def until(self, name: str, look: Callable[[], T | None], every: timedelta) -> T:
@@ -258,27 +260,27 @@ class _Context:
 
         def wait() -> T:
             while (seen := look()) is None:
-                self._runner._stop.wait(every.total_seconds())
-                self._runner._check(self._kept, self._claim)
+                self._runner.stopping.wait(every.total_seconds())
+                self._runner.check(self._kept, self._claim)
             return seen
 
         return self.step(name, wait)
 
     def pause(self, duration: timedelta) -> None:
         """See the port."""
-        clock = self._runner._clock
-        due = datetime.fromisoformat(self.step("pause", lambda: (clock.now() + duration).isoformat()))
+        clock = self._runner.clock
+        due = datetime.fromisoformat(self.step("pause", (clock.now() + duration).isoformat))
         while clock.now() < due:
-            self._runner._stop.wait(_LOOK_SECONDS)
-            self._runner._check(self._kept, self._claim)
+            self._runner.stopping.wait(_LOOK_SECONDS)
+            self._runner.check(self._kept, self._claim)
 
     def receive(self, topic: str, timeout: timedelta) -> Any:
         """See the port."""
-        clock = self._runner._clock
+        clock = self._runner.clock
         end = clock.monotonic() + timeout.total_seconds()
 
         def take() -> list[Any] | None:
-            with self._runner._runs.lock:
+            with self._runner.records.lock:
                 waiting = self._kept.messages.get(topic, [])
                 if waiting:
                     return [waiting.pop(0)]
@@ -288,7 +290,7 @@ class _Context:
 
     def aborted(self) -> str:
         """See the port."""
-        with self._runner._runs.lock:
+        with self._runner.records.lock:
             self._aborted = self._aborted or str((self._kept.messages.get(_ABORT) or [""])[0])
         return self._aborted
 

@@ -79,7 +79,7 @@ class DbosContext:
 
     def pause(self, duration: timedelta) -> None:
         """See the port."""
-        due = datetime.fromisoformat(self.step("pause", lambda: (self._clock.now() + duration).isoformat()))
+        due = datetime.fromisoformat(self.step("pause", (self._clock.now() + duration).isoformat))
         while (left := (due - self._clock.now()).total_seconds()) > 0:
             if self._stop.wait(left):
                 raise Stopping

@@ -13,19 +13,21 @@ work, so ``abort`` is a message.
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Condition, Event
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, error as dbos_error
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
+from dbos import error as dbos_error
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from knowngood.adapters.bounded import Bounded
 from knowngood.adapters.dbos.context import ABORT, DbosContext, Stopping
+from knowngood.adapters.reach import Reach
 from knowngood.ports.clock import Clock
 from knowngood.ports.runner import Run, RunState, RunStep, Work
 from knowngood_sdk.errors import ConflictError, NotFoundError, PermanentError, TransientError
@@ -56,6 +58,8 @@ _STATE_OF = {status: state for state, statuses in _STATES.items() for status in 
 # A server that is gone is found in two seconds, also on a connection that was open before.
 _FAIL_FAST = {"connect_timeout": "2", "tcp_user_timeout": "2000", "keepalives_idle": "2", "keepalives_interval": "1"}
 
+T = TypeVar("T")
+
 
 class DbosRunner:
     """
@@ -68,25 +72,27 @@ class DbosRunner:
         patience: Longest time that a call waits for the database.
     """
 
-    def __init__(
-        self, url: str, incarnation: str, clock: Clock, *, patience: timedelta = timedelta(seconds=2)
-    ) -> None:
+    def __init__(self, url: str, incarnation: str, clock: Clock, *, patience: timedelta = timedelta(seconds=2)) -> None:
         self.incarnation = incarnation
         self._url = _failing_fast(url)
         self._clock = clock
         self._bounded = Bounded("the store of runs", patience)
+        self._reach = Reach("the store of runs", self._probe)
         self._works: Mapping[str, Work] = {}
         self._stop = Event()
         self._under_way = 0
         self._changed = Condition()
         self._client: DBOSClient | None = None
+        self._launched = False
 
     def launch(self, works: Mapping[str, Work]) -> None:
         """See the port."""
         self._works = works
         self._stop.clear()
         _make_file(self._url)
-        DBOS.destroy(destroy_registry=True)
+        # It keeps to itself, beside our own log, else.
+        library = logging.getLogger("dbos")
+        library.setLevel(logging.WARNING)
         DBOS(
             config={
                 "name": _APPLICATION,
@@ -95,9 +101,11 @@ class DbosRunner:
                 "executor_id": self.incarnation,
                 "application_version": _VERSION,
                 "serializer": DBOSPortableJSONSerializer(),
-                "log_level": "CRITICAL",
+                "log_level": "WARNING",
             }
         )
+        for handler in list(library.handlers):
+            library.removeHandler(handler)
 
         # A function, for the library writes on what it is given, and a method takes no attributes.
         def run(kind: str, payload: dict[str, Any]) -> None:
@@ -115,6 +123,7 @@ class DbosRunner:
         except BaseException:
             DBOS.destroy(destroy_registry=True)
             raise
+        self._launched = True
 
     def close(self) -> None:
         """See the port."""
@@ -122,6 +131,8 @@ class DbosRunner:
         with self._changed:
             if not self._changed.wait_for(lambda: self._under_way == 0, _LINGER.total_seconds()):
                 _log.warning("%d runs are still in a step; whoever comes next goes on with them", self._under_way)
+        self._launched = False
+        self._reach.close()
         DBOS.destroy(destroy_registry=True)
         if self._client is not None:
             self._client.destroy()
@@ -172,9 +183,7 @@ class DbosRunner:
     def runs(self, *, state: RunState | None = None, limit: int = 100) -> Sequence[Run]:
         """See the port."""
         wanted = _STATES[state] if state else None
-        found = self._ask(
-            lambda client: client.list_workflows(status=wanted, limit=limit, sort_desc=True)
-        )
+        found = self._ask(lambda client: client.list_workflows(status=wanted, limit=limit, sort_desc=True))
         return tuple(_run(status, ()) for status in found)
 
     def recover(self, dead: Sequence[str]) -> Sequence[str]:
@@ -189,8 +198,7 @@ class DbosRunner:
         def taken() -> tuple[str, ...]:
             return tuple(handle.get_workflow_id() for handle in DBOS._recover_pending_workflows(list(dead)))  # noqa: SLF001
 
-        with _translated():
-            return self._bounded(taken)
+        return self._reached(taken)
 
     def forget(self, before: datetime) -> int:
         """See the port."""
@@ -206,7 +214,7 @@ class DbosRunner:
             ids = [status.workflow_id for status in found]
             if not ids:
                 return forgotten
-            self._ask(lambda client, ids=ids: client.delete_workflows(ids))  # type: ignore[misc]
+            self._ask(lambda client, ids=ids: client.delete_workflows(ids))
             forgotten += len(ids)
 
     def _carry_out(self, kind: str, payload: dict[str, Any]) -> None:
@@ -238,7 +246,7 @@ class DbosRunner:
             "app_version": _VERSION,
             **options,
         }
-        self._ask(lambda client: client.enqueue(what, kind, dict(payload)))  # type: ignore[arg-type]
+        self._ask(lambda client: client.enqueue(what, kind, dict(payload)))
 
     def _status(self, run: str) -> Any:
         found = self._ask(lambda client: client.list_workflows(workflow_ids=[run]))
@@ -247,9 +255,23 @@ class DbosRunner:
         return found[0]
 
     def _ask(self, question: Any) -> Any:
-        """Ask the client, and wait for two seconds at most."""
+        """Ask the client, and wait for two seconds at most; not at all while the database is known to be away."""
+        return self._reached(lambda: question(self._connected()))
+
+    def _reached(self, act: Callable[[], T]) -> T:
+        if not self._launched:
+            raise TransientError("this process does not carry out runs yet", hint="Try again when it does")
+        self._reach.check()
+        try:
+            with _translated():
+                return self._bounded(act)
+        except TransientError as error:
+            self._reach.lost(error)
+            raise
+
+    def _probe(self) -> None:
         with _translated():
-            return self._bounded(lambda: question(self._connected()))
+            self._bounded(lambda: self._connected().check_connection())
 
     def _connected(self) -> DBOSClient:
         if self._client is None:
