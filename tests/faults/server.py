@@ -23,7 +23,11 @@ from knowngood.adapters.folder.presence import FolderPresence
 from knowngood.adapters.remembered import RememberedStore
 from knowngood.adapters.sql import SqlStore
 from knowngood.adapters.sql.leases import SqlLeases
+from knowngood.control.deploy import Order, deploy
 from knowngood.control.oversee import Overseer, Pace
+from knowngood.control.plane import Plane
+from knowngood.control.release import capture
+from knowngood_sdk.model.manifest import Intent
 
 
 def main() -> None:
@@ -33,6 +37,7 @@ def main() -> None:
     parser.add_argument("--store", required=True)
     parser.add_argument("--runs", required=True)
     parser.add_argument("--presence", default="workers", help="folder below FOLDER; another one is another host")
+    parser.add_argument("--deploy-when", type=Path, help="deploy what the working places hold once this file is there")
     parser.add_argument("--every", type=float, default=0.1)
     parser.add_argument("--lease", type=float, default=3.0)
     asked = parser.parse_args()
@@ -49,11 +54,21 @@ def main() -> None:
     leases = SqlLeases(kept.database)
     overseer = Overseer(plane, leases, presence, incarnation, pace=pace, tell=_tell, remember=store.remember)
     overseer.start()
+    if asked.deploy_when:
+        threading.Thread(target=_deploy, args=(plane, asked.deploy_when, stop), daemon=True).start()
     stop.wait()
     overseer.stop()
     _tell("", "stopped")
     # Threads of the runner that wait for a database that is away would be waited for.
     os._exit(0)
+
+
+def _deploy(plane: Plane, when: Path, stop: threading.Event) -> None:
+    while not when.exists():
+        stop.wait(0.02)
+    when.unlink()
+    deploy(plane, Order(manifest=capture(plane, "pricing", Intent()), actor="ann"))
+    _tell("pricing", "deployed")
 
 
 def _tell(system: str, line: str) -> None:

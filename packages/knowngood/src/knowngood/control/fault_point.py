@@ -9,6 +9,7 @@ that hangs. The names are public and stay.
 
 import os
 import signal
+import threading
 from enum import StrEnum
 
 from knowngood_sdk.errors import InvalidError
@@ -91,4 +92,5 @@ def reach(point: FaultPoint) -> None:
         number = signal.Signals[name or "SIGKILL"]
     except KeyError as error:
         raise InvalidError(f"{_VARIABLE} asks for signal {name!r}", hint="Write SIGKILL, SIGINT or SIGSTOP") from error
-    os.kill(os.getpid(), number)
+    # To this thread, so that it is here that the signal is met; any other one would let this one run on for a while.
+    signal.pthread_kill(threading.get_ident(), number)

@@ -200,7 +200,8 @@ def take_step(plane: Plane, saga: Saga) -> Saga:
     body = {"saga": saga.id, "step": name.value, "outcome": result.outcome.value}
     try:
         saga = _save(plane, after, "rollback-step", {**_told(result.details), **body})
-    except ConflictError:
+    except ConflictError as error:
+        _log.warning("%s of %s was done, and its record was refused: %s", name, saga.id, error)
         moved = find_saga(plane, saga.system, saga.id)
         if moved == saga:
             raise

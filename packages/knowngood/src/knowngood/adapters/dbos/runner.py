@@ -90,9 +90,6 @@ class DbosRunner:
         self._works = works
         self._stop.clear()
         _make_file(self._url)
-        # It keeps to itself, beside our own log, else.
-        library = logging.getLogger("dbos")
-        library.setLevel(logging.WARNING)
         DBOS(
             config={
                 "name": _APPLICATION,
@@ -104,6 +101,9 @@ class DbosRunner:
                 "log_level": "WARNING",
             }
         )
+        # What it has to say goes where our own log goes, and not beside it.
+        library = logging.getLogger("dbos")
+        library.propagate = True
         for handler in list(library.handlers):
             library.removeHandler(handler)
 
