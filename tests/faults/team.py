@@ -124,6 +124,12 @@ class Team:
             actor="ann",
         )
 
+    def close(self) -> None:
+        """Let go of what the test's process holds; the processes of the stage are ended by themselves."""
+        self.health.close()
+        if isinstance(self.plane.store, SqlStore):
+            self.plane.store.close()
+
     def write(self, **model: Any) -> None:
         """Put the next version into the working places."""
         self.number += 1
@@ -208,7 +214,7 @@ class Team:
 @contextmanager
 def team_at_work(folder: Path, where: str, runs: str) -> Iterator[tuple[Team, Load]]:
     """Give the team with version 1 serving on two replicas, verified, while riders ask for prices."""
-    stage = Stage(folder)
+    stage, team = Stage(folder), None
     try:
         team = Team(stage, Pricing(stage), where, runs)
         team.prepare()
@@ -223,6 +229,7 @@ def team_at_work(folder: Path, where: str, runs: str) -> Iterator[tuple[Team, Lo
             yield team, load
             assert load.failed == []
             assert load.mixed == []
-            team.health.close()
     finally:
         stage.close()
+        if team is not None:
+            team.close()
