@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import acknowledged, admitted, failures, local_trip, next_call, routing
+from benchmarks import acknowledged, admitted, failures, local_trip, next_call, routing, saga
 from benchmarks.context import Context
 from benchmarks.figure import Figure, Row, table
 from benchmarks.machine import describe
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Context], Figure]] = {
     "admitted": admitted.run,
     "failures": failures.run,
     "local_trip": local_trip.run,
+    "saga": saga.run,
 }
 
 

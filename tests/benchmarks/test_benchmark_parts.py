@@ -22,6 +22,7 @@ COUNTED: dict[str, set[str]] = {
     "admitted": {"requests after an acknowledgement that the version left answered", "failed requests"},
     "failures": {"failed, in process", "mixed, in process", "failed, over HTTP", "mixed, over HTTP"},
     "local_trip": set(),
+    "saga": set(),
 }
 FIGURE = Figure(
     key="k",

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--store", required=True)
     parser.add_argument("--runs", required=True)
-    parser.add_argument("--presence", default="workers", help="folder below FOLDER; another one is another host")
+    parser.add_argument("--presence", default="servers", help="folder below FOLDER; another one is another host")
     parser.add_argument("--deploy-when", type=Path, help="deploy what the working places hold once this file is there")
     parser.add_argument("--every", type=float, default=0.1)
     parser.add_argument("--lease", type=float, default=3.0)

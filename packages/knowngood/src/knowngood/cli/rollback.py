@@ -109,7 +109,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if not no_wait:
         say(f"{mark('waiting')} verifying; Ctrl-C leaves the rollback in place")
         saga = follow(plane, saga, timedelta(seconds=timeout))
-    code = _code(saga, waited=not no_wait, reached=not (flipped["unreachable"] or flipped["unpublished"]))
+    code = code_of(saga, waited=not no_wait, reached=not (flipped["unreachable"] or flipped["unpublished"]))
     answer({**saga.to_json(), **flipped}, output, lambda: lines_of(saga, code))
     return code
 
@@ -166,7 +166,8 @@ def _names(plane: "Plane", system: str, target: str, saga: "Saga") -> bool:
     return version_named(plane, system, target).content_digest == saga.target
 
 
-def _code(saga: "Saga", *, waited: bool, reached: bool) -> ExitCode:
+def code_of(saga: "Saga", *, waited: bool, reached: bool) -> ExitCode:
+    """Return how a command ends that saw a rollback so far."""
     from knowngood.domain.saga import SagaState, StepName, StepOutcome
 
     if saga.state is SagaState.STUCK:
