@@ -38,9 +38,9 @@ _LIMIT = 2.0
 _PATIENCE_SECONDS = 60.0
 _HOW = (
     "SQLite in WAL mode, one process. Bare: a DBOS workflow of {steps} steps that do nothing. Through the port: the "
-    "same as a run of ours. A step of a rollback: {rollbacks} whole rollbacks of {each} steps each, on replicas in memory; "
-    "every step reads the store, acts, and puts itself on record with an entry of the ledger in a transaction of its "
-    "own that is synced to disk, beside the checkpoint. Rounds take turns."
+    "same as a run of ours. A step of a rollback: {rollbacks} whole rollbacks of {each} steps each, on replicas in "
+    "memory; every step reads the store, acts, and puts itself on record with an entry of the ledger in a transaction "
+    "of its own that is synced to disk, beside the checkpoint. Rounds take turns."
 )
 _RULES = {
     "system": "pricing",

@@ -61,6 +61,7 @@ class StallingProxy:
             try:
                 server.connect(str(self._target))
             except OSError:
+                server.close()
                 client.close()
                 continue
             for source, target in ((client, server), (server, client)):

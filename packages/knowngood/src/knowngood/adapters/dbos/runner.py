@@ -84,13 +84,14 @@ class DbosRunner:
         self._changed = Condition()
         self._client: DBOSClient | None = None
         self._launched = False
+        self._library: DBOS | None = None
 
     def launch(self, works: Mapping[str, Work]) -> None:
         """See the port."""
         self._works = works
         self._stop.clear()
         _make_file(self._url)
-        DBOS(
+        library = DBOS(
             config={
                 "name": _APPLICATION,
                 "system_database_url": self._url,
@@ -102,10 +103,10 @@ class DbosRunner:
             }
         )
         # What it has to say goes where our own log goes, and not beside it.
-        library = logging.getLogger("dbos")
-        library.propagate = True
-        for handler in list(library.handlers):
-            library.removeHandler(handler)
+        log = logging.getLogger("dbos")
+        log.propagate = True
+        for handler in list(log.handlers):
+            log.removeHandler(handler)
 
         # A function, for the library writes on what it is given, and a method takes no attributes.
         def run(kind: str, payload: dict[str, Any]) -> None:
@@ -123,6 +124,7 @@ class DbosRunner:
         except BaseException:
             DBOS.destroy(destroy_registry=True)
             raise
+        self._library = library
         self._launched = True
 
     def close(self) -> None:
@@ -133,6 +135,10 @@ class DbosRunner:
                 _log.warning("%d runs are still in a step; whoever comes next goes on with them", self._under_way)
         self._launched = False
         self._reach.close()
+        if self._library is not None:
+            # Threads that look for a database that is away look once more, and end; they would hold up the process.
+            self._library._sys_db._retry_connection_errors = False  # noqa: SLF001 - it is settable for clients alone
+            self._library = None
         DBOS.destroy(destroy_registry=True)
         if self._client is not None:
             self._client.destroy()
