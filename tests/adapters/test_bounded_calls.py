@@ -23,8 +23,13 @@ def test_what_a_call_returns_or_raises_comes_back() -> None:
 def test_a_call_that_hangs_is_given_up_and_ends_by_itself() -> None:
     gate, ended = Event(), Event()
     bounded = Bounded("the store", SHORT)
+
+    def hang() -> None:
+        gate.wait()
+        ended.set()
+
     with pytest.raises(TransientError, match=r"the store does not answer within 0\.05 s: no answer came"):
-        bounded(lambda: (gate.wait(), ended.set()))
+        bounded(hang)
     assert bounded(lambda: 7) == 7, "others go on"
     gate.set()
     until(ended.is_set, "the call to end")
