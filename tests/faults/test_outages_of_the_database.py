@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 
 from knowngood_sdk.model.canonical import short
-from tests.faults.proxy import StallingProxy, stalling_proxy
+from tests.faults.stalling import StallingProxy, stalling_proxy
 from tests.faults.team import Team, patience, team_at_work
 from tests.postgres import OwnServer
 

@@ -12,7 +12,7 @@ from knowngood.adapters.dbos import DbosRunner
 from knowngood.ports.runner import RunContext, RunState
 from knowngood.testing.replica import until
 from knowngood_sdk.errors import TransientError
-from tests.faults.proxy import StallingProxy, stalling_proxy
+from tests.faults.stalling import StallingProxy, stalling_proxy
 from tests.faults.team import patience
 from tests.postgres import OwnServer
 
