@@ -108,9 +108,9 @@ $(VENV)/.dev: $(VENV)/.server requirements/dev.txt
 $(VENV)/.debian: $(VENV)/.made tools/debian_packages.sh
 	@if bash tools/debian_packages.sh; then touch $@; fi  # what is missing is looked for again the next time
 
-$(BENCH_VENV)/.bench: requirements/run.txt requirements/bench.txt $(PACKAGES:%=%/pyproject.toml)
+$(BENCH_VENV)/.bench: requirements/run.txt requirements/server.txt requirements/bench.txt $(PACKAGES:%=%/pyproject.toml)
 	@echo "Making $(BENCH_VENV), an environment of its own, for the peer that we compare with"
 	[ -x $(BENCH_VENV)/bin/python ] || $(PYTHON) -m venv $(BENCH_VENV)
-	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --no-input --require-hashes -r requirements/run.txt -r requirements/bench.txt
+	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --no-input --require-hashes -r requirements/run.txt -r requirements/server.txt -r requirements/bench.txt
 	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --no-input --quiet --no-deps --no-build-isolation $(PACKAGES:%=-e %)
 	touch $@

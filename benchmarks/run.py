@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import acknowledged, admitted, failures, fan_out, local_trip, next_call, routing
+from benchmarks import acknowledged, admitted, failures, fan_out, local_trip, next_call, routing, saga
 from benchmarks.context import Context
 from benchmarks.figure import Figure, Row, table
 from benchmarks.machine import describe
@@ -32,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[Context], Figure]] = {
     "failures": failures.run,
     "local_trip": local_trip.run,
     "fan_out": fan_out.run,
+    "saga": saga.run,
 }
 
 

@@ -16,7 +16,7 @@ NUMBERS = itertools.count(2)
 # knows is learned and recorded, and each step of the rollback is the next one's.
 CHAINS = {
     "from the decision to the last step": [
-        p for p in FaultPoint if p.startswith(("flip.", "saga.")) and p != "flip.pushed"
+        p for p in FaultPoint if p.startswith(("flip.", "saga.")) and p.count(".") == 1 and p != "flip.pushed"
     ],
     "between the replicas and the record": [FaultPoint.FLIP_PUSHED],
 }

@@ -25,6 +25,7 @@ COUNTED: dict[str, set[str]] = {
     "failures": {"failed, in process", "mixed, in process", "failed, over HTTP", "mixed, over HTTP"},
     "local_trip": set(),
     "fan_out": set(),
+    "saga": set(),
 }
 FIGURE = Figure(
     key="k",

@@ -7,31 +7,42 @@ that installs it.
 
 import json
 import os
+import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.folder.outbox import FolderOutbox
+from knowngood.adapters.folder.presence import FolderPresence
 from knowngood.adapters.folder.telemetry import FolderTelemetry
 from knowngood.adapters.folder.traffic import FolderTraffic
+from knowngood.adapters.hub.hub import Hub
+from knowngood.adapters.hub.joined import JoinedTelemetry, JoinedTraffic
+from knowngood.adapters.hub.telemetry import HubTelemetry
+from knowngood.adapters.hub.traffic import HubTraffic
 from knowngood.adapters.os_user import actor_of
 from knowngood.adapters.readiness import ReadinessBalancer
+from knowngood.adapters.remembered import RememberedStore
 from knowngood.adapters.signing import KeyFolder
-from knowngood.adapters.sql import SqlStore, SqlTokens
+from knowngood.adapters.sql import SqlExchange, SqlLeases, SqlStore, SqlTokens
 from knowngood.config import Settings
+from knowngood.control.exclusive import ExclusiveDeployments
+from knowngood.control.oversee import Overseer, Pace
 from knowngood.control.plane import Plane
 from knowngood.control.signed_traffic import SignedTraffic
-from knowngood.control.watches import Watches
 from knowngood.domain.compatibility import Contract
 from knowngood.domain.system import ComponentSpec, SystemFile
 from knowngood.ports.component import Component, ComponentFactory
+from knowngood.ports.runner import Runner
 from knowngood.ports.store import Store
+from knowngood.ports.telemetry import Telemetry
 from knowngood.ports.tokens import Tokens
 from knowngood.ports.traffic import Traffic
 from knowngood_sdk.errors import ConflictError, InvalidError, NotFoundError, PermanentError
@@ -95,15 +106,27 @@ class Server:
         settings: What it was told.
         plane: The ports.
         tokens: The tokens that were made.
-        watches: The control loop of every system.
+        hub: Where replicas are connected over the network.
+        overseer: What it does by itself: the control loop of every system, and the runs.
         checks: What it needs to be of use, by name; each raises what is wrong with it.
     """
 
     settings: Settings
     plane: Plane
     tokens: Tokens
-    watches: Watches
+    hub: Hub
+    overseer: Overseer
     checks: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Oversee, and keep the exchange up to date, while the block runs."""
+        with self.hub:
+            self.overseer.start()
+            try:
+                yield
+            finally:
+                self.overseer.stop()
 
 
 def open_server(settings: Settings) -> Server:
@@ -115,36 +138,65 @@ def open_server(settings: Settings) -> Server:
         TransientError: The store is locked or cannot be reached.
         PermanentError: The folder or its store cannot be made or written.
     """
+    # Nobody but a server pays for the engine that carries runs out: a second, and 74 MB.
+    from knowngood.adapters.dbos import DbosRunner  # noqa: PLC0415
+
     folder = settings.folder.resolve()
     check_format(folder)
     make_folder(folder)
-    store = SqlStore.open(settings.store or folder / "store.db")
-    plane = _plane(folder, store)
-    hold = timedelta(seconds=settings.hold_seconds) if settings.hold_seconds is not None else None
+    incarnation = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    kept = SqlStore.open(settings.store or folder / "store.db")
+    store, leases, hub = RememberedStore(kept), SqlLeases(kept.database), Hub(SqlExchange(kept.database))
+    runs = settings.store if settings.store.startswith("postgresql") else f"sqlite:///{folder / 'runs.db'}"
+    lease = timedelta(seconds=settings.lease_seconds)
+    plane = _plane(
+        folder,
+        store,
+        traffic=JoinedTraffic(FolderTraffic(folder), HubTraffic(hub)),
+        telemetry=JoinedTelemetry(FolderTelemetry(folder), HubTelemetry(hub)),
+        deploying=partial(_deploying_everywhere, folder, ExclusiveDeployments(leases, incarnation, lease)),
+        runner=DbosRunner(runs, incarnation, SystemClock()),
+    )
+    pace = Pace(
+        every=timedelta(seconds=settings.watch_seconds),
+        lease=lease,
+        hold=timedelta(seconds=settings.hold_seconds) if settings.hold_seconds is not None else None,
+    )
+    presence = FolderPresence(folder / "servers")
     return Server(
         settings=settings,
         plane=plane,
-        tokens=SqlTokens(store.database),
-        watches=Watches(plane, every=timedelta(seconds=settings.watch_seconds), hold=hold),
-        checks={"store": store.systems},
+        tokens=SqlTokens(kept.database),
+        hub=hub,
+        overseer=Overseer(plane, leases, presence, incarnation, pace=pace, remember=store.remember),
+        checks={"store": kept.systems, "leases": leases.held},
     )
 
 
-def _plane(folder: Path, store: Store) -> Plane:
+def _plane(
+    folder: Path,
+    store: Store,
+    *,
+    traffic: Traffic | None = None,
+    telemetry: Telemetry | None = None,
+    deploying: Callable[[str], AbstractContextManager[None]] | None = None,
+    runner: Runner | None = None,
+) -> Plane:
     workshop = _Workshop(folder, store)
-    traffic = signing(FolderTraffic(folder), folder)
+    signed = signing(traffic or FolderTraffic(folder), folder)
     return Plane(
         store=store,
-        traffic=traffic,
-        telemetry=FolderTelemetry(folder),
+        traffic=signed,
+        telemetry=telemetry or FolderTelemetry(folder),
         clock=SystemClock(),
         outbox=FolderOutbox(folder),
         components=workshop.components,
         golden=workshop.golden,
         contracts=workshop.contracts,
-        deploying=partial(_deploying, folder),
-        balancer=ReadinessBalancer(traffic),
+        deploying=deploying or partial(_deploying, folder),
+        balancer=ReadinessBalancer(signed),
         kinds=installed_kinds(),
+        runner=runner,
     )
 
 
@@ -172,6 +224,13 @@ def _deploying(folder: Path, system: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _deploying_everywhere(folder: Path, exclusive: ExclusiveDeployments, system: str) -> Iterator[None]:
+    """Keep deployments of other hosts out, and those of commands that work on this folder without a server."""
+    with exclusive(system), _deploying(folder, system):
+        yield
 
 
 def installed_kinds() -> dict[str, Collection[str]]:

@@ -56,6 +56,7 @@ class Settings:
         component_roots: Folders below which components may be captured for those who ask over HTTP; none, unless set.
         environment: What this server is to its tokens, such as ``production``.
         watch_seconds: Seconds between two looks at each system.
+        lease_seconds: Seconds after which other processes take over what this one does, when it is not heard of.
         hold_seconds: Seconds after which a clear canary takes all traffic; unset, a person decides.
         body_bytes: Largest body of a request.
         grace_seconds: How long a verb under way may take to end when the server stops.
@@ -73,6 +74,7 @@ class Settings:
     component_roots: tuple[Path, ...] = ()
     environment: str = "default"
     watch_seconds: float = 1.0
+    lease_seconds: float = 15.0
     hold_seconds: float | None = None
     body_bytes: int = 4 * 1024 * 1024
     grace_seconds: float = 20.0
@@ -85,7 +87,7 @@ class Settings:
             raise InvalidError(f"port is {self.port}", hint=f"Give one from 1 to {_HIGHEST_PORT}, or 0 for a free one")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise InvalidError("TLS needs both a certificate and its key", hint="Set tls_cert and tls_key, or neither")
-        for name in ("watch_seconds", "body_bytes", "grace_seconds"):
+        for name in ("watch_seconds", "lease_seconds", "body_bytes", "grace_seconds"):
             if getattr(self, name) <= 0:
                 raise InvalidError(f"{name} is {getattr(self, name)}", hint="Give a number above 0")
         if self.log not in {"json", "text"}:
@@ -221,6 +223,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "component_roots": _paths,
     "environment": _text,
     "watch_seconds": _number,
+    "lease_seconds": _number,
     "hold_seconds": _number,
     "body_bytes": _whole,
     "grace_seconds": _number,

@@ -3,7 +3,6 @@
 import http
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -47,7 +46,7 @@ def create_app(
     Make the API of a server.
 
     Args:
-        server: What it works on; its watches start and stop with the app.
+        server: What it works on; its hub and overseer start and stop with the app.
         identity: Tells who asks; None for the server's tokens.
         routers: Further routes, such as those of replicas. ``request.app.state`` has ``server``, ``identity`` and
             ``works``, whose ``stopping`` is set when the server begins to stop.
@@ -85,9 +84,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if isinstance(app.state.identity, TokenIdentity):
         with suppress(ComponentError):  # then each is learned when it comes
             await run_in_threadpool(app.state.identity.learn)
-    server.watches.start()
-    yield
-    server.watches.stop(timedelta(seconds=server.settings.grace_seconds))
+    work = server.at_work()
+    await run_in_threadpool(work.__enter__)
+    try:
+        yield
+    finally:
+        await run_in_threadpool(work.__exit__, None, None, None)
 
 
 def _answer_problems(app: FastAPI) -> None:

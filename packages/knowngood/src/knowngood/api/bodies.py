@@ -18,9 +18,11 @@ from knowngood_sdk.model.route import FULL
 
 __all__ = [
     "EXAMPLES",
+    "BarBody",
     "BreakGlassBody",
     "DeployBody",
     "ReleaseBody",
+    "ResumeBody",
     "RollbackBody",
     "SystemBody",
     "described",
@@ -100,6 +102,20 @@ class ReleaseBody:
 
 
 @checked(config=_STRICT, frozen=True, kw_only=True)
+class ResumeBody:
+    """
+    Which rollbacks go on that wait for a person.
+
+    Attributes:
+        version: Only that which left this version: its digest, or the first digits of it; None for all.
+        wait_seconds: How long to wait until what serves is verified; None for not at all.
+    """
+
+    version: _Name | None = None
+    wait_seconds: _Seconds | None = None
+
+
+@checked(config=_STRICT, frozen=True, kw_only=True)
 class BreakGlassBody:
     """
     What is left without asking the store.
@@ -117,7 +133,9 @@ EXAMPLES: Mapping[str, dict[str, Any]] = {
     "DeployBody": {"intent": "demand from attempts", "expects": {"prediction_mean": [0.0, 0.1]}, "split": 1000},
     "RollbackBody": {"why": "prices 40 % too high", "wait": True, "timeout_seconds": 180},
     "SystemBody": {"text": "system: pricing\nkind: realtime\n", "file": "pricing.yaml", "root": "/srv/pricing"},
-    "ReleaseBody": {"version": "9b0c6a1de4f7", "reason": "false alarm: holiday"},
+    "BarBody": {"version": "9b0c6a1de4f7", "reason": "trained on leaked labels"},
+    "ReleaseBody": {"version": "9b0c6a1de4f7", "reason": "false alarm: holiday", "shown": "4e7edc3ddb2a"},
+    "ResumeBody": {"wait_seconds": 180},
     "BreakGlassBody": {"why": "the store is down"},
 }
 """An example of each body."""

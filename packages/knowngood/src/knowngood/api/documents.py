@@ -319,6 +319,10 @@ ANSWERS: Mapping[str, tuple[Schema, Any]] = {
             "unpublished": "",
         },
     ),
+    "resumed": (
+        _object(system=_TEXT, rollbacks=_list(_object(**_SAGA))),
+        {"system": "pricing", "rollbacks": [_SAGA_EXAMPLE]},
+    ),
     "broken": (
         _object(system=_TEXT, version=_TEXT, left=_list(_TEXT), unreachable=_map(_TEXT), unpublished=_TEXT),
         {"system": "pricing", "version": _BAD, "left": ["r1"], "unreachable": {}, "unpublished": ""},

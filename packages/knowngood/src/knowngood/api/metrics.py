@@ -115,7 +115,7 @@ class _Systems(Collector):
             "When the control loop last looked at a system and saw all.",
             labels=["system"],
         )
-        for system, looked in sorted(self._server.watches.looked.items()):
+        for system, looked in sorted(self._server.overseer.looked.items()):
             looks.add_metric([system, "done"], looked.succeeded)
             looks.add_metric([system, "failed"], looked.failed)
             if looked.last_at:

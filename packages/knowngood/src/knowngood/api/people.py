@@ -7,7 +7,15 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as InPath
 
 from knowngood.adapters.yaml import system_file_of
-from knowngood.api.bodies import BarBody, BreakGlassBody, DeployBody, ReleaseBody, RollbackBody, SystemBody
+from knowngood.api.bodies import (
+    BarBody,
+    BreakGlassBody,
+    DeployBody,
+    ReleaseBody,
+    ResumeBody,
+    RollbackBody,
+    SystemBody,
+)
 from knowngood.api.documents import answers
 from knowngood.api.identity import Asking, allow, authenticate, highest
 from knowngood.api.under_way import Work, answer
@@ -20,6 +28,7 @@ from knowngood.verbs import apply as applying
 from knowngood.verbs import break_glass as breaking
 from knowngood.verbs import deploy as deploying
 from knowngood.verbs import quarantine, reading
+from knowngood.verbs import resume as resuming
 from knowngood.verbs import rollback as rolling_back
 from knowngood.verbs.interrupt import interruptible
 from knowngood.verbs.roots import check_roots
@@ -45,7 +54,8 @@ def people() -> APIRouter:
     _reading(router)
     _record(router)
     _changing(router)
-    _long(router)
+    _deploying(router)
+    _going_back(router)
     return router
 
 
@@ -179,7 +189,7 @@ def _changing(router: APIRouter) -> None:
         return breaking.break_glass(_server(request).plane.traffic, system, why=why, replica=body.replica)
 
 
-def _long(router: APIRouter) -> None:
+def _deploying(router: APIRouter) -> None:
     @router.post("/{system}/deployments", responses=answers("deployed", events=True), summary="Deploy")
     async def deploy(request: Request, system: System, body: DeployBody, caller: Asking) -> Response:
         """Put what the working places hold into service, or a version on record, with the way back armed first."""
@@ -219,6 +229,20 @@ def _long(router: APIRouter) -> None:
             return deploying.promote(interruptible(plane, interrupted), system, actor=caller.name, tell=tell)
 
         return await answer(request, request.app.state.works, Work(verb="promote", system=system, act=act))
+
+
+def _going_back(router: APIRouter) -> None:
+    @router.post("/{system}/rollbacks/resume", responses=answers("resumed", events=True), summary="Let them go on")
+    async def resume(request: Request, system: System, body: ResumeBody, caller: Asking) -> Response:
+        """Let rollbacks go on that wait for a person, each from the step that could not be done."""
+        allow(caller, Verb.ROLLBACK, system, Level.MODEL)
+        plane = _server(request).plane
+
+        def act(tell: Any, interrupted: Any) -> Document:
+            able = interruptible(plane, interrupted)
+            return resuming.resume(able, system, body.version, body.wait_seconds, actor=caller.name, tell=tell)
+
+        return await answer(request, request.app.state.works, Work(verb="resume", system=system, act=act))
 
     @router.post("/{system}/rollbacks", responses=answers("rolled-back", events=True), summary="Roll back")
     async def rollback(request: Request, system: System, body: RollbackBody, caller: Asking) -> Response:

@@ -41,7 +41,9 @@ def command(*, path: Path | None, **options: str | int | bool | None) -> None:
 
     try:
         from knowngood.api import create_app
+        from knowngood.api.identity import authenticate_replica
         from knowngood.api.logs import write_logs
+        from knowngood.api.replicas import replica_router
         from knowngood.api.serving import bind, check_exposure, serve
     except ModuleNotFoundError as error:
         raise NotFoundError(
@@ -54,7 +56,9 @@ def command(*, path: Path | None, **options: str | int | bool | None) -> None:
     check_exposure(settings)
     listener = bind(settings)
     with listener:
-        app = create_app(open_server(settings))
+        server = open_server(settings)
+        router = replica_router(server.hub, authenticate_replica)
+        app = create_app(server, routers=[router], on_stop=[server.hub.end_streams])
         write_logs(settings.log)
         scheme, port = ("https" if settings.tls_cert else "http"), listener.getsockname()[1]
 

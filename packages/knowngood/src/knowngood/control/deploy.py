@@ -109,6 +109,7 @@ def deploy(plane: Plane, order: Order, tell: Callable[[str], None] = lambda _: N
 def put_into_service(plane: Plane, order: Order, tell: Callable[[str], None]) -> Deployed:
     """Deploy as ``deploy`` does, for one who keeps other deployments out already and has more to do."""
     system, version = order.manifest.system, order.manifest.content_digest
+    reach(FaultPoint.DEPLOY_BEGUN)
     spec = plane.system_file(system)
     state = plane.store.read(system)
     try:
@@ -123,15 +124,18 @@ def put_into_service(plane: Plane, order: Order, tell: Callable[[str], None]) ->
         components = plane.adapters(system)
         check_promises(components, spec)
         check_previous(components, spec, state, served)
+        reach(FaultPoint.DEPLOY_CHECKED)
         with plane.store.change(system) as change:
             change.record_manifest(order.manifest, plane.now())
             change.append(
                 "manifest-recorded", order.actor, plane.now(), {"version": version, "manifest": order.manifest.digest}
             )
+            reach(FaultPoint.DEPLOY_RECORDING)
         reach(FaultPoint.DEPLOY_RECORDED)
         armed = _arm(plane, order, state, served, tell)
         deployment = _mint(plane, order, state, armed, minting)
         _take(plane, deployment, order.deadline, tell)
+        reach(FaultPoint.DEPLOY_TAKEN)
         deployment = advance(plane, system, order.split, order.actor)
     except BaseException as error:
         try:
@@ -157,6 +161,7 @@ def _arm(plane: Plane, order: Order, state: FleetState, served: Manifest | None,
         others = (version, *(m.content_digest for m in mixed))
         shadow = ShadowOrder(reference=served.content_digest, others=others, per_second=_SHADOW_PER_SECOND)
     document = publish(plane, system, state, arming=Arming(version=version, shadow=shadow))
+    reach(FaultPoint.DEPLOY_ARMING)
     armed = wait_until_armed(plane, document, version, order.deadline, tell)
     live, spec = live_replicas(plane, system), plane.system_file(system)
     check_fallback(live, spec)
@@ -209,6 +214,7 @@ def _mint(plane: Plane, order: Order, read: FleetState, armed: Armed, minting: l
         change.save_deployment(deployment)
         body = {"version": version, "generation": minted.row.generation, "chain": list(minted.chain)}
         change.append("minted", order.actor, plane.now(), {**body, "flip_seconds": armed.flip_seconds})
+        reach(FaultPoint.DEPLOY_MINTING)
     reach(FaultPoint.DEPLOY_MINTED)
     return deployment
 
@@ -223,6 +229,7 @@ def _take(plane: Plane, deployment: Deployment, deadline: timedelta, tell: Calla
     system = deployment.system
     document = publish(plane, system, plane.store.read(system))
     spread(plane, document)
+    reach(FaultPoint.DEPLOY_OFFERED)
     began, told = plane.clock.monotonic(), ""
     while True:
         live = live_replicas(plane, system)
@@ -287,6 +294,7 @@ def advance(plane: Plane, system: str, split: int, actor: str) -> Deployment:
         change.append(
             "advanced", actor, now, {"version": candidate, "split": split, "generation": after.row.generation}
         )
+        reach(FaultPoint.DEPLOY_ADVANCING)
     spread(plane, publish(plane, system, after))
     return deployment
 

@@ -189,6 +189,7 @@ def record(
             change.append("local-trip", reported.replica, now, body)
         levels = {facts.trips[uid].version: decision.get("level") for uid, decision in decisions.items()}
         sagas = _open_sagas(change, system, episodes, levels, actor=actor, now=now)
+        reach(FaultPoint.FLIP_RECORDING)
     reach(FaultPoint.FLIP_RECORDED)
     _forget_decisions(plane, system, decisions)
     publish_record(plane, system)

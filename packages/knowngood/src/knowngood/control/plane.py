@@ -10,6 +10,7 @@ from knowngood.ports.balancer import Balancer
 from knowngood.ports.clock import Clock
 from knowngood.ports.component import Component
 from knowngood.ports.outbox import Outbox
+from knowngood.ports.runner import Runner
 from knowngood.ports.store import Store
 from knowngood.ports.telemetry import Telemetry
 from knowngood.ports.traffic import Traffic
@@ -48,6 +49,7 @@ class Plane:
     deploying: Callable[[str], AbstractContextManager[None]]
     balancer: Balancer | None = None
     kinds: Mapping[str, Collection[str]] = field(default_factory=lambda: EMBEDDED_KINDS)
+    runner: Runner | None = None
 
     def system_file(self, system: str) -> SystemFile:
         """Return the rules that were applied to a system; raises NotFoundError when there are none."""

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.flip import Acknowledged, Flip, flip, record_trip, unheard
 from knowngood.control.plane import Plane
 from knowngood.control.publish import publish_anchor
@@ -20,20 +21,39 @@ from knowngood.domain.fleet import FleetState
 from knowngood.domain.saga import Saga, SagaState, StepName, StepOutcome
 from knowngood.domain.system import Grant
 from knowngood.domain.window import Verdict
+from knowngood.ports.runner import RunContext, Runner, RunState
 from knowngood_sdk.errors import (
     ComponentError,
     ConflictError,
     KnownGoodError,
     NotFoundError,
     OutcomeUnknownError,
+    PermanentError,
     TransientError,
 )
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import Trip
 
-__all__ = ["follow", "leave", "led_here", "owes_a_trip", "run_open", "step_forward", "trip_of", "under_way"]
+__all__ = [
+    "ROLLBACK",
+    "carry",
+    "find_saga",
+    "follow",
+    "leave",
+    "led_here",
+    "open_run",
+    "owes_a_trip",
+    "resume",
+    "run_open",
+    "step_forward",
+    "take_step",
+    "trip_of",
+    "under_way",
+]
 
 _log = logging.getLogger(__name__)
+ROLLBACK = "rollback"
+"""Kind of the runs that carry rollbacks forward; the id of the run is the saga's."""
 _POLL = timedelta(milliseconds=100)
 
 
@@ -84,9 +104,61 @@ def leave(
 
 
 def run_open(plane: Plane, system: str) -> tuple[Saga, ...]:
-    """Take every rollback that is not over as far as it goes now; return them as they stand then."""
+    """
+    Take every rollback that is not over as far as it goes now; return them as they stand then.
+
+    Where runs carry rollbacks, it is their work: they are only opened here, and looked at.
+    """
     running = [saga for saga in plane.store.sagas(system) if saga.state is SagaState.RUNNING]
-    return tuple(step_forward(plane, saga) for saga in running)
+    if plane.runner is None:
+        return tuple(step_forward(plane, saga) for saga in running)
+    for saga in running:
+        open_run(plane.runner, saga)
+    return tuple(running)
+
+
+def open_run(runner: Runner, saga: Saga) -> None:
+    """
+    See to it that a run carries a rollback forward: exactly one, whoever opens it how often.
+
+    What is true of a rollback is its row. A run that failed while the row says that it goes on is tried again: a person
+    resumed it, or what made the run fail was the run's own trouble.
+    """
+    runner.start(saga.id, ROLLBACK, {"system": saga.system, "saga": saga.id})
+    reach(FaultPoint.SERVER_OPENED)
+    if runner.run(saga.id).state is RunState.FAILED:
+        runner.resume(saga.id)
+
+
+def carry(plane: Plane, run: RunContext) -> None:
+    """
+    Carry a rollback forward, as a run of kind ``rollback``: one step of the run for each step of the rollback.
+
+    Raises:
+        PermanentError: The rollback waits for a person; its row says what for, and so does this.
+        ConflictError: This process may not write any longer; whoever may goes on.
+    """
+    system, saga = str(run.payload["system"]), str(run.payload["saga"])
+    for name in StepName:
+        run.until(name, lambda name=name: _ended_with(plane, system, saga, name), _POLL)  # type: ignore[misc]
+
+
+def _ended_with(plane: Plane, system: str, saga_id: str, name: StepName) -> str | None:
+    """Do a step, if it is not on record yet; return how it ended, or None while it waits."""
+    try:
+        saga = find_saga(plane, system, saga_id)
+        if name not in _over(saga) and saga.state is SagaState.RUNNING:
+            saga = take_step(plane, saga)
+    except (TransientError, OutcomeUnknownError) as error:
+        _log.warning("%s of %s is tried again: %s", name, saga_id, error)
+        return None
+    if saga.state is SagaState.STUCK and name not in _over(saga):
+        raise PermanentError(saga.needs, hint=f"When that is done: kg resume {system}")
+    return _over(saga).get(name)
+
+
+def _over(saga: Saga) -> dict[StepName, str]:
+    return {step.name: step.outcome.value for step in saga.steps}
 
 
 def step_forward(plane: Plane, saga: Saga) -> Saga:
@@ -97,38 +169,104 @@ def step_forward(plane: Plane, saga: Saga) -> Saga:
         The saga as it is on record then.
     """
     while saga.state is SagaState.RUNNING:
-        name = saga.next_step()
-        assert name is not None  # noqa: S101 - a running saga has a next step
-        try:
-            result = STEPS[name](plane, saga)
-        except (TransientError, ConflictError, OutcomeUnknownError) as error:
-            # A step looks before it acts: where something moved, or nobody knows whether it did, it looks again.
-            _log.warning("%s of %s is tried again: %s", name, saga.id, error)
+        after = take_step(plane, saga)
+        if after == saga:
             return saga
-        except KnownGoodError as error:
-            return _stuck(plane, saga, name, error)
-        if isinstance(result, Waiting):
-            return saga
-        after = saga.with_step(result)
-        if name is StepName.VERIFY and result.outcome is StepOutcome.FAILED:
-            # Before the verdict is on record: whoever dies in between judges again, and nothing is left to serve on.
-            _leave_what_failed(plane, saga, result.details)
-        body = {"saga": saga.id, "step": name.value, "outcome": result.outcome.value}
-        try:
-            saga = _save(plane, after, "rollback-step", {**_told(result.details), **body})
-        except ConflictError:
-            saga = _reread(plane, saga)
+        saga = after
+    return saga
+
+
+def take_step(plane: Plane, saga: Saga) -> Saga:
+    """
+    Do the next step of a running saga.
+
+    Returns:
+        The saga as it is on record then: the same when the step has to wait.
+
+    Raises:
+        ConflictError: Nothing moved, and yet the record was refused: this process may not write any longer.
+    """
+    name = saga.next_step()
+    assert name is not None  # noqa: S101 - a running saga has a next step
+    point = FaultPoint(f"saga.{name}")
+    reach(point.before())
+    try:
+        result = STEPS[name](plane, saga)
+    except (TransientError, ConflictError, OutcomeUnknownError) as error:
+        # A step looks before it acts: where something moved, or nobody knows whether it did, it looks again.
+        _log.warning("%s of %s is tried again: %s", name, saga.id, error)
+        return saga
+    except KnownGoodError as error:
+        return _stuck(plane, saga, name, error)
+    if isinstance(result, Waiting):
+        return saga
+    after = saga.with_step(result)
+    if name is StepName.VERIFY and result.outcome is StepOutcome.FAILED:
+        # Before the verdict is on record: whoever dies in between judges again, and nothing is left to serve on.
+        _leave_what_failed(plane, saga, result.details)
+    body = {"saga": saga.id, "step": name.value, "outcome": result.outcome.value}
+    try:
+        saga = _save(plane, after, "rollback-step", {**_told(result.details), **body})
+    except ConflictError as error:
+        _log.warning("%s of %s was done, and its record was refused: %s", name, saga.id, error)
+        moved = find_saga(plane, saga.system, saga.id)
+        if moved == saga:
+            raise
+        return moved
+    reach(point.after())
     return saga
 
 
 def follow(plane: Plane, saga: Saga, deadline: timedelta) -> Saga:
-    """Take a saga forward, together with whoever else does, until it is over, stuck, or the deadline has passed."""
+    """
+    See a saga through until it is over, stuck, or the deadline has passed, together with whoever else does.
+
+    Where runs carry rollbacks, this only looks.
+    """
     last = plane.clock.monotonic() + deadline.total_seconds()
+    _open_if_reached(plane, saga)
     while True:
-        saga = step_forward(plane, _reread(plane, saga))
+        saga = find_saga(plane, saga.system, saga.id)
+        saga = step_forward(plane, saga) if plane.runner is None else saga
         if saga.state is not SagaState.RUNNING or plane.clock.monotonic() > last:
             return saga
         plane.clock.pause(_POLL)
+
+
+def find_saga(plane: Plane, system: str, saga: str) -> Saga:
+    """Return a rollback as it is on record; raises NotFoundError when there is none."""
+    found = next((other for other in plane.store.sagas(system) if other.id == saga), None)
+    if found is None:
+        raise NotFoundError(f"there is no rollback {saga}", hint=f"List them: kg history {system}")
+    return found
+
+
+def resume(plane: Plane, saga: Saga, actor: str) -> Saga:
+    """
+    Let a rollback that waits for a person go on, from the step that could not be done.
+
+    Returns:
+        The saga as it runs then.
+
+    Raises:
+        ConflictError: It does not wait for a person, or somebody else resumed it at this moment.
+    """
+    if saga.state is not SagaState.STUCK:
+        raise ConflictError(f"rollback {saga.id} does not wait for a person: it is {saga.state}")
+    body = {"saga": saga.id, "step": saga.next_step() or "", "needed": saga.needs}
+    saga = _save(plane, saga.resumed(), "rollback-resumed", body, actor=actor)
+    _open_if_reached(plane, saga)
+    return saga
+
+
+def _open_if_reached(plane: Plane, saga: Saga) -> None:
+    """Open the run of a rollback; where that cannot be done now, whoever watches the system does it."""
+    if plane.runner is None:
+        return
+    try:
+        open_run(plane.runner, saga)
+    except TransientError as error:
+        _log.warning("the run of %s is opened later: %s", saga.id, error)
 
 
 def under_way(plane: Plane, system: str) -> Saga | None:
@@ -190,7 +328,7 @@ def _resumed(plane: Plane, saga: Saga) -> Saga:
         return _save(plane, saga.resumed(), "rollback-resumed", {"saga": saga.id})
     except (ConflictError, ComponentError) as error:
         _log.warning("that rollback %s goes on is not on record: %s", saga.id, error)
-        return _reread(plane, saga)
+        return find_saga(plane, saga.system, saga.id)
 
 
 def _leave_what_failed(plane: Plane, saga: Saga, details: Mapping[str, Any]) -> None:
@@ -213,26 +351,20 @@ def _leave_what_failed(plane: Plane, saga: Saga, details: Mapping[str, Any]) -> 
         leave(plane, saga.system, trip_of(plane, saga.system, saga.target, source="verification", why=reason), saga.id)
 
 
-def _save(plane: Plane, saga: Saga, kind: str, body: dict[str, Any]) -> Saga:
+def _save(plane: Plane, saga: Saga, kind: str, body: dict[str, Any], *, actor: str = "saga") -> Saga:
     with plane.store.change(saga.system) as change:
         change.save_saga(saga)
-        change.append(kind, "saga", plane.now(), body)
+        change.append(kind, actor, plane.now(), body)
     publish_anchor(plane, saga.system)
     return saga
 
 
 def _stuck(plane: Plane, saga: Saga, name: StepName, error: KnownGoodError) -> Saga:
+    body = {"saga": saga.id, "step": name.value, "why": str(error)}
     try:
-        return _save(plane, saga.stuck(f"{name}: {error}"), "rollback-stuck", {"step": name, "why": str(error)})
+        return _save(plane, saga.stuck(f"{name}: {error}"), "rollback-stuck", body)
     except ConflictError:
-        return _reread(plane, saga)
-
-
-def _reread(plane: Plane, saga: Saga) -> Saga:
-    found = next((other for other in plane.store.sagas(saga.system) if other.id == saga.id), None)
-    if found is None:
-        raise NotFoundError(f"there is no rollback {saga.id}", hint=f"List them: kg history {saga.system}")
-    return found
+        return find_saga(plane, saga.system, saga.id)
 
 
 def _told(details: Mapping[str, Any]) -> dict[str, Any]:

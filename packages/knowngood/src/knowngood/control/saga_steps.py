@@ -61,7 +61,7 @@ def _record(plane: Plane, saga: Saga) -> Result:
             if ended is not deployment:
                 change.save_deployment(ended)
     publish(plane, saga.system, state)
-    reach(FaultPoint.FLIP_RECORDED)
+    reach(FaultPoint.SAGA_RECORD)
     return Step(name=StepName.RECORD, at=plane.now(), details=details)
 
 

@@ -15,14 +15,14 @@ from knowngood.control.deploy import advance
 from knowngood.control.go_back import Act, go_back
 from knowngood.control.measure import Measured, Recent, Snapshot, measure
 from knowngood.control.plane import Plane
-from knowngood.control.publish import publish, publish_anchor
+from knowngood.control.publish import publish, publish_anchor, published
 from knowngood.control.reconcile import Reconciled, reconcile
 from knowngood.control.rollback import run_open
 from knowngood.control.telemetry import merged_counts
 from knowngood.domain.decision import Decision
 from knowngood.domain.deployment import Deployment, DeploymentState
 from knowngood.domain.evidence import Grade
-from knowngood.domain.fleet import FleetState
+from knowngood.domain.fleet import FleetState, merge
 from knowngood.domain.plan import Plan
 from knowngood.domain.saga import Saga, SagaState, StepOutcome
 from knowngood.domain.system import SystemFile, TriggerSpec
@@ -38,7 +38,7 @@ from knowngood.domain.trigger import (
 )
 from knowngood.domain.verification import Outcome, verify
 from knowngood.domain.window import HealthCheck, Judgement, Verdict
-from knowngood_sdk.errors import KnownGoodError
+from knowngood_sdk.errors import KnownGoodError, OutcomeUnknownError, TransientError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import FULL
 
@@ -87,20 +87,20 @@ class Watcher:
     recent: Recent = field(default_factory=Recent)
     told: dict[str, Verdict] = field(default_factory=dict)
     recorded: set[tuple[int, str, str, str]] = field(default_factory=set)
+    trouble: str = ""
 
     def tick(self) -> Tick:
-        """Make one pass. Safe to repeat, to miss, and to be killed in."""
-        repaired = reconcile(self.plane, self.system)
-        notes = [f"rollback started: {saga.id}" for saga in repaired.started]
-        notes += [f"{trip.replica} left {short(trip.version)} on its own evidence" for trip in sorted(repaired.local)]
-        notes += _of_the_sick(repaired)
-        if repaired.abandoned is not None:
-            notes.append(f"the deployment of {short(repaired.abandoned)} had ended half done: given up")
-        sagas = run_open(self.plane, self.system)
-        notes += _ended(sagas)
+        """
+        Make one pass. Safe to repeat, to miss, and to be killed in.
+
+        What has to be put on record waits where the store is away; judging, deciding and leaving do not.
+        """
+        notes, sagas = self._caught_up()
         self._measure()
         spec = self.plane.system_file(self.system)
-        state = self.plane.store.read(self.system)
+        stored = self.plane.store.read(self.system)
+        # With the facts that replicas can read and the store could not take yet.
+        state = merge(stored, published(self.plane, self.system).facts, frozenset())[0]
         deployment = self._deployment(state)
         if deployment is None or deployment.state not in _WATCHED:
             return Tick(sagas=sagas, notes=tuple(notes))
@@ -108,7 +108,11 @@ class Watcher:
         judgements = judge(spec, measured)
         notes += self._news(judgements)
         decision = None
-        if any(judgement.verdict is Verdict.BREACHED for judgement in judgements):
+        breached = any(judgement.verdict is Verdict.BREACHED for judgement in judgements)
+        if breached and state.row != stored.row:
+            # One flip is made ahead of the record; a second one needs a plan, and that is made from what is on record.
+            notes.append(f"{short(deployment.version)} is breached too: that waits until what was left is on record")
+        elif breached:
             known = self._of_the_known(spec, state, measured)
             decision, plan = decide_on(self.plane, spec, deployment, judgements, known)
             notes += self._act(deployment, decision, plan)
@@ -117,6 +121,29 @@ class Watcher:
         else:
             notes += self._settle(spec, state, deployment, measured, judgements)
         return Tick(judgements=judgements, decision=decision, sagas=sagas, notes=tuple(notes))
+
+    def _caught_up(self) -> tuple[list[str], tuple[Saga, ...]]:
+        """Bring store and replicas together and take open rollbacks forward, as far as the store lets anybody."""
+        try:
+            repaired = reconcile(self.plane, self.system)
+            notes = [f"rollback started: {saga.id}" for saga in repaired.started]
+            notes += [
+                f"{trip.replica} left {short(trip.version)} on its own evidence" for trip in sorted(repaired.local)
+            ]
+            notes += _of_the_sick(repaired)
+            if repaired.abandoned is not None:
+                notes.append(f"the deployment of {short(repaired.abandoned)} had ended half done: given up")
+            sagas = run_open(self.plane, self.system)
+        except (TransientError, OutcomeUnknownError) as error:
+            _log.warning("%s is watched, and what is seen goes on record later: %s", self.system, error)
+            return [f"not on record yet: {error}"] if self._news_of(error) else [], ()
+        self.trouble = ""
+        return [*notes, *_ended(sagas)], sagas
+
+    def _news_of(self, error: KnownGoodError) -> bool:
+        """Whether this trouble was not told at the last pass already."""
+        told, self.trouble = self.trouble, error.message
+        return told != error.message
 
     def _measure(self) -> None:
         now = self.plane.clock.now()
@@ -200,11 +227,11 @@ class Watcher:
         key = (deployment.generation, deployment.version, decision.trigger, decision.outcome)
         if key in self.recorded:
             return []
-        self.recorded.add(key)
         with self.plane.store.change(self.system) as change:
             change.append("decided", "automation", self.plane.now(), document)
             if decision.holds:
                 change.save_deployment(replace(change.deployment(deployment.generation), held=decision.reasons[0]))
+        self.recorded.add(key)
         publish_anchor(self.plane, self.system)
         notes = [f"{decision.outcome}: {'; '.join(decision.reasons)}"]
         return [*notes, f"held for a person: {_WAYS.replace('SYSTEM', self.system)}"] if decision.holds else notes

@@ -77,7 +77,17 @@ class RunContext(Protocol):
         """
         Do a step, once it is over never again, and return what it returned (JSON).
 
-        An exception that it raises is raised here, each time, and ends the run unless the work takes it.
+        An exception that it raises is over too: it is raised here, after a restart in its words as a PermanentError,
+        and ends the run as failed unless the work takes it.
+        """
+        ...
+
+    def until(self, name: str, look: Callable[[], T | None], every: timedelta) -> T:
+        """
+        Do a step that may have to wait: look until there is an answer other than None, and return it (JSON).
+
+        Looks are not kept, the answer is; between two of them a process that is to stop stops, and whoever comes next
+        goes on looking. An exception of a look is as one of a step.
         """
         ...
 

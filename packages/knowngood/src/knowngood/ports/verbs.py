@@ -132,6 +132,12 @@ class Verbs(Protocol):
         """
         ...
 
+    def resume(
+        self, system: str, version: str | None = None, wait_seconds: float | None = None, tell: Tell = silent
+    ) -> Document:
+        """Let rollbacks go on that wait for a person; NotFoundError when none does."""
+        ...
+
     def break_glass(self, system: str, why: str, replica: str | None) -> Document:
         """Make replicas leave what they serve, without store; again, they leave what that led to."""
         ...

@@ -94,6 +94,15 @@ class Embedded:
             raise break_glass_instead(error, system) from error
         return rollback(plane, system, wish, actor=actor(), tell=tell)
 
+    def resume(
+        self, system: str, version: str | None = None, wait_seconds: float | None = None, tell: Tell = silent
+    ) -> Document:
+        """See ``Verbs``."""
+        from knowngood.app import actor
+        from knowngood.verbs.resume import resume
+
+        return resume(self._plane(), system, version, wait_seconds, actor=actor(), tell=tell)
+
     def break_glass(self, system: str, why: str, replica: str | None) -> Document:
         """
         See ``Verbs``; reads the replicas' folders and asks their agents' sockets.

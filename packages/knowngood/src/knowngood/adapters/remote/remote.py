@@ -101,6 +101,12 @@ class Remote:
                 )
             raise
 
+    def resume(
+        self, system: str, version: str | None = None, wait_seconds: float | None = None, tell: Tell = silent
+    ) -> Document:
+        """See ``Verbs``."""
+        return self._follow(system, "rollbacks/resume", {"version": version, "wait_seconds": wait_seconds}, tell)
+
     def break_glass(self, system: str, why: str, replica: str | None) -> Document:
         """See ``Verbs``; asks every replica that the server reaches."""
         return self._ask("POST", _path(system, "break-glass"), {"why": why, "replica": replica})

@@ -1,0 +1,194 @@
+"""
+Remembered: a store whose reads are answered from memory while its database is away.
+
+Judging and leaving a version need what is on record: the rules, the route, what is known of each version. Of a system
+that is watched all that is kept in memory too, as of its last look, so that an outage of the database stops neither.
+What is to be put on record is refused meanwhile, at once; it is told again by whoever knows it, when the store is back.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from knowngood.adapters.reach import Reach
+from knowngood.domain.deployment import Deployment
+from knowngood.domain.evidence import Evidence
+from knowngood.domain.fleet import FleetState
+from knowngood.domain.ledger import Anchor, Entry
+from knowngood.domain.lookup import Recorded, find_version, no_deployment
+from knowngood.domain.saga import Saga
+from knowngood.ports.lease import Held
+from knowngood.ports.store import Change, Store
+from knowngood_sdk.errors import TransientError
+from knowngood_sdk.model.manifest import Manifest
+
+__all__ = ["RememberedStore"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What was on record of a system at one look."""
+
+    head: Anchor
+    spec: Mapping[str, Any]
+    state: FleetState
+    manifests: tuple[Manifest, ...]
+    evidence: tuple[Evidence, ...]
+    deployments: tuple[Deployment, ...]
+    sagas: tuple[Saga, ...]
+
+
+class RememberedStore:
+    """
+    The port's ``Store`` on another one.
+
+    Args:
+        store: The store.
+        reach: Whether it can be reached; left out, it is found out by asking the store for its systems.
+        known: What is remembered, by system; shared by the stores of ``fenced``.
+    """
+
+    def __init__(self, store: Store, reach: Reach | None = None, known: dict[str, _Known] | None = None) -> None:
+        self._store = store
+        self._reach = reach or Reach("the store", store.systems)
+        self._known = {} if known is None else known
+
+    @property
+    def away(self) -> bool:
+        """Whether the database is away, as far as anybody knows."""
+        return self._reach.gone
+
+    def remember(self, system: str) -> None:
+        """
+        Keep in memory what is on record of a system now; cheap when nothing was put on record since.
+
+        Raises:
+            TransientError: The store is away; what was remembered stays.
+        """
+        self._reach.check()
+        store = self._store
+        known = self._known.get(system)
+        head = self._asked(lambda: store.head(system))
+        if known is not None and known.head == head:
+            return
+        # The head first: what comes in between is looked at again next time.
+        self._known[system] = self._asked(
+            lambda: _Known(
+                head=head,
+                spec=store.system_spec(system),
+                state=store.read(system),
+                manifests=store.manifests(system),
+                evidence=store.evidence(system),
+                deployments=store.deployments(system),
+                sagas=store.sagas(system),
+            )
+        )
+
+    def systems(self) -> tuple[str, ...]:
+        """Return the names of all systems; of those that are remembered while the store is away."""
+        if not self._reach.gone:
+            try:
+                return self._store.systems()
+            except TransientError as error:
+                self._reach.lost(error)
+        return tuple(sorted(self._known))
+
+    @contextmanager
+    def change(self, system: str) -> Iterator[Change]:
+        """Open a change; see the port. Refused at once while the store is away."""
+        self._reach.check()
+        opened = self._store.change(system)
+        try:
+            change = opened.__enter__()
+        except TransientError:
+            # Perhaps somebody else only holds the lock.
+            self._reach.doubted()
+            raise
+        try:
+            yield change
+        except BaseException as error:
+            if not opened.__exit__(type(error), error, error.__traceback__):
+                raise
+        else:
+            opened.__exit__(None, None, None)
+
+    def fenced(self, held: Held) -> Store:
+        """Return the same store for the holder of a lease; see the port."""
+        return RememberedStore(self._store.fenced(held), self._reach, self._known)
+
+    def read(self, system: str) -> FleetState:
+        """Return the route."""
+        return self._answer(system, lambda: self._store.read(system), lambda known: known.state)
+
+    def system_spec(self, system: str) -> Mapping[str, Any]:
+        """Return the rules that were applied, as JSON."""
+        return self._answer(system, lambda: self._store.system_spec(system), lambda known: known.spec)
+
+    def manifests(self, system: str) -> tuple[Manifest, ...]:
+        """Return every manifest, in the order of recording."""
+        return self._answer(system, lambda: self._store.manifests(system), lambda known: known.manifests)
+
+    def manifest(self, system: str, name: str) -> Manifest:
+        """Return a manifest by what people call it."""
+
+        def remembered(known: _Known) -> Manifest:
+            kept = {manifest.digest: manifest for manifest in known.manifests}
+            recorded = [Recorded(manifest.content_digest, digest) for digest, manifest in kept.items()]
+            return kept[find_version(name, system, recorded).manifest]
+
+        return self._answer(system, lambda: self._store.manifest(system, name), remembered)
+
+    def evidence(self, system: str) -> tuple[Evidence, ...]:
+        """Return all evidence, in the order of recording."""
+        return self._answer(system, lambda: self._store.evidence(system), lambda known: known.evidence)
+
+    def deployments(self, system: str) -> tuple[Deployment, ...]:
+        """Return every deployment, by generation."""
+        return self._answer(system, lambda: self._store.deployments(system), lambda known: known.deployments)
+
+    def deployment(self, system: str, generation: int) -> Deployment:
+        """Return a deployment."""
+
+        def remembered(known: _Known) -> Deployment:
+            found = next((made for made in known.deployments if made.generation == generation), None)
+            if found is None:
+                raise no_deployment(system, generation)
+            return found
+
+        return self._answer(system, lambda: self._store.deployment(system, generation), remembered)
+
+    def sagas(self, system: str) -> tuple[Saga, ...]:
+        """Return every rollback, in the order in which they started."""
+        return self._answer(system, lambda: self._store.sagas(system), lambda known: known.sagas)
+
+    def ledger(self, system: str, *, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
+        """Return entries of the ledger. They are not remembered, for nothing is decided by them."""
+        self._reach.check()
+        return self._asked(lambda: self._store.ledger(system, after=after, limit=limit))
+
+    def head(self, system: str) -> Anchor:
+        """Return how far the ledger goes."""
+        return self._answer(system, lambda: self._store.head(system), lambda known: known.head)
+
+    def _answer(self, system: str, ask: Callable[[], T], remembered: Callable[[_Known], T]) -> T:
+        if not self._reach.gone:
+            try:
+                return ask()
+            except TransientError as error:
+                self._reach.lost(error)
+        known = self._known.get(system)
+        if known is None:
+            self._reach.check()
+            # It came back in between.
+            return ask()
+        return remembered(known)
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except TransientError as error:
+            self._reach.lost(error)
+            raise

@@ -1,0 +1,393 @@
+"""
+Oversee: what one process of a control plane does by itself, for as long as it runs.
+
+Any number of such processes share one store. Each claims leases: one for itself, by which the others know that it
+lives, and one for each system that it watches, for one owner is enough. What a lease guards is the record: whoever has
+lost it is refused by the store. It does not guard a flip, for a flip is a fact that may be told twice, and whoever sees
+a version fail while the store is away must not wait for it.
+
+Four kinds of threads, so that what hangs holds up nothing else: one renews the leases, one looks after the runs (its
+own, and those of processes that died), one for each system watches it; runs have theirs from the runner.
+"""
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from threading import Event, Lock, Thread
+
+from knowngood.control.fault_point import FaultPoint, reach
+from knowngood.control.plane import Plane
+from knowngood.control.timers import set_timers, works_of
+from knowngood.control.watch import Watcher
+from knowngood.ports.lease import Held, Leases
+from knowngood.ports.presence import Presence
+from knowngood.ports.runner import Runner, RunState
+from knowngood_sdk.errors import ConflictError, KnownGoodError, TransientError
+
+__all__ = ["Looked", "Overseer", "Pace"]
+
+_log = logging.getLogger(__name__)
+_WORKER = "worker:"
+_WATCH = "watch:"
+_MOST_RUNS = 10_000
+_LINGER_SECONDS = 10.0
+_BLIP = timedelta(seconds=2)
+"""A store that was away for longer may have left our own runs waiting for it; see ``_take_up_own``."""
+
+Tell = Callable[[str, str], None]
+"""System (empty for none), and a line of news for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """
+    How often what is done.
+
+    Attributes:
+        every: Between two looks at a system.
+        lease: How long a lease holds that is not renewed; the others take over then.
+        patience: How long one look at a system may take; one that takes longer hangs, and its lease runs out.
+        keep: How long runs that are over are kept.
+        hold: How long a canary that is clear is watched before it takes all traffic; None leaves that to a person.
+    """
+
+    every: timedelta = timedelta(seconds=1)
+    lease: timedelta = timedelta(seconds=15)
+    patience: timedelta = timedelta(minutes=1)
+    keep: timedelta = timedelta(days=30)
+    hold: timedelta | None = None
+
+    @property
+    def beat(self) -> timedelta:
+        """Between two renewals of a lease: two may be lost."""
+        return self.lease / 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """
+    How the looks at one system went.
+
+    Attributes:
+        succeeded: Looks that ended well.
+        failed: Looks that an error ended.
+        last_at: When the last one ended well, in seconds since the epoch; 0 before the first.
+    """
+
+    succeeded: int = 0
+    failed: int = 0
+    last_at: float = 0.0
+
+
+class _Watch:
+    """The thread that watches one system, for as long as this process holds the lease."""
+
+    def __init__(self, overseer: "Overseer", system: str, held: Held) -> None:
+        self.held = held
+        self.system = system
+        self._overseer = overseer
+        self._plane = replace(overseer.plane, store=overseer.plane.store.fenced(held))
+        self._pace = overseer.pace
+        self._over = Event()
+        self._looked_at = self._plane.clock.monotonic()
+        self._told = ""
+        self._thread = Thread(target=self._look_on, name=f"watch-{system}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the look that is under way."""
+        self._over.set()
+
+    def join(self, seconds: float) -> None:
+        """Wait for that."""
+        self._thread.join(seconds)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a look takes longer than it may."""
+        return self._plane.clock.monotonic() - self._looked_at > self._pace.patience.total_seconds()
+
+    def _look_on(self) -> None:
+        watcher = Watcher(self._plane, self.system, hold=self._pace.hold)
+        timers: set[str] = set()
+        while not self._over.is_set():
+            self._looked_at = self._plane.clock.monotonic()
+            try:
+                self._recall()
+                for note in watcher.tick().notes:
+                    self._overseer.tell(self.system, note)
+                if self._plane.runner is not None:
+                    set_timers(self._plane, self._plane.runner, self.system, timers)
+                self._told = ""
+                self._overseer.count(self.system, at=self._plane.clock.now().timestamp())
+            except KnownGoodError as error:
+                self._overseer.count(self.system)
+                self._trouble(error)
+            except Exception:  # noqa: BLE001 - a control loop that ends because a look failed watches nothing
+                self._overseer.count(self.system)
+                _log.exception("the look at %s failed", self.system)
+            self._over.wait(self._pace.every.total_seconds())
+
+    def _recall(self) -> None:
+        try:
+            self._overseer.remember(self.system)
+        except TransientError:
+            # It is away: then what was remembered before counts.
+            return
+
+    def _trouble(self, error: KnownGoodError) -> None:
+        """Tell what went wrong, once for as long as it stays the same."""
+        if error.message != self._told:
+            self._told = error.message
+            self._overseer.tell(self.system, f"{error.code}: {error}")
+
+
+class Overseer:
+    """
+    One process of a control plane, at work.
+
+    Args:
+        plane: The ports; with a runner.
+        leases: Who is in charge of what.
+        presence: Which processes of this host run.
+        incarnation: This start of this process; unique for ever, and what its runner was given too.
+        pace: How often what is done.
+        tell: Told what a person who looks on wants to know.
+        remember: Told before each look at a system, so that what is on record of it is known when the store is away.
+    """
+
+    def __init__(  # noqa: PLR0913 - its ports, its name, its pace, its mouth
+        self,
+        plane: Plane,
+        leases: Leases,
+        presence: Presence,
+        incarnation: str,
+        *,
+        pace: Pace | None = None,
+        tell: Tell = lambda system, line: _log.info("%s %s", system, line),
+        remember: Callable[[str], None] = lambda _system: None,
+    ) -> None:
+        self.plane = plane
+        self._leases = leases
+        self._presence = presence
+        self.pace = pace or Pace()
+        self.tell = tell
+        self.remember = remember
+        self._over = Event()
+        self._entered = Event()
+        self._lock = Lock()
+        self._watches: dict[str, _Watch] = {}
+        self._looked: dict[str, Looked] = {}
+        self._worker: Held | None = None
+        self._away_since: float | None = None
+        self._owed = Event()
+        self._claimable = Event()
+        self._launched = False
+        self._forgot_at: float | None = None
+        self._threads: list[Thread] = []
+        self.incarnation = incarnation
+
+    @property
+    def watching(self) -> Collection[str]:
+        """Systems that this process watches now."""
+        with self._lock:
+            return tuple(sorted(self._watches))
+
+    @property
+    def looked(self) -> dict[str, Looked]:
+        """How the looks of this process went, by system."""
+        with self._lock:
+            return dict(self._looked)
+
+    def count(self, system: str, *, at: float | None = None) -> None:
+        """Count a look that ended well at a time, in seconds since the epoch, or that failed."""
+        with self._lock:
+            seen = self._looked.get(system, Looked())
+            failed = Looked(succeeded=seen.succeeded, failed=seen.failed + 1, last_at=seen.last_at)
+            done = Looked(succeeded=seen.succeeded + 1, failed=seen.failed, last_at=at or 0.0)
+            self._looked[system] = failed if at is None else done
+
+    def start(self) -> None:
+        """
+        Begin. Returns at once; what the database keeps waiting begins when it is there.
+
+        Raises:
+            TransientError: That this process runs cannot be noted on this host.
+            ConflictError: Its incarnation is another process's.
+        """
+        self._presence.enter(self.incarnation)
+        reach(FaultPoint.SERVER_ENTERED)
+        self._spawn("leases", self._renew, self.pace.beat, self._claimable)
+        self._spawn("runs", self._tend, min(self.pace.beat, self.pace.every), self._entered)
+
+    def stop(self) -> None:
+        """Stop: looks and steps under way are finished, leases are given back, the rest is whoever's comes next."""
+        self._over.set()
+        self._claimable.set()
+        self._entered.set()
+        for thread in self._threads:
+            thread.join(_LINGER_SECONDS)
+        with self._lock:
+            watches = list(self._watches.values())
+            self._watches.clear()
+        for watch in watches:
+            watch.stop()
+        for watch in watches:
+            watch.join(_LINGER_SECONDS)
+        if self.plane.runner is not None:
+            self.plane.runner.close()
+        try:
+            for watch in watches:
+                self._leases.release(f"{_WATCH}{watch.system}", self.incarnation)
+            self._leases.release(f"{_WORKER}{self.incarnation}", self.incarnation)
+            self._presence.forget(self.incarnation)
+        except KnownGoodError as error:
+            self.tell("", f"leases run out by themselves: {error}")
+
+    # ---- leases
+
+    def _renew(self) -> None:
+        """Renew the leases, and take those that nobody has."""
+        me = self.incarnation
+        try:
+            held = self._leases.claim(f"{_WORKER}{me}", me, self.pace.lease)
+            systems = self.plane.store.systems()
+            if held is None:
+                self.tell("", "another process takes this one for dead, and takes over what it was doing")
+                self._drop(self._watches.keys())
+                return
+            self._worker = held
+            if not self._launched:
+                self._entered.set()
+            for system in systems:
+                self._keep(system)
+            self._drop(self._watches.keys() - set(systems))
+        except KnownGoodError:
+            # Nobody knows who holds what: the store refuses who does not, and judging goes on.
+            self._away_since = self._away_since or self.plane.clock.monotonic()
+            raise
+        reach(FaultPoint.SERVER_CLAIMED)
+        if self._away_since is not None:
+            if self.plane.clock.monotonic() - self._away_since > _BLIP.total_seconds():
+                self._owed.set()
+            self._away_since = None
+
+    def _keep(self, system: str) -> None:
+        """Claim one system, and watch it while it is ours."""
+        watch = self._watches.get(system)
+        if watch is not None and watch.hangs:
+            self.tell(system, "a look hangs; whoever else watches takes over when the lease is over")
+            return
+        held = self._leases.claim(f"{_WATCH}{system}", self.incarnation, self.pace.lease)
+        if watch is not None and (held is None or held.fence != watch.held.fence):
+            self._drop({system})
+            watch = None
+        if watch is None and held is not None:
+            watch = _Watch(self, system, held)
+            with self._lock:
+                self._watches[system] = watch
+            watch.start()
+
+    def _drop(self, systems: Collection[str]) -> None:
+        with self._lock:
+            for system in list(systems):
+                watch = self._watches.pop(system, None)
+                if watch is not None:
+                    watch.stop()
+
+    # ---- runs
+
+    def _tend(self) -> None:
+        """Carry runs out, and take up those of processes that died. Nothing before this process is known to live."""
+        runner = self.plane.runner
+        if runner is None or self._worker is None:
+            return
+        if not self._launched:
+            runner.launch(works_of(self._plane_of_a_run))
+            self._launched = True
+            self.tell("", f"{self.incarnation} carries out runs")
+            reach(FaultPoint.SERVER_LAUNCHED)
+        self._reap(runner)
+        self._take_up_own(runner)
+        self._forget(runner)
+
+    def _plane_of_a_run(self) -> Plane:
+        """Return the ports for a run that begins now: its records are refused once we are taken for dead."""
+        if self._worker is None:
+            raise ConflictError("this process holds no lease, so it may carry out nothing")
+        return replace(self.plane, store=self.plane.store.fenced(self._worker))
+
+    def _reap(self, runner: Runner) -> None:
+        """
+        Take over the runs of processes that died.
+
+        On this host the kernel says so, at once; of others nothing was heard for as long as a lease holds. A process
+        that only stood still finds its leases gone, its records refused, and begins anew with what is left.
+        """
+        leases = {name.removeprefix(_WORKER): held for name, held in self._leases.held(_WORKER).items()}
+        ended = set(self._presence.ended())
+        silent = {name for name, held in leases.items() if held.expires_in <= timedelta()}
+        unknown = {run.holder for run in runner.runs(state=RunState.RUNNING, limit=_MOST_RUNS)} - leases.keys() - {""}
+        for dead in sorted((ended | silent | unknown) - {self.incarnation}):
+            self._bury(runner, dead, at_once=dead in ended)
+
+    def _bury(self, runner: Runner, dead: str, *, at_once: bool) -> None:
+        name = f"{_WORKER}{dead}"
+        if at_once:
+            for watched, held in self._leases.held(_WATCH).items():
+                if held.holder == dead:
+                    self._leases.release(watched, dead)
+            self._leases.release(name, dead)
+        # Whoever has this lease is refused from here on, and of those who take over one does.
+        if self._leases.claim(name, self.incarnation, self.pace.lease) is None:
+            return
+        reach(FaultPoint.SERVER_REAPING)
+        taken = runner.recover([dead])
+        self._leases.release(name, self.incarnation)
+        self._presence.forget(dead)
+        reach(FaultPoint.SERVER_REAPED)
+        self._claimable.set()
+        self.tell("", f"{dead} has ended; {len(taken)} of its runs go on")
+
+    def _take_up_own(self, runner: Runner) -> None:
+        """
+        Begin our own runs again after the store was away.
+
+        The library waits longer and longer for a store that is away, up to a minute and a half, and cannot be told to
+        look sooner. A run that is begun again goes on at once; the thread that still waits is refused its record.
+        """
+        if self._owed.is_set():
+            self._owed.clear()
+            taken = runner.recover([self.incarnation])
+            self.tell("", f"the store is back; {len(taken)} runs go on")
+
+    def _forget(self, runner: Runner) -> None:
+        now = self.plane.clock.monotonic()
+        if self._forgot_at is None or now - self._forgot_at > timedelta(hours=1).total_seconds():
+            self._forgot_at = now
+            runner.forget(self.plane.clock.now() - self.pace.keep)
+
+    def _spawn(self, name: str, act: Callable[[], None], every: timedelta, woken: Event) -> None:
+        arguments = (act, every.total_seconds(), woken)
+        thread = Thread(target=self._repeat, args=arguments, name=f"oversee-{name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _repeat(self, act: Callable[[], None], every: float, woken: Event) -> None:
+        told = ""
+        while not self._over.is_set():
+            woken.clear()
+            try:
+                act()
+                told = ""
+            except KnownGoodError as error:
+                if error.message != told:
+                    told = error.message
+                    self.tell("", f"{error.code}: {error}")
+            except Exception:  # noqa: BLE001 - whatever it is, the next pass starts from what is true then
+                _log.exception("a pass of the overseer failed")
+            woken.wait(every)

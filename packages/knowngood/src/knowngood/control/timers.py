@@ -1,0 +1,130 @@
+"""
+Timers: what is to be done when a time is over, as deferred runs that outlive every process.
+
+A run is opened as soon as its time is known, again and again by whoever looks: it is one run, by its id. What it does
+when it is due starts from what is true then; where there is nothing to do any more, it does nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from knowngood.control.plane import Plane
+from knowngood.control.rollback import ROLLBACK, carry, find_saga
+from knowngood.domain.deployment import DeploymentState
+from knowngood.domain.evidence import Grade, standing_of
+from knowngood.domain.saga import Saga, StepName, StepOutcome
+from knowngood.ports.runner import RunContext, Runner, Work
+from knowngood_sdk.errors import KnownGoodError, TransientError
+
+__all__ = ["set_timers", "works_of"]
+
+_COOL_DOWN = "cool-down"
+_NOTIFY = "notify-deadline"
+_AGAIN = timedelta(seconds=1)
+
+
+def works_of(plane: Callable[[], Plane]) -> Mapping[str, Work]:
+    """
+    Return how runs of every kind are carried out.
+
+    Args:
+        plane: Gives the ports as this process may use them at that moment.
+    """
+    return {
+        ROLLBACK: lambda run: carry(plane(), run),
+        _COOL_DOWN: lambda run: _cooled_down(plane(), run),
+        _NOTIFY: lambda run: _overdue(plane(), run),
+    }
+
+
+def set_timers(plane: Plane, runner: Runner, system: str, known: set[str]) -> None:
+    """
+    Open the deferred runs of a system.
+
+    Args:
+        plane: The ports.
+        runner: Where they are opened.
+        system: Name of the system.
+        known: Ids of those that the caller saw opened; added to here, so that nobody asks for them at every look.
+    """
+    keep = plane.system_file(system).standby.keep
+    verified = {fact.version: fact.at for fact in plane.store.evidence(system) if fact.grade is Grade.VERIFIED}
+    for made in plane.store.deployments(system):
+        run = f"{_COOL_DOWN}:{system}:{made.generation}"
+        if made.state is DeploymentState.VERIFIED and made.version in verified and run not in known:
+            due = datetime.fromisoformat(verified[made.version]) + keep
+            payload = {"system": system, "generation": made.generation}
+            runner.defer(run, _COOL_DOWN, payload, due)
+            known.add(run)
+    for saga in plane.store.sagas(system):
+        run = f"{_NOTIFY}:{saga.id}"
+        within = _duty(saga).get("within_seconds")
+        if within is not None and run not in known:
+            due = datetime.fromisoformat(saga.started_at) + timedelta(seconds=within)
+            runner.defer(run, _NOTIFY, {"system": system, "saga": saga.id}, due)
+            known.add(run)
+
+
+def _duty(saga: Saga) -> Mapping[str, Any]:
+    """Return whom a rollback must be told to, as its step put it on record; nothing before that step."""
+    people = next((step for step in saga.steps if step.name is StepName.PEOPLE), None)
+    if people is None or people.outcome is not StepOutcome.DONE:
+        return {}
+    duty: Mapping[str, Any] = people.details.get("duty", {})
+    return duty
+
+
+def _cooled_down(plane: Plane, run: RunContext) -> None:
+    """
+    Put on record that a version has become known good, if it has.
+
+    The grade itself needs no timer, for it follows from what is on record and the time; that it was reached is told.
+    """
+    system, generation = str(run.payload["system"]), int(run.payload["generation"])
+
+    def look() -> str:
+        deployment = plane.store.deployment(system, generation)
+        facts = plane.store.read(system).facts
+        keep = plane.system_file(system).standby.keep
+        evidence = plane.store.evidence(system)
+        standing = standing_of(deployment.version, evidence, facts, now=plane.clock.now(), cool_down=keep)
+        if standing.grade is not Grade.KNOWN_GOOD or standing.quarantined:
+            return f"{standing.grade}{', in quarantine' if standing.quarantined else ''}"
+        body = {"version": deployment.version, "generation": generation}
+        _append_once(plane, system, "known-good", body)
+        return str(standing.grade)
+
+    run.until("look", lambda: _unless_away(look), _AGAIN)
+
+
+def _overdue(plane: Plane, run: RunContext) -> None:
+    """Put on record that nobody put on record that those were told who had to be."""
+    system, saga = str(run.payload["system"]), str(run.payload["saga"])
+
+    def look() -> str:
+        duty = _duty(find_saga(plane, system, saga))
+        told = [e for e in plane.store.ledger(system) if e.kind == "notified" and e.body.get("saga") == saga]
+        if told:
+            return "told in time"
+        _append_once(plane, system, "notify-overdue", {"saga": saga, "notify": duty.get("notify", "")})
+        return "overdue"
+
+    run.until("look", lambda: _unless_away(look), _AGAIN)
+
+
+def _append_once(plane: Plane, system: str, kind: str, body: Mapping[str, Any]) -> None:
+    """Append to the ledger what does not stand there yet: a step that was cut off is done again."""
+    if not any(entry.kind == kind and entry.body == body for entry in plane.store.ledger(system)):
+        with plane.store.change(system) as change:
+            change.append(kind, "automation", plane.now(), body)
+
+
+def _unless_away(look: Callable[[], str]) -> str | None:
+    try:
+        return look()
+    except TransientError:
+        return None
+    except KnownGoodError as error:
+        # The system was renamed, the deployment is not there: a timer that cannot be looked at holds nobody up.
+        return f"{error.code}: {error.message}"

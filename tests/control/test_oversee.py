@@ -1,0 +1,260 @@
+"""Processes of a control plane share the work: one owner for a system, one run for a rollback, heirs for the dead."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from threading import Event
+from typing import Any
+
+import pytest
+
+from knowngood.adapters.clock import SystemClock
+from knowngood.control.oversee import Overseer, Pace
+from knowngood.control.roll_back import Wish, roll_back
+from knowngood.control.rollback import follow, resume
+from knowngood.domain.saga import Saga, SagaState, StepName
+from knowngood.ports.runner import RunState
+from knowngood.testing.memory_leases import MemoryLeases, MemoryPresence
+from knowngood.testing.memory_runner import MemoryRunner, MemoryRuns
+from knowngood.testing.replica import until
+from knowngood_sdk.errors import ConflictError, PermanentError
+
+PACE = Pace(every=timedelta(seconds=0.01), lease=timedelta(seconds=0.3))
+WISH = Wish(actor="ann", why="wrong prices")
+
+pytestmark = pytest.mark.requirement("B2", "G2")
+
+
+class House:
+    """A system, and the processes that look after it."""
+
+    def __init__(self, scenario: Any) -> None:
+        self.scenario = scenario
+        self.leases = MemoryLeases(scenario.clock)
+        self.presence = MemoryPresence()
+        self.runs = MemoryRuns()
+        self.said: list[str] = []
+        self.started: list[Overseer] = []
+        self.runners: dict[str, MemoryRunner] = {}
+        scenario.store.leases = self.leases
+
+    def start(self, name: str, pace: Pace = PACE) -> Overseer:
+        runner = MemoryRunner(self.runs, name, self.scenario.clock)
+        plane = replace(self.scenario.plane, runner=runner)
+        overseer = Overseer(
+            plane, self.leases, self.presence, name, pace=pace, tell=lambda _, line: self.said.append(line)
+        )
+        self.runners[name] = runner
+        self.started.append(overseer)
+        overseer.start()
+        return overseer
+
+    @property
+    def owner(self) -> str:
+        held = self.leases.held("watch:").get("watch:pricing")
+        return held.holder if held else ""
+
+    def rollback(self) -> Saga:
+        """Leave what is served; whoever lives carries the rest."""
+        return roll_back(self.scenario.plane, "pricing", WISH).saga
+
+    def saga(self, saga: Saga) -> Saga:
+        found: Saga = next(s for s in self.scenario.store.sagas("pricing") if s.id == saga.id)
+        return found
+
+
+@pytest.fixture
+def house(incident: Any) -> Iterator[House]:
+    house = House(incident)
+    yield house
+    for overseer in house.started:
+        overseer.stop()
+
+
+def test_one_process_watches_a_system_and_another_takes_over_when_it_stops(house: House) -> None:
+    first = house.start("one")
+    until(lambda: first.watching == ("pricing",), "the first one to watch")
+    second = house.start("two")
+    until(lambda: "worker:two" in house.leases.held(), "the second one to live")
+    assert second.watching == ()
+    first.stop()
+    until(lambda: second.watching == ("pricing",), "the second one to take over")
+    assert "worker:one" not in house.leases.held()
+
+
+def test_a_rollback_is_one_run_whoever_opens_it_and_is_carried_to_its_end(house: House) -> None:
+    house.start("one")
+    house.start("two")
+    saga = house.rollback()
+    until(lambda: len(house.saga(saga).steps) == 4, "the steps before the verification")
+    house.scenario.serve(saga.target, 200)
+    until(lambda: house.saga(saga).state is SagaState.DONE, "the rollback to end")
+    until(lambda: house.runners["one"].run(saga.id).state is RunState.DONE, "its run to end")
+    assert [run.id for run in house.runners["one"].runs() if run.kind == "rollback"] == [saga.id]
+    ours = [entry for entry in house.scenario.store.ledger("pricing") if entry.body.get("saga") == saga.id]
+    assert [entry.body.get("step") for entry in ours[1:]] == [name.value for name in StepName]
+
+
+def test_whoever_asks_for_a_rollback_only_looks_on_where_runs_carry_it(house: House) -> None:
+    house.start("one")
+    saga = house.rollback()
+    plane = replace(house.scenario.plane, runner=house.runners["one"], clock=SystemClock())
+    waiting = follow(plane, saga, timedelta(seconds=1))
+    assert (waiting.state, len(waiting.steps)) == (SagaState.RUNNING, 4)
+    house.scenario.serve(saga.target, 200)
+    over = follow(plane, saga, timedelta(seconds=20))
+    assert over.state is SagaState.DONE
+
+
+def test_the_runs_of_a_process_that_ended_on_this_host_go_on_at_once(house: House) -> None:
+    house.start("one")
+    saga = house.rollback()
+    until(lambda: len(house.saga(saga).steps) == 4, "the first one to carry it")
+    house.runners["one"].kill()
+    house.started[0]._over.set()  # a process that is killed says nothing to anybody
+    house.presence.running.discard("one")
+    house.start("two")
+    until(lambda: house.owner == "two", "the second one to take over, though no lease is over")
+    house.scenario.serve(saga.target, 200)
+    until(lambda: house.saga(saga).state is SagaState.DONE, "the rollback to end")
+    assert any("one has ended; 1 of its runs go on" in line for line in house.said)
+    assert "worker:one" not in house.leases.held()
+
+
+def test_of_a_process_on_another_host_nothing_is_heard_until_its_lease_is_over(house: House) -> None:
+    house.start("one")
+    saga = house.rollback()
+    until(lambda: len(house.saga(saga).steps) == 4, "the first one to carry it")
+    house.runners["one"].kill()
+    house.started[0]._over.set()
+    until(lambda: not any(thread.is_alive() for thread in house.started[0]._threads), "its threads to end")
+    house.presence.forget("one")
+    second = house.start("two")
+    until(lambda: "worker:two" in house.leases.held(), "the second one to live")
+    assert second.watching == ()
+    house.scenario.clock.pause(PACE.lease)
+    house.scenario.serve(saga.target, 200)
+    until(lambda: house.saga(saga).state is SagaState.DONE, "the rollback to end")
+    until(lambda: house.owner == "two", "the second one to watch")
+
+
+def test_what_one_who_was_taken_for_dead_writes_is_refused(house: House) -> None:
+    house.start("one")
+    until(lambda: house.owner == "one", "the first one to watch")
+    stale = house.leases.held()["watch:pricing"]
+    zombie = house.scenario.store.fenced(stale)
+    house.leases.release("watch:pricing", "one")
+    house.started[0].stop()
+    house.start("two")
+    until(lambda: house.owner == "two", "the second one to watch")
+    before = house.scenario.store.head("pricing")
+    with pytest.raises(ConflictError, match="changed hands"), zombie.change("pricing") as change:
+        change.append("said", "one", "2026-01-01T00:00:00Z", {})
+    assert house.scenario.store.head("pricing") == before
+
+
+def test_a_process_that_finds_its_leases_taken_stops_watching_and_begins_anew(house: House) -> None:
+    first = house.start("one")
+    until(lambda: house.owner == "one", "the first one to watch")
+    fence = house.leases.held()["watch:pricing"].fence
+    for name in ("worker:one", "watch:pricing"):
+        house.leases.release(name, "one")
+        assert house.leases.claim(name, "two", timedelta(seconds=1)) is not None
+    until(lambda: first.watching == (), "it to stop")
+    for name in ("worker:one", "watch:pricing"):
+        house.leases.release(name, "two")
+    until(lambda: first.watching == ("pricing",), "it to begin anew")
+    assert house.leases.held()["watch:pricing"].fence > fence
+    assert any("takes this one for dead" in line for line in house.said)
+
+
+def test_a_look_that_hangs_holds_up_no_other_system_and_loses_its_lease(house: House) -> None:
+    gate, hung = Event(), Event()
+    replicas = house.scenario.traffic.replicas
+
+    def hang(system: str) -> Any:
+        if system == "pricing" and not gate.is_set():
+            hung.set()
+            gate.wait(20)
+        return replicas(system)
+
+    with house.scenario.store.change("fraud") as change:
+        change.save_system(house.scenario.store.system_spec("pricing") | {"root": "/"})
+    house.scenario.traffic.replicas = hang
+    first = house.start("one", replace(PACE, patience=timedelta(seconds=5)))
+    until(lambda: set(first.watching) == {"fraud", "pricing"} and hung.is_set(), "both to be watched")
+    house.scenario.clock.pause(timedelta(seconds=6))
+    until(lambda: any("a look hangs" in line for line in house.said), "the hanging look to be told")
+    house.scenario.clock.pause(PACE.lease)
+    until(lambda: house.leases.held()["watch:pricing"].expires_in <= timedelta(), "its lease to run out")
+    until(lambda: house.leases.held()["watch:fraud"].expires_in > timedelta(), "the other's to be renewed")
+    assert house.leases.held()["watch:pricing"].expires_in <= timedelta()
+    gate.set()
+
+
+def test_a_rollback_that_waits_for_a_person_says_what_for_and_goes_on_from_that_step(house: House) -> None:
+    house.start("one")
+    replicas = house.scenario.traffic.replicas
+    broken = Event()
+    broken.set()
+
+    def fail(system: str) -> Any:
+        if broken.is_set() and any(s.steps and not s.needs for s in house.scenario.store.sagas(system)):
+            raise PermanentError("the folder of replicas is gone", hint="Put it back")
+        return replicas(system)
+
+    house.scenario.traffic.replicas = fail
+    saga = house.rollback()
+    until(lambda: house.saga(saga).state is SagaState.STUCK, "it to be stuck")
+    until(lambda: house.runners["one"].run(saga.id).state is RunState.FAILED, "its run to have failed")
+    stuck = house.saga(saga)
+    assert stuck.needs == "fan-out: the folder of replicas is gone. Put it back"
+    assert "the folder of replicas is gone" in house.runners["one"].run(saga.id).error
+    broken.clear()
+    plane = replace(house.scenario.plane, runner=house.runners["one"])
+    resume(plane, stuck, "bob")
+    until(lambda: len(house.saga(saga).steps) == 4, "it to go on")
+    house.scenario.serve(saga.target, 200)
+    until(lambda: house.saga(saga).state is SagaState.DONE, "it to end")
+    resumed = [entry for entry in house.scenario.store.ledger("pricing") if entry.kind == "rollback-resumed"]
+    assert [(entry.actor, entry.body["step"]) for entry in resumed] == [("bob", "fan-out")]
+
+
+def test_only_what_waits_for_a_person_is_resumed(incident: Any) -> None:
+    saga = roll_back(incident.plane, "pricing", WISH).saga
+    with pytest.raises(ConflictError, match="does not wait for a person"):
+        resume(incident.plane, saga, "bob")
+
+
+def test_leases_that_cannot_be_reached_stop_no_watch(house: House) -> None:
+    first = house.start("one")
+    until(lambda: first.watching == ("pricing",), "it to watch")
+    house.leases.away = True
+    until(lambda: any("cannot be reached" in line for line in house.said), "it to be told")
+    until(lambda: first._away_since is not None, "it to be noticed by who renews leases")
+    assert first.watching == ("pricing",)
+    house.scenario.clock.pause(timedelta(seconds=5))
+    house.leases.away = False
+    until(lambda: any("the store is back" in line for line in house.said), "it to take up its own runs")
+    assert first.watching == ("pricing",)
+
+
+@pytest.mark.requirement("N4", "J2")
+def test_what_is_due_later_is_put_on_record_by_whoever_lives_then(house: House) -> None:
+    house.start("one")
+    saga = house.rollback()
+    until(lambda: len(house.saga(saga).steps) == 4, "the steps before the verification")
+    house.scenario.serve(saga.target, 200)
+    until(lambda: house.saga(saga).state is SagaState.DONE, "the rollback to end")
+    until(lambda: _state(house, f"notify-deadline:{saga.id}") is RunState.DEFERRED, "the deadline to be set")
+    until(lambda: _state(house, "cool-down:pricing:1") is RunState.DEFERRED, "the cool-down to be set")
+    house.started[0].stop()
+    house.scenario.clock.pause(timedelta(hours=73))
+    house.start("two")
+    kinds: Callable[[], list[str]] = house.scenario.kinds
+    until(lambda: {"notify-overdue", "known-good"} <= set(kinds()), "both to be on record")
+    assert kinds().count("known-good") == kinds().count("notify-overdue") == 1
+
+
+def _state(house: House, run: str) -> RunState | None:
+    return next((found.state for found in house.runners["one"].runs() if found.id == run), None)
