@@ -16,6 +16,8 @@ PACKAGES := packages/knowngood-sdk packages/knowngood
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-input
 # For a narrower run: make test TESTS=tests/domain PYTEST_ARGS='-x -k planner'
 TESTS ?=
+# Tests of one file stay together; most of them wait for processes, so that two cores carry more than two.
+WORKERS ?= 3
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
@@ -33,7 +35,7 @@ server: $(VENV)/.server  ## Install what the control plane over HTTP needs: kg s
 	@echo "Installed: $(BIN)/kg serve --help"
 
 test: $(VENV)/.dev $(VENV)/.debian  ## Run the whole test suite
-	@$(BIN)/python -m pytest $(TESTS) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS) $(PYTEST_ARGS)
 
 coverage: $(VENV)/.dev $(VENV)/.debian  ## Run the whole test suite and print what it covers, branches too
 	@$(BIN)/python -m pytest --cov --cov-report=term $(TESTS) $(PYTEST_ARGS)

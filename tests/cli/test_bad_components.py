@@ -71,7 +71,11 @@ def test_a_first_deployment_without_a_static_fallback_is_blocked(applied: Stage)
     assert done.code == 9
     assert "static fallback" in done.err
     changed = [name for name, data in applied.files().items() if before.get(name) != data]
-    assert [name for name in changed if not name.startswith("objects/")] == [], "a copy of the model is no version"
+    kept = [name for name in changed if not name.startswith("objects/")]
+    assert set(kept) <= {"store.db", "systems/pricing/route.json"}, "a copy of the model is no version"
+    entries = applied.kg("ledger", "show", "pricing", "--output", "json").json["entries"]
+    assert entries[-1]["kind"] == "deployment-blocked"
+    assert applied.kg("history", "pricing", "--output", "json").json["deployments"] == []
 
 
 def test_without_a_replica_nothing_can_be_armed(applied: Stage) -> None:

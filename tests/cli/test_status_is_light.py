@@ -14,13 +14,16 @@ RINGS = {
     "knowngood.adapters.folder",
     "knowngood.cli",
     "knowngood.ports.traffic",
+    "knowngood.ports.verbs",
+    "knowngood.verbs.embedded",
+    "knowngood.verbs.status",
     "knowngood_sdk.agent",
     "knowngood_sdk.errors",
     "knowngood_sdk.model",
     "knowngood_sdk.serving",
 }
 """What of ours a status may import: no control, no domain, no store."""
-PACKAGES = {"knowngood", "knowngood.adapters", "knowngood.ports", "knowngood_sdk"}
+PACKAGES = {"knowngood", "knowngood.adapters", "knowngood.ports", "knowngood.verbs", "knowngood_sdk"}
 
 PROBE = """
 import atexit, json, sys

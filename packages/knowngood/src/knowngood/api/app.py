@@ -69,7 +69,10 @@ def create_app(
     app.state.identity = identity or TokenIdentity(
         tokens=server.tokens, environment=server.settings.environment, now=server.plane.clock.now
     )
-    for router in (health(), people(), *routers):
+    # Agents call most often, and routes are looked through in order. Their wire form is the SDK's, not this page's.
+    for router in routers:
+        app.include_router(router, include_in_schema=False)
+    for router in (health(), people()):
         app.include_router(router)
     _answer_problems(app)
     _describe(app)
