@@ -7,7 +7,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,13 +31,19 @@ def free_port() -> int:
 
 
 def token_for(
-    home: Path, name: str = "ann", *scope: str, systems: tuple[str, ...] = ("*",), highest: int = 4, days: int = 1
+    home: Path,
+    name: str = "ann",
+    *scope: str,
+    systems: tuple[str, ...] = ("*",),
+    highest: int = 4,
+    days: int = 1,
+    store: str = "",
 ) -> str:
-    """Make a token in a working folder; return its secret."""
+    """Make a token in a working folder, or in the store that it works on; return its secret."""
     wanted = Scope(verbs=verbs_of(scope or ("owner",)), systems=frozenset(systems), highest=Level(highest))
     order = Order(name=name, scope=wanted, life=timedelta(days=days))
-    tokens = open_tokens(Settings(dir=home))
-    return create(tokens, os.urandom(32), order, Giver(name="root", now=datetime.now(UTC))).secret
+    with closing(open_tokens(Settings(dir=home, store=store))) as tokens:
+        return create(tokens, os.urandom(32), order, Giver(name="root", now=datetime.now(UTC))).secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +92,16 @@ class Control:
 
 
 @contextmanager
-def start_control(stage: Stage, *options: str, env: Mapping[str, str] | None = None) -> Iterator[Control]:
+def start_control(
+    stage: Stage, *options: str, env: Mapping[str, str] | None = None, store: str = ""
+) -> Iterator[Control]:
     """Run a server on the stage's working folder while the block runs; components may be captured below its folder."""
-    token = token_for(stage.home)
+    token = token_for(stage.home, store=store)
     variables = {"KNOWNGOOD_COMPONENT_ROOTS": str(stage.folder), "KNOWNGOOD_WATCH_SECONDS": "0.1", **(env or {})}
     process = stage.start(
-        stage.command("serve", "--port", "0", *options), name="kg-serve", env={**variables, "KNOWNGOOD_URL": ""}
+        stage.command("serve", *([] if "KNOWNGOOD_PORT" in variables else ["--port", "0"]), *options),
+        name="kg-serve",
+        env={**variables, "KNOWNGOOD_URL": ""},
     )
     until(lambda: " listening at " in process.text or not process.running, "the server to listen")
     assert process.running, process.text

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,9 +144,13 @@ class Pricing:
 
     def start_server(self, name: str, port: int, *, workers: int = 1) -> Started:
         """Start the server of a replica."""
+        return self.serve(name, port, workers=workers)
+
+    def serve(self, name: str, port: int, *, workers: int, env: Mapping[str, str] | None = None) -> Started:
+        """Start a server of the system under a replica's name."""
         command = [sys.executable, "-m", "uvicorn", "tests.acceptance.service:app", "--host", "127.0.0.1"]
         command += ["--port", str(port), "--workers", str(workers), "--no-access-log", "--log-level", "warning"]
-        environment = {"KNOWNGOOD_REPLICA": name, "PYTHONPATH": str(ROOT)}
+        environment = {"KNOWNGOOD_REPLICA": name, "PYTHONPATH": str(ROOT), **(env or {})}
         return self.stage.start(command, name=f"server-{name}", env=environment)
 
     def restart(self, name: str, *, agent: bool = True, server: bool = True) -> Replica:

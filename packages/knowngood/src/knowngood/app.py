@@ -82,9 +82,9 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
     return _plane(folder, SqlStore.open(folder / "store.db"))
 
 
-def open_tokens(settings: Settings) -> Tokens:
+def open_tokens(settings: Settings) -> SqlTokens:
     """
-    Open the tokens of a control plane; its working folder and store are made when they are missing.
+    Open the tokens of a control plane, to be closed; its working folder and store are made when they are missing.
 
     Raises:
         InvalidError: The folder is of a newer format, or the address of the store cannot be read.

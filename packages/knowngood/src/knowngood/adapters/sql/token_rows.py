@@ -21,6 +21,10 @@ class SqlTokens:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.close()
+
     def find(self, id_: str) -> Token | None:
         """Return a token, or None."""
         with self._database.reading() as connection:
