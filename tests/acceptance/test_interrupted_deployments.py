@@ -93,7 +93,7 @@ def test_what_serves_can_be_left_while_a_killed_deployment_stands_in_front_of_it
     killed = pricing.stage.kg("deploy", "pricing", env={"KNOWNGOOD_FAULT": "deploy.minted"})
     assert killed.code == -signal.SIGKILL
     with pricing.load() as load:
-        assert pricing.kg("rollback", "pricing", "--to", good)["version"] == bad
+        assert pricing.kg("rollback", "pricing", "--to", good, "--override", "it served all along")["version"] == bad
     assert load.failed == []
     assert pricing.served() == good
 

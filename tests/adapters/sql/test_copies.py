@@ -225,6 +225,7 @@ def test_a_copy_from_before_an_upgrade_is_upgraded_and_left_as_it_is(place: Plac
     with closing(sqlite3.connect(file)) as connection, connection:
         for table in (*shared, "compatibility", "leases", "token_ledger", "tokens"):
             connection.execute(f"DROP TABLE {table}")
+        connection.execute("ALTER TABLE deployments DROP COLUMN held")
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     before = file.read_bytes()
     there = place()

@@ -22,13 +22,7 @@ from typing import Self
 from knowngood_sdk.agent.anchor import Anchor
 from knowngood_sdk.agent.crew import Crew
 from knowngood_sdk.agent.vetting import Vetting
-from knowngood_sdk.errors import (
-    ConflictError,
-    InvalidError,
-    KnownGoodError,
-    NotReadyError,
-    TransientError,
-)
+from knowngood_sdk.errors import ConflictError, InvalidError, KnownGoodError, NotReadyError, TransientError
 from knowngood_sdk.model.canonical import canonical_bytes, check_digest, short
 from knowngood_sdk.model.route import Facts, FleetRoute, LocalTrip, Refusal, ReplicaState, Trip
 from knowngood_sdk.model.wire import ReleaseDocument, ReplicaReport, RouteDocument, trip_to_json

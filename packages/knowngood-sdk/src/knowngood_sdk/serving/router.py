@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 
 from knowngood_sdk.errors import NotReadyError
-from knowngood_sdk.model.route import LocalTrip, ReplicaState
+from knowngood_sdk.model.route import Facts, FleetRoute, LocalTrip, ReplicaState, Trip
 from knowngood_sdk.model.word import unpack
 from knowngood_sdk.serving.folder import Recovery, ReplicaFolder
 from knowngood_sdk.serving.shared_word import Position, SharedWord
@@ -119,6 +119,17 @@ class Router:
             self._learn(found)
             self._settle()
         return found
+
+    def heed(self, trips: Mapping[str, Trip]) -> None:
+        """
+        Leave what was published as left, before any request is let in.
+
+        For one that starts: its own files may be older than the route that others were given, and its agent may start
+        later than it does. What this replica knows as released stays released.
+        """
+        with self._lock:
+            self._state, _ = self._state.receive(FleetRoute(), {}, Facts(trips), self._slots.keys())
+            self._settle()
 
     def install(self, slots: Mapping[str, Slot], fallback: Slot | None) -> None:
         """Replace the ready slots."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from knowngood_sdk.errors import InvalidError, KnownGoodError
-from knowngood_sdk.model.route import live_positions
+from knowngood_sdk.model.route import Facts, live_positions
 from knowngood_sdk.model.wire import CountsReport, RouteDocument, WorkerReport
 from knowngood_sdk.serving.counting import Counting
 from knowngood_sdk.serving.folder import ReplicaFolder, hold
@@ -123,6 +123,7 @@ class Worker:
         self.router.install(self._loader.slots, self._fallback)
         self.router.attach()
         self._look()
+        self._guarded("published", self._heed_published)
         self._loader.start()
         self._thread.start()
 
@@ -243,6 +244,11 @@ class Worker:
         self._route = route
         self.held_out = route is not None and self._folder.replica in route.held_out
         self.shadow.obey(self._route.shadow if self._route else None, self._handlers.score)
+
+    def _heed_published(self) -> None:
+        facts = self._route.facts if self._route else Facts()
+        self.router.heed({uid: trip for uid, trip in facts.trips.items() if uid not in facts.released})
+        self._loader.want(self._wanted())
 
     def _read_settings(self) -> None:
         self._trips.limits = self._handlers.limits.declared(self._folder.settings())

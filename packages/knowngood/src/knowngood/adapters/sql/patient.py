@@ -7,7 +7,7 @@ a proxy that goes on acknowledging packets. So the client keeps time itself, whe
 
 import math
 import socket
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ def no_time_left() -> bool:
     return budget is not None and budget.over
 
 
-def resolved(host: str, port: int) -> list[str]:
+def resolved(host: str, port: int, look: Callable[..., list[Any]] = socket.getaddrinfo) -> list[str]:
     """
     Return the addresses of a host.
 
@@ -111,7 +111,7 @@ def resolved(host: str, port: int) -> list[str]:
 
     def ask() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = look(host, port, type=socket.SOCK_STREAM)
             answers.put(list(dict.fromkeys(str(address[0]) for *_, address in found)))
         except OSError as error:
             answers.put(error)
