@@ -31,6 +31,15 @@ def test_every_promise_holds_in_runs_drawn_from_seeds(chunk: int) -> None:
             pytest.fail(str(shrunk(worlds, failure)), pytrace=False)
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [pytest.param(27_247, id="an agent dies between the file of a generation and its word, with a trip beside it")],
+)
+def test_every_promise_holds_in_runs_that_once_failed(seed: int) -> None:
+    failure = run(Worlds(Rules()), seed)
+    assert failure is None, str(failure)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.requirement("G3")

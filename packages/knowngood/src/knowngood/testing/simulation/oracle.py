@@ -274,9 +274,10 @@ class Oracle:
             raise broken(
                 Promise.QUARANTINE, f"{replica.name} knows the trip of {sorted(answers & known)}, and serves it"
             )
-        if replica.agent is not None and view.caught_up and replica.agent.fleet.generation == now.fleet.generation:
+        agent = replica.agent if view.caught_up and not replica.starting else None
+        if agent is not None and agent.fleet.generation == now.fleet.generation:
             # A local trip that is still being written is not the agent's yet, and a generation may have seen it.
-            known |= {trip.version for trip in replica.agent.local}
+            known |= {trip.version for trip in agent.local}
         self._look_at_arms(replica.name, now, known, answers)
 
     def _compare(self, name: str, before: tuple[int, int, int], now: tuple[int, int, int]) -> None:
@@ -301,9 +302,16 @@ def _position(state: ReplicaState) -> tuple[int, int, int]:
 
 
 def _known(replica: Replica, view: View) -> Mapping[str, Trip]:
-    """Return the trips that reached the workers, or an agent that has seen what the workers did since."""
+    """
+    Return the trips that reached the workers, or an agent that has seen what the workers did since.
+
+    One that an agent finds in the file of a generation that it took and did not show before it died, is not in force
+    before the workers are shown it: nobody was told that it is.
+    """
     facts = view.now.facts if view.now else Facts()
-    return (facts.merge(replica.agent.facts) if replica.agent is not None and view.caught_up else facts).trips
+    if replica.agent is None or not view.caught_up or replica.starting:
+        return facts.trips
+    return facts.merge(replica.agent.facts).trips
 
 
 def _live(step: int, split: int) -> tuple[int, ...]:

@@ -76,6 +76,11 @@ class Replica:
         return self.agent is not None and not self.to_write
 
     @property
+    def starting(self) -> bool:
+        """Whether the agent has read what it found, and has not shown it to the workers yet."""
+        return self.durable == ReplicaState() and any(step.name == "word" for step in self.to_write)
+
+    @property
     def report(self) -> ReplicaReport:
         """What the agent would report now."""
         return ReplicaReport(
