@@ -77,7 +77,8 @@ def create_app(
     _answer_problems(app)
     _describe(app)
     app.add_middleware(Limits, largest=server.settings.body_bytes)
-    app.add_middleware(Observed, metrics=metrics, tracer=tracer_of(wanted=server.settings.traces))
+    app.state.tracer = tracer_of(wanted=server.settings.traces)
+    app.add_middleware(Observed, metrics=metrics, tracer=app.state.tracer)
     return app
 
 
@@ -93,6 +94,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await run_in_threadpool(work.__exit__, None, None, None)
+        await run_in_threadpool(app.state.tracer.close)
 
 
 def _answer_problems(app: FastAPI) -> None:

@@ -106,7 +106,10 @@ def serve(app: FastAPI, settings: Settings, listener: socket.socket, announce: C
     # The library raises a signal again when it has stopped; by then there is nothing left to do.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _nothing)
-    _Server(config, app.state.works, settings.grace_seconds, announce).run(sockets=[listener])
+    server = _Server(config, app.state.works, settings.grace_seconds, announce)
+    server.run(sockets=[listener])
+    if not server.started:
+        raise PermanentError("the server did not start", hint="The lines above say why; mend it and start it again")
 
 
 class _Server(uvicorn.Server):

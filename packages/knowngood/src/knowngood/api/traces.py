@@ -19,6 +19,10 @@ class Tracer(Protocol):
         """Return a context for one request; what it gives is called with the route and the status at the end."""
         ...
 
+    def close(self) -> None:
+        """Send what was not sent yet."""
+        ...
+
 
 class NoTraces:
     """Makes none."""
@@ -28,6 +32,9 @@ class NoTraces:
         """Do nothing."""
         yield lambda _route, _status: None
 
+    def close(self) -> None:
+        """Do nothing."""
+
 
 class _Spans:
     """Makes spans with OpenTelemetry, as part of the caller's trace where there is one."""
@@ -35,11 +42,11 @@ class _Spans:
     def __init__(self) -> None:
         self._trace = importlib.import_module("opentelemetry.trace")
         self._propagate = importlib.import_module("opentelemetry.propagate")
-        provider = importlib.import_module("opentelemetry.sdk.trace").TracerProvider()
+        provider = importlib.import_module("opentelemetry.sdk.trace").TracerProvider(shutdown_on_exit=False)
         export = importlib.import_module("opentelemetry.sdk.trace.export")
         exporter = importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
         provider.add_span_processor(export.BatchSpanProcessor(exporter.OTLPSpanExporter()))
-        self._tracer = provider.get_tracer("knowngood")
+        self._provider, self._tracer = provider, provider.get_tracer("knowngood")
 
     @contextmanager
     def request(self, scope: MutableMapping[str, Any], headers: Mapping[bytes, bytes]) -> Iterator[Ending]:
@@ -57,6 +64,10 @@ class _Spans:
                 )
 
             yield ended
+
+    def close(self) -> None:
+        """Send what was not sent yet."""
+        self._provider.shutdown()
 
 
 def tracer_of(*, wanted: bool) -> Tracer:

@@ -38,6 +38,7 @@ def command(*, path: Path | None, **options: str | int | bool | None) -> None:
     started again: what matters is on record or can be measured again.
     """
     import os
+    import sys
 
     try:
         from knowngood.api import create_app
@@ -71,3 +72,7 @@ def command(*, path: Path | None, **options: str | int | bool | None) -> None:
             )
 
         serve(app, settings, listener, announce)
+    # All is stopped and on record. Threads of a library that still wait for a database would hold the process up.
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
