@@ -116,6 +116,7 @@ def test_figures_are_in_base_units_and_name_no_versions(control: Control) -> Non
     assert 'knowngood_http_requests_total{method="GET",route="/v1/systems/{system}",status="200"}' in text
     assert 'knowngood_quarantined_versions{system="pricing"} 1.0' in text
     assert 'knowngood_replicas{state="alive",system="pricing"} 0.0' in text
+    assert 'knowngood_rollbacks{state="stuck",system="pricing"} 0.0' in text
     until(lambda: 'knowngood_looks_total{outcome="done",system="pricing"}' in control.ask("/metrics").body.decode(), "")
     assert "nope" not in text
     assert "sha256" not in text

@@ -18,6 +18,7 @@ from knowngood.testing.memory_leases import MemoryLeases, MemoryPresence
 from knowngood.testing.memory_runner import MemoryRunner, MemoryRuns
 from knowngood.testing.replica import until
 from knowngood_sdk.errors import ConflictError, PermanentError
+from knowngood_sdk.model.canonical import short
 
 PACE = Pace(every=timedelta(seconds=0.01), lease=timedelta(seconds=0.3))
 WISH = Wish(actor="ann", why="wrong prices")
@@ -93,6 +94,54 @@ def test_a_rollback_is_one_run_whoever_opens_it_and_is_carried_to_its_end(house:
     assert [run.id for run in house.runners["one"].runs() if run.kind == "rollback"] == [saga.id]
     ours = [entry for entry in house.scenario.store.ledger("pricing") if entry.body.get("saga") == saga.id]
     assert [entry.body.get("step") for entry in ours[1:]] == [name.value for name in StepName]
+
+
+def test_the_end_of_a_rollback_that_a_run_carries_is_told_once(house: House) -> None:
+    house.start("one")
+    saga = house.rollback()
+    until(lambda: len(house.saga(saga).steps) == 4, "the steps before the verification")
+    house.scenario.serve(saga.target, 200)
+    until(lambda: any("is over" in line for line in house.said), "its end to be told")
+    seen = house.started[0].looked["pricing"].succeeded
+    until(lambda: house.started[0].looked["pricing"].succeeded > seen + 2, "more looks")
+    ends = [line for line in house.said if "is over" in line]
+    assert ends == [f"rollback {saga.id} is over: {short(saga.target or '')} serves, verified"]
+
+
+def test_what_was_over_before_a_process_began_is_no_news_to_it(house: House) -> None:
+    house.start("one")
+    saga = house.rollback()
+    until(lambda: len(house.saga(saga).steps) == 4, "the steps before the verification")
+    house.scenario.serve(saga.target, 200)
+    until(lambda: any("is over" in line for line in house.said), "its end to be told")
+    house.started[0].stop()
+    house.said.clear()
+    second = house.start("two")
+    until(lambda: "pricing" in second.looked and second.looked["pricing"].succeeded > 2, "it to look")
+    assert not any(saga.id in line for line in house.said)
+
+
+def test_a_decision_is_told_though_the_store_of_runs_is_away(incident: Any) -> None:
+    v2 = incident.store.deployments("pricing")[1].version
+    runs = MemoryRuns()
+    incident.plane = replace(incident.plane, runner=MemoryRunner(runs, "one", incident.clock))
+    incident.restart_watch()
+    incident.serve(v2, 200)
+    incident.tick()
+    runs.away = True
+    notes: list[str] = []
+    for _ in range(4):
+        incident.serve(v2, 50, errors=25)
+        notes += incident.tick().notes
+    (saga,) = incident.store.sagas("pricing")
+    assert f"rollback started: {saga.id}" in notes
+    assert [note for note in notes if "later" in note] == [
+        "open rollbacks go on later: the store of runs cannot be reached"
+    ]
+    assert not any("not on record yet" in note for note in notes)
+    runs.away = False
+    incident.tick()
+    assert list(runs.kept) == [saga.id]
 
 
 def test_whoever_asks_for_a_rollback_only_looks_on_where_runs_carry_it(house: House) -> None:
@@ -210,12 +259,16 @@ def test_a_rollback_that_waits_for_a_person_says_what_for_and_goes_on_from_that_
     stuck = house.saga(saga)
     assert stuck.needs == "fan-out: the folder of replicas is gone. Put it back"
     assert "the folder of replicas is gone" in house.runners["one"].run(saga.id).error
+    waiting = f"rollback {saga.id} waits for a person: fan-out: the folder of replicas is gone. Put it back"
+    until(lambda: waiting in house.said, "that to be told")
     broken.clear()
     plane = replace(house.scenario.plane, runner=house.runners["one"])
     resume(plane, stuck, "bob")
     until(lambda: len(house.saga(saga).steps) == 4, "it to go on")
     house.scenario.serve(saga.target, 200)
     until(lambda: house.saga(saga).state is SagaState.DONE, "it to end")
+    until(lambda: any(f"rollback {saga.id} is over" in line for line in house.said), "its end to be told")
+    assert house.said.count(waiting) == 1
     resumed = [entry for entry in house.scenario.store.ledger("pricing") if entry.kind == "rollback-resumed"]
     assert [(entry.actor, entry.body["step"]) for entry in resumed] == [("bob", "fan-out")]
 

@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from knowngood.app import Server
+from knowngood.domain.saga import SagaState
 from knowngood_sdk.errors import KnownGoodError
 
 __all__ = ["MEDIA_TYPE", "Metrics"]
@@ -87,12 +88,18 @@ class _Systems(Collector):
         )
         generation = GaugeMetricFamily("knowngood_generation", "Generation that is published.", labels=["system"])
         held = GaugeMetricFamily("knowngood_quarantined_versions", "Versions in quarantine.", labels=["system"])
+        rollbacks = GaugeMetricFamily(
+            "knowngood_rollbacks",
+            "Rollbacks that are not over; a stuck one waits for a person.",
+            labels=["system", "state"],
+        )
         try:
             systems = plane.store.systems()
         except KnownGoodError:
             # What a scrape cannot read it leaves out; readiness says that the store is gone.
             systems = ()
         for system in systems:
+            self._rollbacks(rollbacks, system)
             try:
                 published, seen = plane.traffic.published(system), plane.traffic.replicas(system).values()
             except KnownGoodError:
@@ -103,8 +110,17 @@ class _Systems(Collector):
             if published is not None:
                 generation.add_metric([system], published.route.generation)
                 held.add_metric([system], len(published.facts.quarantined))
-        yield from (replicas, generation, held)
+        yield from (replicas, generation, held, rollbacks)
         yield from self._looks()
+
+    def _rollbacks(self, gauge: GaugeMetricFamily, system: str) -> None:
+        try:
+            states = [saga.state for saga in self._server.plane.store.sagas(system)]
+        except KnownGoodError:
+            # As above: left out, and readiness says why.
+            return
+        for state in (SagaState.RUNNING, SagaState.STUCK):
+            gauge.add_metric([system, state.value], states.count(state))
 
     def _looks(self) -> Iterator[Metric]:
         looks = CounterMetricFamily(

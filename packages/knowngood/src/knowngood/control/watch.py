@@ -38,7 +38,7 @@ from knowngood.domain.trigger import (
 )
 from knowngood.domain.verification import Outcome, verify
 from knowngood.domain.window import HealthCheck, Judgement, Verdict
-from knowngood_sdk.errors import KnownGoodError, OutcomeUnknownError, TransientError
+from knowngood_sdk.errors import ComponentError, KnownGoodError, OutcomeUnknownError, TransientError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import FULL
 
@@ -88,6 +88,7 @@ class Watcher:
     told: dict[str, Verdict] = field(default_factory=dict)
     recorded: set[tuple[int, str, str, str]] = field(default_factory=set)
     trouble: str = ""
+    stood: dict[str, SagaState] | None = None  # each rollback at the last look; None before the first
 
     def tick(self) -> Tick:
         """
@@ -116,8 +117,8 @@ class Watcher:
             known = self._of_the_known(spec, state, measured)
             decision, plan = decide_on(self.plane, spec, deployment, judgements, known)
             notes += self._act(deployment, decision, plan)
-            sagas = run_open(self.plane, self.system)
-            notes += _ended(sagas)
+            news, sagas = self._carried_on()
+            notes += news
         else:
             notes += self._settle(spec, state, deployment, measured, judgements)
         return Tick(judgements=judgements, decision=decision, sagas=sagas, notes=tuple(notes))
@@ -125,6 +126,10 @@ class Watcher:
     def _caught_up(self) -> tuple[list[str], tuple[Saga, ...]]:
         """Bring store and replicas together and take open rollbacks forward, as far as the store lets anybody."""
         try:
+            if self.stood is None:
+                # What was over before the first look is no news; what waits for a person is.
+                over = (saga for saga in self.plane.store.sagas(self.system) if saga.state is SagaState.DONE)
+                self.stood = {saga.id: saga.state for saga in over}
             repaired = reconcile(self.plane, self.system)
             notes = [f"rollback started: {saga.id}" for saga in repaired.started]
             notes += [
@@ -133,12 +138,39 @@ class Watcher:
             notes += _of_the_sick(repaired)
             if repaired.abandoned is not None:
                 notes.append(f"the deployment of {short(repaired.abandoned)} had ended half done: given up")
-            sagas = run_open(self.plane, self.system)
         except (TransientError, OutcomeUnknownError) as error:
             _log.warning("%s is watched, and what is seen goes on record later: %s", self.system, error)
             return [f"not on record yet: {error}"] if self._news_of(error) else [], ()
+        news, sagas = self._carried_on()
+        return [*notes, *news], sagas
+
+    def _carried_on(self) -> tuple[list[str], tuple[Saga, ...]]:
+        """
+        Take open rollbacks forward; return what became of rollbacks since the last look, and those that were open.
+
+        Runs may carry them, and their store may be away alone: what this look saw and did is told all the same.
+        """
+        try:
+            opened = run_open(self.plane, self.system)
+            news = self._became()
+        except (ComponentError, OutcomeUnknownError) as error:
+            _log.warning("open rollbacks of %s go on later: %s", self.system, error)
+            return [f"open rollbacks go on later: {error}"] if self._news_of(error) else [], ()
         self.trouble = ""
-        return [*notes, *_ended(sagas)], sagas
+        return news, opened
+
+    def _became(self) -> list[str]:
+        """
+        Return what became of rollbacks since the last look, whoever carried them.
+
+        Compared with that look, not with the beginning of this one: where runs carry rollbacks, they end in between.
+        """
+        if self.stood is None:
+            # The store was away from the first look on: the next one begins.
+            return []
+        stood, sagas = self.stood, self.plane.store.sagas(self.system)
+        self.stood = {saga.id: saga.state for saga in sagas}
+        return _ended([saga for saga in sagas if stood.get(saga.id) is not saga.state])
 
     def _news_of(self, error: KnownGoodError) -> bool:
         """Whether this trouble was not told at the last pass already."""
@@ -291,7 +323,7 @@ def _of_the_sick(repaired: Reconciled) -> list[str]:
 
 
 def _ended(sagas: Sequence[Saga]) -> list[str]:
-    """Return what became of the rollbacks that were open when the pass began."""
+    """Return which rollbacks are over or wait for a person, a line each."""
     notes = []
     for saga in sagas:
         if saga.state is SagaState.STUCK:
