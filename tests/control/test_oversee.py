@@ -273,6 +273,29 @@ def test_a_rollback_that_waits_for_a_person_says_what_for_and_goes_on_from_that_
     assert [(entry.actor, entry.body["step"]) for entry in resumed] == [("bob", "fan-out")]
 
 
+def test_what_nobody_foresaw_in_a_step_waits_for_a_person_and_is_not_tried_for_ever(house: House) -> None:
+    house.start("one")
+    replicas = house.scenario.traffic.replicas
+    looks: list[str] = []
+
+    def fail(system: str) -> Any:
+        if any(len(s.steps) == 1 and not s.needs for s in house.scenario.store.sagas(system)):
+            looks.append(system)
+            raise KeyError("r3")
+        return replicas(system)
+
+    house.scenario.traffic.replicas = fail
+    saga = house.rollback()
+    until(lambda: house.saga(saga).state is SagaState.STUCK, "it to wait for a person")
+    until(lambda: _state(house, saga.id) is RunState.FAILED, "its run to have failed")
+    assert house.saga(saga).needs == "fan-out: nobody foresaw KeyError: 'r3'. The log says where it came from"
+    until(lambda: any("waits for a person: fan-out: nobody foresaw" in line for line in house.said), "it to be told")
+    tried = len(looks)
+    seen = house.started[0].looked["pricing"].succeeded
+    until(lambda: house.started[0].looked["pricing"].succeeded > seen + 2, "more looks")
+    assert (len(looks), _state(house, saga.id)) == (tried, RunState.FAILED)
+
+
 def test_only_what_waits_for_a_person_is_resumed(incident: Any) -> None:
     saga = roll_back(incident.plane, "pricing", WISH).saga
     with pytest.raises(ConflictError, match="does not wait for a person"):
@@ -309,5 +332,46 @@ def test_what_is_due_later_is_put_on_record_by_whoever_lives_then(house: House) 
     assert kinds().count("known-good") == kinds().count("notify-overdue") == 1
 
 
+@pytest.mark.requirement("N4")
+def test_a_rollback_goes_on_in_another_run_where_an_older_copy_of_the_store_was_put_back(house: House) -> None:
+    house.start("one")
+    saga = house.rollback()
+    until(lambda: len(house.saga(saga).steps) == 4, "the steps before the verification")
+    house.scenario.serve(saga.target, 200)
+    until(lambda: _state(house, saga.id) is RunState.DONE, "its run to end")
+    house.started[0].stop()
+    over = house.saga(saga)
+    # The row as the copy has it; what was done since is over in the store of runs alone.
+    earlier = replace(over, state=SagaState.RUNNING, steps=over.steps[:1])
+    house.scenario.store._systems["pricing"].sagas[saga.id] = earlier
+    house.start("two")
+    until(lambda: house.saga(saga).state is SagaState.DONE, "the rollback to end once more")
+    until(lambda: _state(house, f"{saga.id}#2") is RunState.DONE, "its second run to end")
+    assert _state(house, f"{saga.id}#3") is None
+
+
+def test_a_deadline_that_passed_is_put_on_record_again_where_an_older_copy_was_put_back(house: House) -> None:
+    house.start("one")
+    saga = house.rollback()
+    until(lambda: len(house.saga(saga).steps) == 4, "the steps before the verification")
+    house.scenario.serve(saga.target, 200)
+    until(lambda: _state(house, f"notify-deadline:{saga.id}") is RunState.DEFERRED, "the deadline to be set")
+    copy = house.scenario.store.ledger("pricing")
+    house.scenario.clock.pause(timedelta(hours=73))
+    until(lambda: _state(house, f"notify-deadline:{saga.id}") is RunState.DONE, "the deadline to pass")
+    until(lambda: _state(house, "cool-down:pricing:1") is RunState.DONE, "the cool-down to be over")
+    house.started[0].stop()
+    house.scenario.store._systems["pricing"].ledger[:] = copy
+    kinds: Callable[[], list[str]] = house.scenario.kinds
+    assert not {"notify-overdue", "known-good"} & set(kinds())
+    house.start("two")
+    until(lambda: {"notify-overdue", "known-good"} <= set(kinds()), "both to be on record again")
+    house.started[1].stop()
+    third = house.start("three")
+    until(lambda: "pricing" in third.looked, "a third one to look")
+    assert kinds().count("known-good") == kinds().count("notify-overdue") == 1
+    assert _state(house, f"notify-deadline:{saga.id}#3") is None
+
+
 def _state(house: House, run: str) -> RunState | None:
-    return next((found.state for found in house.runners["one"].runs() if found.id == run), None)
+    return house.runs.kept[run].run.state if run in house.runs.kept else None

@@ -6,8 +6,9 @@ whoever comes next. Two that run the same saga at once do no harm, for the secon
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -45,6 +46,7 @@ __all__ = [
     "owes_a_trip",
     "resume",
     "run_open",
+    "run_to_open",
     "step_forward",
     "take_step",
     "trip_of",
@@ -53,7 +55,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 ROLLBACK = "rollback"
-"""Kind of the runs that carry rollbacks forward; the id of the run is the saga's."""
+"""Kind of the runs that carry rollbacks forward; the id of the first run of a rollback is the saga's."""
 _POLL = timedelta(milliseconds=100)
 
 
@@ -113,21 +115,53 @@ def run_open(plane: Plane, system: str) -> tuple[Saga, ...]:
     if plane.runner is None:
         return tuple(step_forward(plane, saga) for saga in running)
     for saga in running:
-        open_run(plane.runner, saga)
+        open_run(plane, plane.runner, saga)
     return tuple(running)
 
 
-def open_run(runner: Runner, saga: Saga) -> None:
+def open_run(plane: Plane, runner: Runner, saga: Saga) -> None:
     """
     See to it that a run carries a rollback forward: exactly one, whoever opens it how often.
 
     What is true of a rollback is its row. A run that failed while the row says that it goes on is tried again: a person
     resumed it, or what made the run fail was the run's own trouble.
     """
-    runner.start(saga.id, ROLLBACK, {"system": saga.system, "saga": saga.id})
+
+    def goes_on() -> bool:
+        # Read after the run was seen to be over: it may have ended since the caller read the row.
+        return find_saga(plane, saga.system, saga.id).state is SagaState.RUNNING
+
+    run = run_to_open(runner, saga.id, goes_on)
+    runner.start(run, ROLLBACK, {"system": saga.system, "saga": saga.id})
     reach(FaultPoint.SERVER_OPENED)
-    if runner.run(saga.id).state is RunState.FAILED:
-        runner.resume(saga.id)
+    if runner.run(run).state is RunState.FAILED:
+        try:
+            runner.resume(run)
+        except ConflictError as error:
+            # Another process resumed it since we looked, which is all that was wanted.
+            _log.info("run %s goes on already: %s", run, error)
+
+
+def run_to_open(runner: Runner, run: str, undone: Callable[[], bool]) -> str:
+    """
+    Return the id under which a work is opened: its own, or one with the next number behind it.
+
+    A run that is over is never carried out again. Where what it did is not on record, an older copy of the store was
+    put back beside the runs, and another run has to do it again.
+
+    Args:
+        runner: Where it is opened.
+        run: Id of the first run of this work.
+        undone: Asked once a run is over: whether its work is still to be done.
+    """
+    for number in count(1):
+        name = run if number == 1 else f"{run}#{number}"
+        try:
+            if runner.run(name).state is not RunState.DONE or not undone():
+                break
+        except NotFoundError:
+            break
+    return name
 
 
 def carry(plane: Plane, run: RunContext) -> None:
@@ -198,6 +232,11 @@ def take_step(plane: Plane, saga: Saga) -> Saga:
         return saga
     except KnownGoodError as error:
         return _stuck(plane, saga, name, error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is for a person
+        # A run that failed of it would be begun again every second, for ever, and no person would hear of it.
+        _log.exception("%s of %s failed in a way that nobody foresaw", name, saga.id)
+        what = f"nobody foresaw {type(error).__name__}: {error}"
+        return _stuck(plane, saga, name, PermanentError(what, hint="The log says where it came from"))
     if isinstance(result, Waiting):
         return saga
     after = saga.with_step(result)
@@ -265,7 +304,7 @@ def _open_if_reached(plane: Plane, saga: Saga) -> None:
     if plane.runner is None:
         return
     try:
-        open_run(plane.runner, saga)
+        open_run(plane, plane.runner, saga)
     except TransientError as error:
         _log.warning("the run of %s is opened later: %s", saga.id, error)
 

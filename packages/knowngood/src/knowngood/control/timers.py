@@ -7,12 +7,13 @@ when it is due starts from what is true then; where there is nothing to do any m
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from knowngood.control.plane import Plane
-from knowngood.control.rollback import ROLLBACK, carry, find_saga
-from knowngood.domain.deployment import DeploymentState
-from knowngood.domain.evidence import Grade, standing_of
+from knowngood.control.rollback import ROLLBACK, carry, find_saga, run_to_open
+from knowngood.domain.deployment import Deployment, DeploymentState
+from knowngood.domain.evidence import Grade, Standing, standing_of
 from knowngood.domain.saga import Saga, StepName, StepOutcome
 from knowngood.ports.runner import RunContext, Runner, Work
 from knowngood_sdk.errors import KnownGoodError, TransientError
@@ -55,14 +56,15 @@ def set_timers(plane: Plane, runner: Runner, system: str, known: set[str]) -> No
         if made.state is DeploymentState.VERIFIED and made.version in verified and run not in known:
             due = datetime.fromisoformat(verified[made.version]) + keep
             payload = {"system": system, "generation": made.generation}
-            runner.defer(run, _COOL_DOWN, payload, due)
+            runner.defer(run_to_open(runner, run, partial(_owes_known_good, plane, made)), _COOL_DOWN, payload, due)
             known.add(run)
     for saga in plane.store.sagas(system):
         run = f"{_NOTIFY}:{saga.id}"
         within = _duty(saga).get("within_seconds")
         if within is not None and run not in known:
             due = datetime.fromisoformat(saga.started_at) + timedelta(seconds=within)
-            runner.defer(run, _NOTIFY, {"system": system, "saga": saga.id}, due)
+            undone = partial(_owes_an_answer, plane, saga)
+            runner.defer(run_to_open(runner, run, undone), _NOTIFY, {"system": system, "saga": saga.id}, due)
             known.add(run)
 
 
@@ -85,10 +87,7 @@ def _cooled_down(plane: Plane, run: RunContext) -> None:
 
     def look() -> str:
         deployment = plane.store.deployment(system, generation)
-        facts = plane.store.read(system).facts
-        keep = plane.system_file(system).standby.keep
-        evidence = plane.store.evidence(system)
-        standing = standing_of(deployment.version, evidence, facts, now=plane.clock.now(), cool_down=keep)
+        standing = _standing(plane, deployment)
         if standing.grade is not Grade.KNOWN_GOOD or standing.quarantined:
             return f"{standing.grade}{', in quarantine' if standing.quarantined else ''}"
         body = {"version": deployment.version, "generation": generation}
@@ -96,6 +95,28 @@ def _cooled_down(plane: Plane, run: RunContext) -> None:
         return str(standing.grade)
 
     run.until("look", lambda: _unless_away(look), _AGAIN)
+
+
+def _standing(plane: Plane, deployment: Deployment) -> Standing:
+    """Return what is known of a deployed version now."""
+    facts = plane.store.read(deployment.system).facts
+    keep = plane.system_file(deployment.system).standby.keep
+    evidence = plane.store.evidence(deployment.system)
+    return standing_of(deployment.version, evidence, facts, now=plane.clock.now(), cool_down=keep)
+
+
+def _owes_known_good(plane: Plane, deployment: Deployment) -> bool:
+    """Whether a version is known good and that is not on record."""
+    standing = _standing(plane, deployment)
+    body = {"version": deployment.version, "generation": deployment.generation}
+    reached = standing.grade is Grade.KNOWN_GOOD and not standing.quarantined
+    return reached and not _on_record(plane, deployment.system, "known-good", body)
+
+
+def _owes_an_answer(plane: Plane, saga: Saga) -> bool:
+    """Whether it is on record neither that those who had to be were told of a rollback, nor that they were not."""
+    answers = (e for e in plane.store.ledger(saga.system) if e.kind in {"notified", "notify-overdue"})
+    return not any(entry.body.get("saga") == saga.id for entry in answers)
 
 
 def _overdue(plane: Plane, run: RunContext) -> None:
@@ -115,9 +136,13 @@ def _overdue(plane: Plane, run: RunContext) -> None:
 
 def _append_once(plane: Plane, system: str, kind: str, body: Mapping[str, Any]) -> None:
     """Append to the ledger what does not stand there yet: a step that was cut off is done again."""
-    if not any(entry.kind == kind and entry.body == body for entry in plane.store.ledger(system)):
+    if not _on_record(plane, system, kind, body):
         with plane.store.change(system) as change:
             change.append(kind, "automation", plane.now(), body)
+
+
+def _on_record(plane: Plane, system: str, kind: str, body: Mapping[str, Any]) -> bool:
+    return any(entry.kind == kind and entry.body == body for entry in plane.store.ledger(system))
 
 
 def _unless_away(look: Callable[[], str]) -> str | None:
