@@ -8,7 +8,6 @@ whoever comes next. Two that run the same saga at once do no harm, for the secon
 import logging
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -154,14 +153,18 @@ def run_to_open(runner: Runner, run: str, undone: Callable[[], bool]) -> str:
         run: Id of the first run of this work.
         undone: Asked once a run is over: whether its work is still to be done.
     """
-    for number in count(1):
-        name = run if number == 1 else f"{run}#{number}"
-        try:
-            if runner.run(name).state is not RunState.DONE or not undone():
-                break
-        except NotFoundError:
-            break
+    name, number = run, 1
+    while _is_over(runner, name) and undone():
+        number += 1
+        name = f"{run}#{number}"
     return name
+
+
+def _is_over(runner: Runner, run: str) -> bool:
+    try:
+        return runner.run(run).state is RunState.DONE
+    except NotFoundError:
+        return False
 
 
 def carry(plane: Plane, run: RunContext) -> None:
