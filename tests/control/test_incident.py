@@ -394,3 +394,21 @@ def test_a_ledger_that_grows_while_it_is_verified_is_whole(incident: Any) -> Non
             return entries
 
     assert audit(replace(incident.plane, store=Growing()), "pricing").ok
+
+
+@pytest.mark.requirement("D3", "G3")
+def test_a_replica_of_which_nothing_is_heard_is_not_taken_for_one_that_left(incident: Any) -> None:
+    _, v2 = versions(incident)
+    incident.traffic.lose("pricing", "r2")
+    incident.tick()
+    for _ in range(3):
+        incident.serve(v2, 50, errors=40)
+        incident.tick()
+    (saga,) = incident.store.sagas("pricing")
+    fan_out = next(step for step in saga.steps if step.name is StepName.FAN_OUT)
+    assert (fan_out.outcome, fan_out.details["left"], fan_out.details["staying"]) == (
+        StepOutcome.FAILED,
+        ["r1"],
+        ["r2"],
+    )
+    assert fan_out.details["why"] == "r2 may still serve it"

@@ -186,9 +186,19 @@ def test_a_replica_that_is_silent_is_taken_for_gone_at_last(exchange: MemoryExch
         until(lambda: not hub.replicas(SYSTEM)["a"].agent_alive, "its agent is taken for gone")
         assert hub.replicas(SYSTEM)["a"].workers_alive == 1
         until(lambda: not hub.replicas(SYSTEM)["a"].alive, "its workers are, too")
+        assert hub.replicas(SYSTEM)["a"].workers_unheard == 1, "they may serve all the same"
     with Hub(exchange, Spans(agent=0.2, workers=0.5)) as later:
         assert list(later.replicas(SYSTEM)) == ["a"]
         until(lambda: not later.replicas(SYSTEM)["a"].alive, "nor does another process wait for it")
+    with Hub(exchange, Spans(agent=0.1, workers=0.2, unheard=0.3)) as last:
+        until(lambda: not last.replicas(SYSTEM)["a"].workers_unheard, "its host is taken for gone")
+
+
+def test_nobody_wonders_about_a_replica_that_said_that_it_stops(exchange: MemoryExchange) -> None:
+    with Hub(exchange, Spans(agent=0.1, workers=0.2)) as hub:
+        hub.report(SYSTEM, replace(report("a"), stopped=True), {})
+        until(lambda: not hub.replicas(SYSTEM)["a"].alive, "it is taken for gone")
+        assert hub.replicas(SYSTEM)["a"].workers_unheard == 0
 
 
 def test_an_agent_that_stopped_in_good_order_is_not_waited_for(hub: Hub) -> None:

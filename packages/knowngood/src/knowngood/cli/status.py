@@ -69,15 +69,17 @@ def _row(replica: dict[str, Any], *, well: bool) -> tuple[str, ...]:
     return (
         mark("good" if well else "bad"),
         replica["replica"],
-        serves if replica["workers"] else "nothing",
-        str(replica["workers"]),
+        serves if replica["workers"] else f"{serves}?" if replica["workers_unheard"] else "nothing",
+        "?" if replica["workers_unheard"] else str(replica["workers"]),
         "runs" if replica["agent"] else "gone",
     )
 
 
 def _warnings(system: str, replica: dict[str, Any], behind: str | None) -> Iterator[str]:
     """Say what is wrong on a replica, and what to do."""
-    if not replica["workers"]:
+    if replica["workers_unheard"]:
+        yield f"nothing is heard of it since {replica['seen_at']}; it may still serve what is shown"
+    elif not replica["workers"]:
         yield "no live worker, so it answers nobody: start its server"
     if not replica["agent"]:
         start = f"kg agent {system} --replica {replica['replica']}"

@@ -44,7 +44,7 @@ class Flip:
     Attributes:
         trip: The fact that was spread.
         acknowledged: Replica -> what it durably acknowledged.
-        unreachable: Replica with living workers -> why it did not answer in time.
+        unreachable: Replica whose workers live, or may -> why it did not answer in time.
         seconds: From the decision until the last acknowledgement, or until the deadline.
         gone: Replicas that do not run; they find the trip when they do.
         unpublished: Why the trip could not be published for those that did not hear of it; empty when it was.
@@ -88,7 +88,7 @@ def flip(
 
     answers = dict(plane.traffic.push(document, deadline, on_acknowledged=acknowledged))
     silent = [name for name, answer in answers.items() if isinstance(answer, Unreachable)]
-    gone = _not_running(plane, system, silent)
+    gone = _not_running(plane, system, trip.version, silent)
     for name in gone:
         del answers[name]
     for name, answer in reach_without_agent(plane, system, trip, silent).items():
@@ -129,10 +129,11 @@ def reach_without_agent(
     return plane.traffic.leave(system, trip, PUSH_DEADLINE, replicas=lost) if lost else {}
 
 
-def _not_running(plane: Plane, system: str, names: Collection[str]) -> tuple[str, ...]:
-    """Return which of some replicas do not run at all."""
+def _not_running(plane: Plane, system: str, version: str, names: Collection[str]) -> tuple[str, ...]:
+    """Return which of some replicas do not run at all, as far as anybody can tell who asks for a version."""
     seen = plane.traffic.replicas(system) if names else {}
-    return tuple(name for name in names if name in seen and not seen[name].workers_alive)
+    known = [seen[name] for name in names if name in seen]
+    return tuple(each.name for each in known if not each.workers_alive and not each.may_serve(version))
 
 
 def record_trip(

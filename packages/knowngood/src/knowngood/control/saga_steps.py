@@ -24,7 +24,6 @@ from knowngood.domain.system import SystemFile
 from knowngood.domain.trigger import from_spec
 from knowngood.domain.verification import Outcome, Verification, verify
 from knowngood.domain.window import Against, Control, Window
-from knowngood.ports.traffic import Replica
 from knowngood_sdk.errors import ComponentError, NotFoundError
 from knowngood_sdk.model.counts import VersionCounts
 from knowngood_sdk.model.manifest import Switching
@@ -92,12 +91,13 @@ def _fan_out(plane: Plane, saga: Saga) -> Result:
         reach_without_agent(plane, saga.system, trip, _staying(plane, saga))
     running = {name for name, replica in plane.traffic.replicas(saga.system).items() if replica.workers_alive}
     staying = _staying(plane, saga)
-    details = {"left": sorted(running - set(staying)), "staying": staying}
+    details: dict[str, Any] = {"left": sorted(running - set(staying)), "staying": staying}
     reach(FaultPoint.SAGA_FAN_OUT)
     if not staying:
         return Step(name=StepName.FAN_OUT, at=plane.now(), details=details)
-    if _age(plane, saga.started_at) < _FAN_OUT_DEADLINE:
+    if running & set(staying) and _age(plane, saga.started_at) < _FAN_OUT_DEADLINE:
         return Waiting(f"{', '.join(staying)} to leave")
+    details["why"] = f"{', '.join(staying)} may still serve it"
     return Step(name=StepName.FAN_OUT, at=plane.now(), outcome=StepOutcome.FAILED, details=details)
 
 
@@ -216,14 +216,9 @@ STEPS: Mapping[StepName, Callable[[Plane, Saga], Result]] = {
 
 
 def _staying(plane: Plane, saga: Saga) -> list[str]:
-    """Return the running replicas that still serve the version that is to be left."""
+    """Return the replicas that still serve the version that is to be left, or of which nobody knows that they do not."""
     replicas = plane.traffic.replicas(saga.system)
-    return sorted(name for name, r in replicas.items() if r.workers_alive and _serves(r, saga.version))
-
-
-def _serves(replica: Replica, version: str) -> bool:
-    state = replica.report.state
-    return any(position < len(state.chain) and state.chain[position] == version for position in state.positions)
+    return sorted(name for name, replica in replicas.items() if replica.may_serve(saga.version))
 
 
 def _age(plane: Plane, at: str) -> timedelta:

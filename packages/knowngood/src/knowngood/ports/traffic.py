@@ -46,6 +46,8 @@ class Replica:
         workers_alive: Worker processes that run, whatever the report says.
         seen_at: When the report was written, or None before the first; an agent that lives writes one each second.
         trouble: Why the report cannot be read, else empty.
+        workers_unheard: Worker processes of a far replica of which nobody knows whether they run: it was not heard of
+            for too long to count them as running, and never said that it stops. They may still serve.
     """
 
     name: str
@@ -54,11 +56,19 @@ class Replica:
     workers_alive: int
     seen_at: datetime | None
     trouble: str = ""
+    workers_unheard: int = 0
 
     @property
     def alive(self) -> bool:
         """Whether anything of it runs: only then can it serve, and only then does a deployment wait for it."""
         return self.agent_alive or self.workers_alive > 0
+
+    def may_serve(self, version: str) -> bool:
+        """Whether requests may be answered here by a version, as far as the last report tells."""
+        state = self.report.state
+        positions = (position for position in state.positions if position < len(state.chain))
+        running = self.workers_alive or self.workers_unheard
+        return bool(running) and any(state.chain[position] == version for position in positions)
 
 
 class Traffic(Protocol):

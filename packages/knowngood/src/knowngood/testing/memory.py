@@ -81,6 +81,7 @@ class _Simulated:
     cut_off: bool = False
     starts: int = 1
     held_out: bool = False
+    unheard: int = 0
     seen_at: datetime | None = None
 
     @property
@@ -169,6 +170,11 @@ class MemoryTraffic:
     def kill_agent(self, system: str, name: str) -> None:
         """End a replica's agent; its workers serve on."""
         self._find(system, name).agent_alive = False
+
+    def lose(self, system: str, name: str) -> None:
+        """Let a replica be heard of no more, for so long that nobody counts its workers as running; they serve on."""
+        simulated = self._find(system, name)
+        simulated.agent_alive, simulated.unheard, simulated.workers = False, simulated.workers, 0
 
     def restart_agent(self, system: str, name: str) -> None:
         """Start an agent again: it still knows its state, and reads what is published."""
@@ -265,6 +271,7 @@ class MemoryTraffic:
                 agent_alive=simulated.agent_alive,
                 workers_alive=simulated.workers,
                 seen_at=simulated.seen_at,
+                workers_unheard=simulated.unheard,
             )
             for name, simulated in sorted(self._fleets.get(system, {}).items())
         }

@@ -129,6 +129,8 @@ def _replica(replica: Replica) -> Document:
         "replica": replica.name,
         "agent": replica.agent_alive,
         "workers": replica.workers_alive,
+        "workers_unheard": replica.workers_unheard,
+        "seen_at": replica.seen_at.isoformat(timespec="seconds") if replica.seen_at else None,
         "generation": state.fleet.generation,
         "step": state.latched,
         "serves": [chain[i] if i < len(chain) else None for i in state.positions] if chain else [None],

@@ -27,11 +27,14 @@ class Spans:
         agent: An agent without a stream that has not reported for so long does not run; one that runs reports each
             second, and other processes pass that on every two.
         workers: Workers serve on without an agent; what was heard of them last holds for so long.
+        unheard: A replica that was not heard of and never said that it stops may still serve, for so long. After that
+            its host is taken for gone.
         back: An agent whose stream broke is back within so long, if it comes back.
     """
 
     agent: float = 6.0
     workers: float = 15.0
+    unheard: float = 86_400.0
     back: float = 1.5
 
 
@@ -166,12 +169,16 @@ class Room:
         silent = now - known.heard
         heard_since = known.heard > known.left and silent < spans.agent and not known.report.stopped
         alive = name in self.channels or heard_since
+        workers = known.report.workers
+        running = alive or silent < spans.workers
+        unheard = not running and not known.report.stopped and silent < spans.unheard
         return Replica(
             name=name,
             report=known.report,
             agent_alive=alive,
-            workers_alive=known.report.workers if alive or silent < spans.workers else 0,
+            workers_alive=workers if running else 0,
             seen_at=known.seen_at,
+            workers_unheard=workers if unheard else 0,
         )
 
     def expected(self, name: str, spans: Spans) -> bool:
