@@ -6,7 +6,7 @@ whoever comes next. Two that run the same saga at once do no harm, for the secon
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -42,6 +42,7 @@ __all__ = [
     "leave",
     "led_here",
     "open_run",
+    "opened",
     "owes_a_trip",
     "resume",
     "run_open",
@@ -240,6 +241,11 @@ def find_saga(plane: Plane, system: str, saga: str) -> Saga:
     if found is None:
         raise NotFoundError(f"there is no rollback {saga}", hint=f"List them: kg history {system}")
     return found
+
+
+def opened(plane: Plane, system: str, leaving: str, *, before: Collection[str]) -> list[Saga]:
+    """Return the rollbacks of a version that somebody opened meanwhile: none of those known before."""
+    return [saga for saga in plane.store.sagas(system) if saga.version == leaving and saga.id not in before]
 
 
 def resume(plane: Plane, saga: Saga, actor: str) -> Saga:
