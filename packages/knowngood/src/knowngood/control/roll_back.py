@@ -101,6 +101,7 @@ def roll_back(
     chosen = made.chosen if made else None
     decision = {
         "outcome": "roll back",
+        "level": int(_level(made)),
         "reasons": [wish.why],
         "target": target.content_digest if target else STATIC_FALLBACK,
         "plan": made.to_json() if made else None,
@@ -198,9 +199,14 @@ def _target(made: Plan) -> Manifest:
     return made.chosen.target
 
 
+def _level(made: Plan | None) -> Level:
+    """Return how deep a rollback goes; the static fallback takes the place of a whole system."""
+    return (made.level if made else None) or Level.SYSTEM
+
+
 def _authorize(made: Plan | None, wish: Wish, target: Manifest | None) -> None:
     """Ask the policy; whoever may ask for a rollback at all acts as on-call engineer, up to their highest level."""
-    level = (made.level if made else None) or Level.SYSTEM
+    level = _level(made)
     if level > wish.highest:
         raise NotAuthorizedError(
             f"{wish.actor} may take levels up to {wish.highest}, and this plan is level {level}",

@@ -18,6 +18,7 @@ from knowngood.control.publish import publish_anchor
 from knowngood.control.saga_steps import STEPS, Waiting
 from knowngood.domain.deployment import Deployment
 from knowngood.domain.fleet import FleetState
+from knowngood.domain.level import Level
 from knowngood.domain.saga import Saga, SagaState, StepName, StepOutcome
 from knowngood.domain.system import Grant
 from knowngood.domain.window import Verdict
@@ -26,6 +27,7 @@ from knowngood_sdk.errors import (
     ComponentError,
     ConflictError,
     KnownGoodError,
+    NotAuthorizedError,
     NotFoundError,
     OutcomeUnknownError,
     PermanentError,
@@ -37,6 +39,7 @@ from knowngood_sdk.model.route import Trip
 __all__ = [
     "ROLLBACK",
     "carry",
+    "check_reaches",
     "find_saga",
     "follow",
     "leave",
@@ -276,15 +279,35 @@ def _open_if_reached(plane: Plane, saga: Saga) -> None:
         _log.warning("the run of %s is opened later: %s", saga.id, error)
 
 
-def under_way(plane: Plane, system: str) -> Saga | None:
+def check_reaches(saga: Saga, actor: str, highest: Level) -> None:
+    """Raise NotAuthorizedError where a rollback goes deeper than somebody may take one; to resume it is to take it."""
+    if saga.level > highest:
+        raise NotAuthorizedError(
+            f"{actor} may take levels up to {highest}, and rollback {saga.id}, which waits, is level {saga.level}",
+            hint="It takes somebody whose scope reaches that far: kg token create",
+            level=int(saga.level),
+        )
+
+
+def under_way(plane: Plane, system: str, actor: str, highest: Level = Level.DATA) -> Saga | None:
     """
     Return the rollback that led to what is served now and is not over; None when there is none.
 
     One that waits for a person is tried again, for a person asks.
+
+    Args:
+        plane: The ports.
+        system: Name of the system.
+        actor: Who asks.
+        highest: Highest level that they may take.
+
+    Raises:
+        NotAuthorizedError: It waits for a person, and goes deeper than this one may.
     """
     saga = led_here(plane, system)
     if saga is not None and saga.state is SagaState.STUCK:
-        return _resumed(plane, saga)
+        check_reaches(saga, actor, highest)
+        return _resumed(plane, saga, actor)
     return saga if saga is not None and saga.state is SagaState.RUNNING else None
 
 
@@ -329,10 +352,10 @@ def _left_by_deploying(plane: Plane, system: str, generation: int) -> tuple[str,
     return tuple(version for version in made if version is not None)
 
 
-def _resumed(plane: Plane, saga: Saga) -> Saga:
+def _resumed(plane: Plane, saga: Saga, actor: str) -> Saga:
     """Put on record that a rollback goes on; it goes on also where that cannot be recorded, or somebody else did it."""
     try:
-        return _save(plane, saga.resumed(), "rollback-resumed", {"saga": saga.id})
+        return _save(plane, saga.resumed(), "rollback-resumed", {"saga": saga.id}, actor=actor)
     except (ConflictError, ComponentError) as error:
         _log.warning("that rollback %s goes on is not on record: %s", saga.id, error)
         return find_saga(plane, saga.system, saga.id)

@@ -229,7 +229,7 @@ def _people(plane: Plane, saga: Saga) -> Result:
     if not _was_in_front(plane, saga):
         reason = "nobody served what was barred: nothing moved that anybody must hear of"
         return Step(name=StepName.PEOPLE, at=plane.now(), outcome=StepOutcome.SKIPPED, details={"reason": reason})
-    level = int(saga.timeline.get("level", 2))
+    level = int(saga.level)
     reach(FaultPoint.SAGA_PEOPLE)
     return Step(name=StepName.PEOPLE, at=plane.now(), details={"duty": duty_of(level), "level": level})
 
