@@ -93,6 +93,13 @@ def test_breaking_the_glass_takes_a_whole_system_and_so_level_2(place: Stage, co
     assert control.ask("/v1/systems/pricing/break-glass", {}, token=lowest).status == 403
 
 
+def test_letting_rollbacks_go_on_takes_the_verb_of_its_own_and_that_alone(place: Stage, control: Control) -> None:
+    path = "/v1/systems/pricing/rollbacks/resume"
+    assert control.ask(path, {}, token=token_for(place.home, "rob", "rollback")).status == 403
+    none = control.ask(path, {}, token=token_for(place.home, "res", "resume"))
+    assert (none.status, none.json["detail"]) == (404, "no rollback of pricing waits for a person")
+
+
 def test_every_answer_has_the_id_of_its_request_and_the_log_line_too(control: Control) -> None:
     answered = control.ask("/v1/systems/nope", X_Request_Id="my-request.7")
     assert answered.headers["x-request-id"] == "my-request.7"

@@ -303,7 +303,7 @@ class TestRecords:
             change.save_saga(saga.stuck("somebody is needed"))
         verified.store.patience = timedelta(0)
         with verified.store.change("pricing"):
-            going = under_way(verified.plane, "pricing")
+            going = under_way(verified.plane, "pricing", "ann")
         assert going is not None
         assert going.id == saga.id
 

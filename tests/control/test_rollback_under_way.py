@@ -6,10 +6,13 @@ import pytest
 
 from knowngood.control.flip import flip
 from knowngood.control.reconcile import learn
+from knowngood.control.resume import resume_stuck
 from knowngood.control.roll_back import Wish, roll_back
 from knowngood.control.rollback import step_forward, trip_of, under_way
 from knowngood.domain.level import Level
 from knowngood.domain.saga import SagaState, StepName
+from knowngood.ports.verbs import RollbackWish
+from knowngood.verbs.rollback import rollback
 from knowngood_sdk.errors import NotAuthorizedError, NotReadyError
 
 WITH_A_POINTER = {
@@ -35,9 +38,9 @@ def two_versions(scenario: Any) -> tuple[str, str]:
 @pytest.mark.requirement("A1")
 def test_a_rollback_that_is_not_over_is_the_one_to_go_on_with(pricing: Any) -> None:
     first, second = two_versions(pricing)
-    assert under_way(pricing.plane, "pricing") is None
+    assert under_way(pricing.plane, "pricing", "ann") is None
     rolled = roll_back(pricing.plane, "pricing", Wish(actor="ann", why="wrong prices"))
-    going = under_way(pricing.plane, "pricing")
+    going = under_way(pricing.plane, "pricing", "ann")
     assert going == rolled.saga
     assert (going.version, going.target) == (second, first)
 
@@ -48,7 +51,7 @@ def test_one_that_is_over_is_not_gone_on_with(pricing: Any) -> None:
     step_forward(pricing.plane, saga)
     pricing.serve(first, 200)
     assert step_forward(pricing.plane, pricing.store.sagas("pricing")[-1]).state is SagaState.DONE
-    assert under_way(pricing.plane, "pricing") is None
+    assert under_way(pricing.plane, "pricing", "ann") is None
 
 
 def test_what_replicas_left_before_a_kill_is_learned_as_the_same_act(pricing: Any) -> None:
@@ -86,18 +89,54 @@ def test_nobody_takes_a_level_beyond_their_highest_whatever_the_plan_makes_of_it
     assert pricing.store.read("pricing").served == second
 
 
-def test_one_that_waits_for_a_person_is_tried_again_when_a_person_asks(make_scenario: Any) -> None:
-    scenario = make_scenario(rules=WITH_A_POINTER)
+def waiting_for_a_person(scenario: Any) -> tuple[Any, dict[Any, Any]]:
+    """Let a rollback stop at a component that is gone; return it, and what to put back."""
     scenario.parts["config"].pointer = "sha256:" + "0" * 64
-    first, _ = two_versions(scenario)
+    two_versions(scenario)
     kept = dict(scenario.parts["config"].versions)
     saga = roll_back(scenario.plane, "pricing", Wish(actor="ann", why="wrong prices")).saga
     scenario.parts["config"].versions.clear()
-    stuck = step_forward(scenario.plane, saga)
+    return step_forward(scenario.plane, saga), kept
+
+
+@pytest.mark.requirement("J1")
+def test_nobody_resumes_one_that_goes_deeper_than_they_may(make_scenario: Any) -> None:
+    scenario = make_scenario(rules=WITH_A_POINTER)
+    stuck, _ = waiting_for_a_person(scenario)
+    asked = "bob may take levels up to 1, and rollback .* is level 2"
+    with pytest.raises(NotAuthorizedError, match=asked):
+        resume_stuck(scenario.plane, "pricing", "bob", highest=Level.MODEL)
+    with pytest.raises(NotAuthorizedError, match=asked):
+        rollback(scenario.plane, "pricing", RollbackWish(why="go on", wait=False), actor="bob", highest=Level.MODEL)
+    assert scenario.store.sagas("pricing")[-1] == stuck
+
+
+def test_who_asks_for_a_rollback_and_so_resumes_one_is_on_record(make_scenario: Any) -> None:
+    scenario = make_scenario(rules=WITH_A_POINTER)
+    waiting_for_a_person(scenario)
+    rollback(scenario.plane, "pricing", RollbackWish(why="go on", wait=False), actor="bob")
+    assert [entry.actor for entry in scenario.store.ledger("pricing") if entry.kind == "rollback-resumed"] == ["bob"]
+
+
+@pytest.mark.parametrize(("changed", "level"), [(("model",), Level.MODEL), (("model", "config"), Level.SYSTEM)])
+def test_the_level_of_a_rollback_that_a_person_wants_is_on_record(pricing: Any, changed: Any, level: Level) -> None:
+    first = pricing.deploy().deployment.version
+    pricing.serve(first, 200)
+    pricing.tick()
+    pricing.tick()
+    pricing.change(**{name: f"{name} 2" for name in changed})
+    pricing.deploy()
+    assert roll_back(pricing.plane, "pricing", Wish(actor="ann", why="wrong prices")).saga.level == level
+
+
+def test_one_that_waits_for_a_person_is_tried_again_when_a_person_asks(make_scenario: Any) -> None:
+    scenario = make_scenario(rules=WITH_A_POINTER)
+    stuck, kept = waiting_for_a_person(scenario)
+    first = stuck.target
     assert (stuck.state, stuck.next_step()) == (SagaState.STUCK, StepName.DEPENDENTS)
     assert "is gone" in stuck.needs
     scenario.parts["config"].versions.update(kept)
-    resumed = under_way(scenario.plane, "pricing")
+    resumed = under_way(scenario.plane, "pricing", "ann")
     assert resumed is not None
     assert resumed.state is SagaState.RUNNING
     scenario.serve(first, 200)

@@ -200,7 +200,7 @@ def test_a_rollback_that_led_here_is_gone_on_with_also_when_its_target_was_minte
     assert rolled.saga.target == first
     reissue(pricing.plane, "pricing", actor="ann", why="r1 is cut off")
     assert pricing.store.read("pricing").row == FleetRoute(3, 0, FULL)
-    assert under_way(pricing.plane, "pricing") == rolled.saga
+    assert under_way(pricing.plane, "pricing", "ann") == rolled.saga
     pricing.traffic.reconnect("pricing", "r1")
     pricing.tick()
     pricing.serve(first, 200)

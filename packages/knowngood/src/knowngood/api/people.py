@@ -235,12 +235,14 @@ def _going_back(router: APIRouter) -> None:
     @router.post("/{system}/rollbacks/resume", responses=answers("resumed", events=True), summary="Let them go on")
     async def resume(request: Request, system: System, body: ResumeBody, caller: Asking) -> Response:
         """Let rollbacks go on that wait for a person, each from the step that could not be done."""
-        allow(caller, Verb.ROLLBACK, system, Level.MODEL)
+        level = highest(caller, Verb.RESUME, system)
         plane = _server(request).plane
 
         def act(tell: Any, interrupted: Any) -> Document:
             able = interruptible(plane, interrupted)
-            return resuming.resume(able, system, body.version, body.wait_seconds, actor=caller.name, tell=tell)
+            return resuming.resume(
+                able, system, body.version, body.wait_seconds, actor=caller.name, highest=level, tell=tell
+            )
 
         return await answer(request, request.app.state.works, Work(verb="resume", system=system, act=act))
 

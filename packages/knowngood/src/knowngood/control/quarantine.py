@@ -2,7 +2,7 @@
 
 from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
-from knowngood.control.rollback import leave, trip_of
+from knowngood.control.rollback import leave, opened, trip_of
 from knowngood.domain.saga import Saga
 from knowngood_sdk.errors import ConflictError
 from knowngood_sdk.model.canonical import short
@@ -21,7 +21,7 @@ def quarantine(plane: Plane, system: str, name: str, *, reason: str, actor: str)
 
     Raises:
         NotFoundError: No version answers to the name.
-        ConflictError: The version serves or is being deployed, or is in quarantine already.
+        ConflictError: The version serves or is being deployed, or is in quarantine already, or came there meanwhile.
     """
     version = version_named(plane, system, name).content_digest
     state = plane.store.read(system)
@@ -38,6 +38,13 @@ def quarantine(plane: Plane, system: str, name: str, *, reason: str, actor: str)
             f"version {short(version)} is in quarantine already", hint=f"Every act: kg quarantine list {system}"
         )
     trip = trip_of(plane, system, version, source="person", why=reason)
+    known = {saga.id for saga in plane.store.sagas(system)}
     _, sagas = leave(plane, system, trip, actor)
-    (started,) = (saga for saga in sagas if saga.version == version)
-    return started
+    # A reconciler that heard of the trip from a replica may have put it on record first: the rollback is the same.
+    ours = [saga for saga in sagas if saga.version == version] or opened(plane, system, version, before=known)
+    if not ours:
+        raise ConflictError(
+            f"version {short(version)} came into quarantine by another act meanwhile",
+            hint=f"Every act: kg quarantine list {system}",
+        )
+    return ours[0]

@@ -2,7 +2,8 @@
 
 from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
-from knowngood.control.rollback import resume
+from knowngood.control.rollback import check_reaches, resume
+from knowngood.domain.level import Level
 from knowngood.domain.saga import Saga, SagaState
 from knowngood_sdk.errors import NotFoundError
 from knowngood_sdk.model.canonical import short
@@ -24,7 +25,9 @@ def stuck(plane: Plane, system: str, version: str | None = None) -> tuple[Saga, 
     return tuple(saga for saga in waiting if left in {None, saga.version})
 
 
-def resume_stuck(plane: Plane, system: str, actor: str, *, version: str | None = None) -> tuple[Saga, ...]:
+def resume_stuck(
+    plane: Plane, system: str, actor: str, *, version: str | None = None, highest: Level = Level.DATA
+) -> tuple[Saga, ...]:
     """
     Let them go on; that they do, and on whose word, goes on record.
 
@@ -33,6 +36,7 @@ def resume_stuck(plane: Plane, system: str, actor: str, *, version: str | None =
 
     Raises:
         NotFoundError: None waits.
+        NotAuthorizedError: One of them goes deeper than this person may take one; none goes on then.
     """
     waiting = stuck(plane, system, version)
     if not waiting:
@@ -41,4 +45,6 @@ def resume_stuck(plane: Plane, system: str, actor: str, *, version: str | None =
             f"no rollback of {system}{which} waits for a person",
             hint=f"What is under way shows: kg status {system}; kg history {system}",
         )
+    for saga in waiting:
+        check_reaches(saga, actor, highest)
     return tuple(resume(plane, saga, actor) for saga in waiting)

@@ -5,7 +5,7 @@ It is planned, also where the person names the target: the level, the authority 
 of what would really change, and go on record.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from knowngood.control.flip import Acknowledged, Flip, unheard
 from knowngood.control.go_back import Act, go_back
 from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
-from knowngood.control.rollback import led_here, owes_a_trip
+from knowngood.control.rollback import led_here, opened, owes_a_trip
 from knowngood.control.situation import situation_of
 from knowngood.domain.authority import ON_CALL, Request, authorize
 from knowngood.domain.compatibility import Override
@@ -101,6 +101,7 @@ def roll_back(
     chosen = made.chosen if made else None
     decision = {
         "outcome": "roll back",
+        "level": int(_level(made)),
         "reasons": [wish.why],
         "target": target.content_digest if target else STATIC_FALLBACK,
         "plan": made.to_json() if made else None,
@@ -116,17 +117,12 @@ def roll_back(
     )
     flipped, sagas = go_back(plane, system, leaving, target, act, tell)
     # A reconciler that heard of the trip from a replica may have put it on record first: the rollback is the same.
-    ours = [saga for saga in sagas if saga.version == leaving] or _opened(plane, system, leaving, before=known)
+    ours = [saga for saga in sagas if saga.version == leaving] or opened(plane, system, leaving, before=known)
     if not ours:
         raise ConflictError(
             f"version {short(leaving)} was left already", hint=f"Look: kg status {system}, kg history {system}"
         )
     return Rolled(plan=made, flip=flipped, saga=ours[0])
-
-
-def _opened(plane: Plane, system: str, leaving: str, *, before: Collection[str]) -> list[Saga]:
-    """Return the rollbacks of a version that somebody opened meanwhile."""
-    return [saga for saga in plane.store.sagas(system) if saga.version == leaving and saga.id not in before]
 
 
 def _planned(plane: Plane, system: str, wish: Wish) -> Plan:
@@ -203,9 +199,14 @@ def _target(made: Plan) -> Manifest:
     return made.chosen.target
 
 
+def _level(made: Plan | None) -> Level:
+    """Return how deep a rollback goes; the static fallback takes the place of a whole system."""
+    return (made.level if made else None) or Level.SYSTEM
+
+
 def _authorize(made: Plan | None, wish: Wish, target: Manifest | None) -> None:
     """Ask the policy; whoever may ask for a rollback at all acts as on-call engineer, up to their highest level."""
-    level = (made.level if made else None) or Level.SYSTEM
+    level = _level(made)
     if level > wish.highest:
         raise NotAuthorizedError(
             f"{wish.actor} may take levels up to {wish.highest}, and this plan is level {level}",

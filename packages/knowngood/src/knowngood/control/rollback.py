@@ -6,7 +6,7 @@ whoever comes next. Two that run the same saga at once do no harm, for the secon
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -18,6 +18,7 @@ from knowngood.control.publish import publish_anchor
 from knowngood.control.saga_steps import STEPS, Waiting
 from knowngood.domain.deployment import Deployment
 from knowngood.domain.fleet import FleetState
+from knowngood.domain.level import Level
 from knowngood.domain.saga import Saga, SagaState, StepName, StepOutcome
 from knowngood.domain.system import Grant
 from knowngood.domain.window import Verdict
@@ -26,6 +27,7 @@ from knowngood_sdk.errors import (
     ComponentError,
     ConflictError,
     KnownGoodError,
+    NotAuthorizedError,
     NotFoundError,
     OutcomeUnknownError,
     PermanentError,
@@ -37,11 +39,13 @@ from knowngood_sdk.model.route import Trip
 __all__ = [
     "ROLLBACK",
     "carry",
+    "check_reaches",
     "find_saga",
     "follow",
     "leave",
     "led_here",
     "open_run",
+    "opened",
     "owes_a_trip",
     "resume",
     "run_open",
@@ -284,6 +288,11 @@ def find_saga(plane: Plane, system: str, saga: str) -> Saga:
     return found
 
 
+def opened(plane: Plane, system: str, leaving: str, *, before: Collection[str]) -> list[Saga]:
+    """Return the rollbacks of a version that somebody opened meanwhile: none of those known before."""
+    return [saga for saga in plane.store.sagas(system) if saga.version == leaving and saga.id not in before]
+
+
 def resume(plane: Plane, saga: Saga, actor: str) -> Saga:
     """
     Let a rollback that waits for a person go on, from the step that could not be done.
@@ -312,15 +321,35 @@ def _open_if_reached(plane: Plane, saga: Saga) -> None:
         _log.warning("the run of %s is opened later: %s", saga.id, error)
 
 
-def under_way(plane: Plane, system: str) -> Saga | None:
+def check_reaches(saga: Saga, actor: str, highest: Level) -> None:
+    """Raise NotAuthorizedError where a rollback goes deeper than somebody may take one; to resume it is to take it."""
+    if saga.level > highest:
+        raise NotAuthorizedError(
+            f"{actor} may take levels up to {highest}, and rollback {saga.id}, which waits, is level {saga.level}",
+            hint="It takes somebody whose scope reaches that far: kg token create",
+            level=int(saga.level),
+        )
+
+
+def under_way(plane: Plane, system: str, actor: str, highest: Level = Level.DATA) -> Saga | None:
     """
     Return the rollback that led to what is served now and is not over; None when there is none.
 
     One that waits for a person is tried again, for a person asks.
+
+    Args:
+        plane: The ports.
+        system: Name of the system.
+        actor: Who asks.
+        highest: Highest level that they may take.
+
+    Raises:
+        NotAuthorizedError: It waits for a person, and goes deeper than this one may.
     """
     saga = led_here(plane, system)
     if saga is not None and saga.state is SagaState.STUCK:
-        return _resumed(plane, saga)
+        check_reaches(saga, actor, highest)
+        return _resumed(plane, saga, actor)
     return saga if saga is not None and saga.state is SagaState.RUNNING else None
 
 
@@ -365,10 +394,10 @@ def _left_by_deploying(plane: Plane, system: str, generation: int) -> tuple[str,
     return tuple(version for version in made if version is not None)
 
 
-def _resumed(plane: Plane, saga: Saga) -> Saga:
+def _resumed(plane: Plane, saga: Saga, actor: str) -> Saga:
     """Put on record that a rollback goes on; it goes on also where that cannot be recorded, or somebody else did it."""
     try:
-        return _save(plane, saga.resumed(), "rollback-resumed", {"saga": saga.id})
+        return _save(plane, saga.resumed(), "rollback-resumed", {"saga": saga.id}, actor=actor)
     except (ConflictError, ComponentError) as error:
         _log.warning("that rollback %s goes on is not on record: %s", saga.id, error)
         return find_saga(plane, saga.system, saga.id)

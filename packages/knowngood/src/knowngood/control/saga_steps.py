@@ -55,8 +55,9 @@ def _record(plane: Plane, saga: Saga) -> Result:
         details["not_measured"] = str(error)
     with plane.store.change(saga.system) as change:
         state = change.state
+        left = _was_in_front(plane, saga)
         for deployment in plane.store.deployments(saga.system):
-            ended = _ended(deployment, saga, state)
+            ended = _ended(deployment, saga, state, left=left)
             if ended is not deployment:
                 change.save_deployment(ended)
     publish(plane, saga.system, state)
@@ -64,20 +65,47 @@ def _record(plane: Plane, saga: Saga) -> Result:
     return Step(name=StepName.RECORD, at=plane.now(), details=details)
 
 
-def _ended(deployment: Deployment, saga: Saga, state: FleetState) -> Deployment:
+def _ended(deployment: Deployment, saga: Saga, state: FleetState, *, left: bool) -> Deployment:
     """
     Return a deployment as the rollback leaves it.
 
-    That of the version left is rolled back, unless somebody released the version and deployed it again since. One that
-    was under way is given up where the fleet stepped back from it; a trip of what nobody serves moves no canary.
+    That of the version left is rolled back, unless somebody released the version and deployed it again since, or nobody
+    served it when it was barred. One that was under way is given up where the fleet stepped back from it; a trip of
+    what nobody serves moves no canary.
     """
-    if deployment.version == saga.version and deployment.state in _IN_SERVICE:
+    if left and deployment.version == saga.version and deployment.state in _IN_SERVICE:
         again = deployment.generation > saga.generation
         return deployment if again else replace(deployment, state=DeploymentState.ROLLED_BACK)
     under_way = deployment.state in {DeploymentState.ARMED, DeploymentState.CANARY}
     if under_way and deployment.generation == state.row.generation and state.row.step > 0:
         return replace(deployment, state=DeploymentState.ABANDONED)
     return deployment
+
+
+def _was_in_front(plane: Plane, saga: Saga) -> bool:
+    """
+    Whether the fleet left the version to get to the target of the rollback.
+
+    A standby, or what was superseded, is barred by a trip too. That moves nobody: what serves is not what a rollback
+    led to, so it is no business of this one.
+    """
+    generation = plane.store.read(saga.system).generations.get(saga.generation)
+    chain = generation.chain if generation is not None else ()
+    if saga.target is not None:
+        chain = chain[: chain.index(saga.target)] if saga.target in chain else ()
+    since = [saga.generation] if saga.version in chain else []
+    since += [
+        made.generation
+        for made in plane.store.deployments(saga.system)
+        if (made.leaves, made.version) == (saga.version, saga.target) and made.generation <= saga.generation
+    ]
+    # Released and barred once more, it may stand in front of what serves still, and the fleet has left it long ago.
+    earlier = [
+        other.generation
+        for other in plane.store.sagas(saga.system)
+        if other.version == saga.version and other.episode < saga.episode
+    ]
+    return bool(since) and max(since) > max(earlier, default=-1)
 
 
 def _fan_out(plane: Plane, saga: Saga) -> Result:
@@ -150,6 +178,13 @@ def _verify(plane: Plane, saga: Saga) -> Result:
             outcome=StepOutcome.SKIPPED,
             details={"reason": "the static fallback answers: there is no version to verify"},
         )
+    if not _was_in_front(plane, saga):
+        return Step(
+            name=StepName.VERIFY,
+            at=plane.now(),
+            outcome=StepOutcome.SKIPPED,
+            details={"reason": "nobody served what was barred: nothing moved that could be verified"},
+        )
     spec = plane.system_file(saga.system)
     verification = verification_of(plane, saga, spec)
     details = verification.to_json()
@@ -191,7 +226,10 @@ def verification_of(plane: Plane, saga: Saga, spec: SystemFile) -> Verification:
 
 def _people(plane: Plane, saga: Saga) -> Result:
     """Put on record who must hear of it and by when; sending is the work of whoever reads the record."""
-    level = int(saga.timeline.get("level", 2))
+    if not _was_in_front(plane, saga):
+        reason = "nobody served what was barred: nothing moved that anybody must hear of"
+        return Step(name=StepName.PEOPLE, at=plane.now(), outcome=StepOutcome.SKIPPED, details={"reason": reason})
+    level = int(saga.level)
     reach(FaultPoint.SAGA_PEOPLE)
     return Step(name=StepName.PEOPLE, at=plane.now(), details={"duty": duty_of(level), "level": level})
 

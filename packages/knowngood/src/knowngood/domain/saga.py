@@ -11,6 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from knowngood.domain.level import Level
 from knowngood_sdk.errors import ConflictError, InvalidError
 from knowngood_sdk.model.canonical import canonical_bytes, parse_canonical
 
@@ -122,6 +123,11 @@ class Saga:
             raise InvalidError(f"{self.id} is {self.state} and needs {self.needs!r}", hint="Say what a stuck one needs")
         if (self.state is SagaState.DONE) != (len(self.steps) == len(StepName)):
             raise InvalidError(f"{self.id} is {self.state} after {len(self.steps)} of {len(StepName)} steps")
+
+    @property
+    def level(self) -> Level:
+        """How deep it goes, as was decided; a whole system where nobody decided on a level, as in a bar."""
+        return Level(int(self.timeline.get("level", Level.SYSTEM)))
 
     def next_step(self) -> StepName | None:
         """Return the step to do now; None when all are over."""

@@ -79,7 +79,7 @@ def _leave(plane: Plane, system: str, wish: Wish, tell: Tell) -> tuple[Saga, dic
         tell("warning", str(error))
     completed = complete(plane, system)
     completed = tuple(saga for saga in completed if wish.target is None or _names(plane, system, wish.target, saga))
-    going = completed[0] if completed else under_way(plane, system) if wish.target is None else None
+    going = completed[0] if completed else _under_way(plane, system, wish)
     if going is not None:
         serves = short(going.target) if going.target else "the static fallback"
         tell("waiting", f"going on with the rollback that left {short(going.version)}")
@@ -102,6 +102,11 @@ def _leave(plane: Plane, system: str, wish: Wish, tell: Tell) -> tuple[Saga, dic
         "gone": list(done.flip.gone),
         "unpublished": done.flip.unpublished,
     }
+
+
+def _under_way(plane: Plane, system: str, wish: Wish) -> Saga | None:
+    """Return the rollback to go on with; who says where to asks for another one."""
+    return under_way(plane, system, wish.actor, wish.highest) if wish.target is None else None
 
 
 def _names(plane: Plane, system: str, target: str, saga: Saga) -> bool:
