@@ -171,7 +171,7 @@ def open_server(settings: Settings) -> Server:
         tokens=SqlTokens(kept.database),
         hub=hub,
         overseer=Overseer(plane, leases, presence, incarnation, pace=pace, remember=store.remember),
-        checks={"store": kept.systems, "leases": leases.held},
+        checks={"store": kept.systems, "leases": leases.held, "hub": hub.check},
     )
 
 
