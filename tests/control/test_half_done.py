@@ -9,7 +9,7 @@ import pytest
 from knowngood.control.apply import apply
 from knowngood.control.deploy import Order, deploy, put_into_service
 from knowngood.control.flip import flip
-from knowngood.control.publish import Arming, publish, published
+from knowngood.control.publish import Arming, publish, publish_anchor, published
 from knowngood.control.reconcile import complete, reconcile
 from knowngood.control.release import capture
 from knowngood.control.roll_back import Wish, roll_back
@@ -244,6 +244,14 @@ class TestWhatIsPublished:
         assert "not published yet" in done.flip.summary
         assert bad in verified.traffic.published("pricing").facts.quarantined
         assert verified.traffic.published("pricing").route == verified.store.read("pricing").row
+
+    def test_the_anchor_makes_a_document_anew_that_nobody_can_read(self, verified: Any) -> None:
+        known = published(verified.plane, "pricing").facts
+        verified.traffic.damage("pricing")
+        publish_anchor(verified.plane, "pricing")
+        anew = verified.traffic.published("pricing")
+        assert (anew.route, anew.facts) == (verified.store.read("pricing").row, known)
+        assert anew.anchor == verified.store.head("pricing")
 
 
 @pytest.mark.requirement("A1")

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +18,7 @@ from knowngood.ports.traffic import Unreachable
 from knowngood.testing.contracts.traffic import NEW, OLD, SYSTEM, trip_of
 from knowngood.testing.memory_exchange import MemoryExchange
 from knowngood.testing.replica import ReplicaUnderTest, until
-from knowngood_sdk.errors import InvalidError, TransientError
+from knowngood_sdk.errors import InvalidError, PermanentError, TransientError
 from knowngood_sdk.model.counts import VersionCounts
 from knowngood_sdk.model.joining import document_id
 from knowngood_sdk.model.route import FULL, FleetRoute, Generation, ReplicaState
@@ -268,6 +268,30 @@ def test_a_push_and_a_publication_do_not_wait_for_an_exchange_that_hangs() -> No
         HubTraffic(hub).push(DEPLOYED, timedelta(milliseconds=50))
         assert time.monotonic() - began < 1
         hang.set()
+
+
+def test_what_nobody_foresaw_is_told_and_ends_the_sharing_of_no_system(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(MemoryExchange):
+        def save_reports(self, system: str, reports: Sequence[ReplicaReport]) -> None:
+            if not mended.is_set():
+                raise ZeroDivisionError("nobody foresaw this")
+            super().save_reports(system, reports)
+
+    mended, exchange = threading.Event(), Broken()
+    with Hub(exchange) as hub:
+        hub.report(SYSTEM, report("a"), {})
+        until(lambda: "ZeroDivisionError: nobody foresaw this" in caplog.text, "it is told")
+        assert "Traceback" in caplog.text
+        hub.check()
+        mended.set()
+        until(lambda: "a" in exchange.reports(SYSTEM), "the report is left after all")
+
+
+def test_a_hub_whose_thread_has_ended_says_so() -> None:
+    with Hub(MemoryExchange()) as hub:
+        hub.check()
+    with pytest.raises(PermanentError, match="nothing is shared with the other processes"):
+        hub.check()
 
 
 def test_before_anything_was_read_nobody_knows_what_is_published(hub: Hub, exchange: MemoryExchange) -> None:

@@ -1,23 +1,31 @@
 """Replicas of this host and replicas over the network are one fleet, and keep the promises of the port together."""
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.folder.telemetry import FolderTelemetry
 from knowngood.adapters.folder.traffic import FolderTraffic
+from knowngood.adapters.hub.hub import Hub
 from knowngood.adapters.hub.joined import JoinedTelemetry, JoinedTraffic
 from knowngood.adapters.hub.telemetry import HubTelemetry
+from knowngood.adapters.hub.traffic import HubTraffic
+from knowngood.adapters.signing import KeyFolder, make_key
+from knowngood.control import keys
+from knowngood.control.signed_traffic import SignedTraffic, vouched
 from knowngood.ports.traffic import Unreachable
 from knowngood.testing.contracts.traffic import NEW, OLD, SYSTEM, Fleet, TrafficContract, trip_of
 from knowngood.testing.memory_exchange import MemoryExchange
 from knowngood.testing.replica import ReplicaUnderTest, until
-from knowngood_sdk.errors import TransientError
+from knowngood_sdk.errors import InvalidError, TransientError
 from knowngood_sdk.model.counts import VersionCounts
 from knowngood_sdk.model.route import FULL, FleetRoute, Generation
+from knowngood_sdk.model.signed import DocumentKind, Envelope, Signature, Statement, statement_payload
 from knowngood_sdk.model.wire import CountsReport, ReplicaReport, RouteDocument
 from tests.adapters.hub.served import Control
 
@@ -166,3 +174,129 @@ def test_counts_of_a_worker_that_come_both_ways_count_once(joined_fleet: JoinedF
         "w2": 7,
         "departed of there": 1,
     }
+
+
+# ------------------------------------------------------------------------------------- two places that say other things
+
+
+class Exchange(MemoryExchange):
+    """An exchange whose row can be damaged."""
+
+    damaged = False
+
+    def route(self, system: str) -> RouteDocument | None:
+        if self.damaged:
+            raise InvalidError("the row is malformed")
+        return super().route(system)
+
+    def change_route(
+        self, system: str, change: Callable[[RouteDocument], RouteDocument], *, anew: bool = False
+    ) -> RouteDocument:
+        if self.damaged and not anew:
+            raise InvalidError("the row is malformed")
+        self.damaged = False
+        return super().change_route(system, change, anew=anew)
+
+
+@dataclass(frozen=True)
+class Places:
+    """The two places where a route is published, without replicas."""
+
+    exchange: Exchange
+    hub: Hub
+    folder: FolderTraffic
+    path: Path
+    joined: JoinedTraffic
+    signed: SignedTraffic
+
+    @property
+    def both(self) -> tuple[RouteDocument | None, RouteDocument | None]:
+        return self.exchange.route(SYSTEM), self.folder.published(SYSTEM)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    clock, signer, exchange = SystemClock(), KeyFolder(tmp_path / "keys"), Exchange()
+    keys.begin(signer, [make_key(tmp_path / "root.key")], threshold=1, now=clock.now())
+    hub, folder = Hub(exchange), FolderTraffic(tmp_path / "here")
+    joined = JoinedTraffic(folder, HubTraffic(hub), partial(vouched, signer=signer))
+    return Places(
+        exchange=exchange,
+        hub=hub,
+        folder=folder,
+        path=tmp_path / "here" / "systems" / SYSTEM / "route.json",
+        joined=joined,
+        signed=SignedTraffic(joined, signer, clock),
+    )
+
+
+def forged(document: RouteDocument) -> RouteDocument:
+    """Put a document under a signature that is none, and a number that no real one will reach."""
+    at = "2030-01-01T00:00:00.000Z"
+    payload = statement_payload(
+        Statement(version=2**50, signed_at=at, fresh_until=at, body=document.vouched.to_json()),
+    )
+    signatures = (Signature("0" * 64, b"0" * 64),)
+    return replace(document, signed=Envelope(kind=DocumentKind.ROUTE, payload=payload, signatures=signatures))
+
+
+@pytest.mark.parametrize("place", ["folder", "exchange"])
+def test_a_forged_route_in_one_place_is_overwritten_and_not_copied_to_the_other(places: Places, place: str) -> None:
+    places.signed.publish(SYSTEM, lambda _: DEPLOYED)
+    bad = forged(replace(DEPLOYED, route=FleetRoute(1, 1, FULL), facts=DEPLOYED.facts.with_trip(trip_of(OLD))))
+    if place == "folder":
+        places.folder.publish(SYSTEM, lambda _: bad)
+    else:
+        HubTraffic(places.hub).publish(SYSTEM, lambda _: bad)
+    believed = places.signed.published(SYSTEM)
+    assert believed == replace(DEPLOYED, facts=bad.facts), "only its trips count"
+    places.signed.publish(SYSTEM, lambda known: replace(known, anchor=(5, "head")))
+    there, here = places.both
+    assert there == here
+    assert there is not None
+    assert (there.route, there.anchor, set(there.facts.quarantined)) == (DEPLOYED.route, (5, "head"), {OLD})
+    assert places.joined._vouched(there)
+
+
+def test_a_newer_signed_route_of_a_command_on_this_host_stays(places: Places, tmp_path: Path) -> None:
+    places.signed.publish(SYSTEM, lambda _: DEPLOYED)
+    command = SignedTraffic(places.folder, KeyFolder(tmp_path / "keys"), SystemClock())
+    command.publish(SYSTEM, lambda known: replace(known, route=FleetRoute(1, 1, FULL)))
+    places.signed.publish(SYSTEM, lambda known: replace(known, anchor=(5, "head")))
+    there, here = places.both
+    assert there == here
+    assert there is not None
+    assert (there.route, there.anchor) == (FleetRoute(1, 1, FULL), (5, "head"))
+
+
+def with_trip(known: RouteDocument) -> RouteDocument:
+    return replace(known, facts=known.facts.with_trip(trip_of(NEW)))
+
+
+def test_a_file_that_cannot_be_read_holds_no_trip_back_from_the_exchange(places: Places) -> None:
+    places.joined.publish(SYSTEM, lambda _: DEPLOYED)
+    places.path.write_text("{")
+    assert places.joined.published(SYSTEM) == DEPLOYED
+    with pytest.raises(InvalidError):
+        places.joined.publish(SYSTEM, with_trip)
+    assert places.exchange.route(SYSTEM) == with_trip(DEPLOYED)
+    assert places.path.read_text() == "{", "it stays until it is asked to be written anew"
+    places.joined.publish(SYSTEM, lambda known: known, anew=True)
+    assert places.both == (with_trip(DEPLOYED), with_trip(DEPLOYED))
+
+
+def test_a_row_that_cannot_be_read_holds_no_trip_back_from_this_host(places: Places) -> None:
+    places.folder.publish(SYSTEM, lambda _: DEPLOYED)
+    places.exchange.damaged = True
+    assert places.joined.published(SYSTEM) == DEPLOYED
+    with pytest.raises(InvalidError, match="the row is malformed"):
+        places.joined.publish(SYSTEM, with_trip)
+    assert places.folder.published(SYSTEM) == with_trip(DEPLOYED)
+    places.joined.publish(SYSTEM, lambda known: known, anew=True)
+    assert places.both == (with_trip(DEPLOYED), with_trip(DEPLOYED))
+
+
+def test_where_neither_place_can_be_read_that_is_said(places: Places) -> None:
+    places.exchange.damaged = True
+    with pytest.raises(InvalidError, match="the row is malformed"):
+        places.joined.published(SYSTEM)

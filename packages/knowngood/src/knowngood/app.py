@@ -36,7 +36,7 @@ from knowngood.config import Settings
 from knowngood.control.exclusive import ExclusiveDeployments
 from knowngood.control.oversee import Overseer, Pace
 from knowngood.control.plane import Plane
-from knowngood.control.signed_traffic import SignedTraffic
+from knowngood.control.signed_traffic import SignedTraffic, vouched
 from knowngood.domain.compatibility import Contract
 from knowngood.domain.system import ComponentSpec, SystemFile
 from knowngood.ports.component import Component, ComponentFactory
@@ -152,7 +152,9 @@ def open_server(settings: Settings) -> Server:
     plane = _plane(
         folder,
         store,
-        traffic=JoinedTraffic(FolderTraffic(folder), HubTraffic(hub)),
+        traffic=JoinedTraffic(
+            FolderTraffic(folder), HubTraffic(hub), partial(vouched, signer=KeyFolder(folder / "keys"))
+        ),
         telemetry=JoinedTelemetry(FolderTelemetry(folder), HubTelemetry(hub)),
         deploying=partial(_deploying_everywhere, folder, ExclusiveDeployments(leases, incarnation, lease)),
         runner=DbosRunner(runs, incarnation, SystemClock()),
@@ -169,7 +171,7 @@ def open_server(settings: Settings) -> Server:
         tokens=SqlTokens(kept.database),
         hub=hub,
         overseer=Overseer(plane, leases, presence, incarnation, pace=pace, remember=store.remember),
-        checks={"store": kept.systems, "leases": leases.held},
+        checks={"store": kept.systems, "leases": leases.held, "hub": hub.check},
     )
 
 

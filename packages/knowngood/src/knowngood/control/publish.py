@@ -147,10 +147,13 @@ def publish_anchor(plane: Plane, system: str) -> None:
     """
     Let replicas keep how far the ledger goes, so that nobody can cut its end off unseen; the route stays.
 
-    What is on record already does not fail for want of it: the next publication brings the anchor too.
+    What is on record already does not fail for want of it: the next publication brings the anchor too. Where what is
+    published cannot be read, in one place of several for one, it is published anew.
     """
     try:
         plane.traffic.publish(system, lambda known: replace(known, anchor=plane.store.head(system)))
+    except InvalidError:
+        publish_record(plane, system)
     except KnownGoodError as error:
         _log.warning("the head of the ledger of %s could not be published: %s", system, error)
 

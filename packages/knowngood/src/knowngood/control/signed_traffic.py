@@ -33,7 +33,7 @@ from knowngood_sdk.model.signed import (
 from knowngood_sdk.model.trust import Trust
 from knowngood_sdk.model.wire import ReleaseDocument, RouteDocument
 
-__all__ = ["FRESH", "RENEWED_AFTER", "SignedTraffic"]
+__all__ = ["FRESH", "RENEWED_AFTER", "SignedTraffic", "vouched"]
 
 _log = logging.getLogger(__name__)
 
@@ -183,12 +183,7 @@ class SignedTraffic:
         if document == RouteDocument(system=document.system, facts=document.trips):
             return document
         try:
-            roots = self._signer.roots()
-            if not roots:
-                raise UntrustedError("there are no keys yet")
-            Trust(system=document.system, root=root_of(roots[-1], self._signer.verify)).route(
-                document, self._signer.verify
-            )
+            _prove(document, self._signer)
             if _version(document) < self._floor.get(document.system, 0):
                 raise UntrustedError("it is older than what was published from here")
         except KnownGoodError as error:
@@ -232,6 +227,25 @@ class SignedTraffic:
         key = self._signer.current()
         signature = Signature(key_id(key.public), key.sign(message_of(kind, payload)))
         return Envelope(kind=kind, payload=payload, signatures=(signature,))
+
+
+def vouched(document: RouteDocument, signer: Signer) -> bool:
+    """Whether a route is signed, and by a key of ours; keys that cannot be read vouch for nothing."""
+    if document.signed is None:
+        return False
+    try:
+        _prove(document, signer)
+    except KnownGoodError as error:
+        _log.warning("nobody vouches for a signed route of %s: %s", document.system, error.message)
+        return False
+    return True
+
+
+def _prove(document: RouteDocument, signer: Signer) -> None:
+    roots = signer.roots()
+    if not roots:
+        raise UntrustedError("there are no keys yet")
+    Trust(system=document.system, root=root_of(roots[-1], signer.verify)).route(document, signer.verify)
 
 
 def _plain(document: RouteDocument) -> RouteDocument:

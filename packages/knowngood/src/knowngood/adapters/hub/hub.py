@@ -20,7 +20,7 @@ from knowngood.adapters.hub.question import Question, unanswered
 from knowngood.adapters.hub.room import Room, Spans
 from knowngood.ports.exchange import Exchange
 from knowngood.ports.traffic import Answers, Replica, Unreachable
-from knowngood_sdk.errors import ComponentError, KnownGoodError, NotFoundError, TransientError
+from knowngood_sdk.errors import ComponentError, KnownGoodError, NotFoundError, PermanentError, TransientError
 from knowngood_sdk.model.joining import joined
 from knowngood_sdk.model.manifest import check_name
 from knowngood_sdk.model.wire import CountsReport, ReleaseDocument, ReplicaReport, RouteDocument
@@ -72,6 +72,19 @@ class Hub:
         self._thread.join()
         self.end_streams()
         self._stack.close()
+
+    def check(self) -> None:
+        """
+        See that the exchange is kept up to date.
+
+        Raises:
+            PermanentError: The thread that does it has ended.
+        """
+        if not self._thread.is_alive():
+            raise PermanentError(
+                "nothing is shared with the other processes of this control plane: the thread kg-hub has ended",
+                hint="The server's log says why; start the server again",
+            )
 
     def end_streams(self) -> None:
         """Let every stream end, for a server that is to stop; the agents call again."""
@@ -340,7 +353,10 @@ class Hub:
             pause.wait(0.0 if self._stopped else _GATHER_SECONDS)
             self._due.clear()
             if not self._listens:
-                self._listen()
+                try:
+                    self._listen()
+                except Exception:  # noqa: BLE001 - it is looked for all the same, as long as this thread lives
+                    _log.exception("nobody tells what other processes change; it is looked for")
             last, now = self._stopped, time.monotonic()
             looks, beats = now >= look or last, now >= beat or last
             look, beat = (now + _LOOK_SECONDS if looks else look), (now + _HEARTBEAT_SECONDS if beats else beat)
@@ -366,13 +382,16 @@ class Hub:
                 self._tell(room, str(error))
                 if isinstance(error, TransientError):
                     return
+            except Exception as error:  # noqa: BLE001 - a thread that ends here would share nothing more of any system
+                self._tell(room, f"{type(error).__name__}: {error}", unforeseen=error)
             else:
                 self._tell(room, "")
 
-    def _tell(self, room: Room, trouble: str) -> None:
+    def _tell(self, room: Room, trouble: str, *, unforeseen: Exception | None = None) -> None:
         """Tell what does not work, once."""
         if trouble and not room.trouble:
-            _log.warning("what is known of %s is not shared with other processes: %s", room.system, trouble)
+            what = "what is known of %s is not shared with other processes: %s"
+            _log.warning(what, room.system, trouble, exc_info=unforeseen)
         elif room.trouble and not trouble:
             _log.info("what is known of %s is shared with other processes again", room.system)
         room.trouble = trouble

@@ -6,20 +6,24 @@ all processes of the control plane, the folder for the agents of this host. An a
 is one replica, whichever way it answers first.
 """
 
+import logging
 import queue
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from knowngood.ports.telemetry import HealthSample, Telemetry
 from knowngood.ports.traffic import Answers, Replica, Traffic, Unreachable
-from knowngood_sdk.errors import ComponentError, InvalidError, NewerFormatError, NotFoundError
+from knowngood_sdk.errors import ComponentError, InvalidError, KnownGoodError, NotFoundError
 from knowngood_sdk.model.joining import joined
 from knowngood_sdk.model.route import Trip
 from knowngood_sdk.model.wire import CountsReport, ReleaseDocument, ReplicaReport, RouteDocument
 
 __all__ = ["JoinedTelemetry", "JoinedTraffic"]
+
+_log = logging.getLogger(__name__)
 
 
 class JoinedTraffic:
@@ -29,33 +33,59 @@ class JoinedTraffic:
     Args:
         local: Replicas of this host.
         remote: Replicas over the network; what is published there is what all processes go by.
+        vouched: Whether our own keys vouch for a document; without keys they vouch for none, and all count alike.
     """
 
-    def __init__(self, local: Traffic, remote: Traffic) -> None:
+    def __init__(
+        self, local: Traffic, remote: Traffic, vouched: Callable[[RouteDocument], bool] = lambda _document: False
+    ) -> None:
         self._local = local
         self._remote = remote
+        self._vouched = vouched
 
     def published(self, system: str) -> RouteDocument | None:
-        """See the port. What a process without the exchange has published on this host counts too."""
-        return _together(self._remote.published(system), self._local.published(system))
+        """
+        See the port. What a process without the exchange has published on this host counts too.
+
+        Raises:
+            InvalidError: One of the two places cannot be read, and nothing is in the other.
+        """
+        found: list[RouteDocument] = []
+        trouble: InvalidError | None = None
+        for traffic in (self._local, self._remote):
+            try:
+                document = traffic.published(system)
+            except InvalidError as error:
+                _log.warning("one of two places cannot be read, and the other one counts for %s: %s", system, error)
+                trouble = error
+            else:
+                found += [] if document is None else [document]
+        if trouble is not None and not found:
+            raise trouble
+        return self._together(*found) if found else None
 
     def publish(self, system: str, change: Callable[[RouteDocument], RouteDocument], *, anew: bool = False) -> None:
-        """See the port. Where one of the two places cannot be written, the other is written all the same."""
-        here = self._local_document(system, anew=anew)
+        """See the port. Where one of the two places cannot be read or written, the other is written all the same."""
+        here = self._local_document(system)
         written: list[RouteDocument] = []
 
         def change_both(known: RouteDocument) -> RouteDocument:
-            written.append(change(known if here is None else joined(here, known)))
+            written.append(change(known if here is None else self._together(here, known)))
             return written[-1]
 
-        trouble: ComponentError | None = None
+        trouble: KnownGoodError | None = None
         try:
             self._remote.publish(system, change_both, anew=anew)
-        except ComponentError as error:
+        except (ComponentError, InvalidError) as error:
             trouble = error
         if not written:
             written.append(change(here or RouteDocument(system=system)))
-        self._local.publish(system, lambda known: joined(known, written[-1]), anew=anew)
+        try:
+            self._local.publish(system, lambda known: self._together(known, written[-1]), anew=anew)
+        except KnownGoodError as error:
+            if trouble is not None:
+                _log.warning("neither of two places could be written for %s; the other one: %s", system, trouble)
+            raise error from trouble
         if trouble is not None:
             raise trouble
 
@@ -130,13 +160,30 @@ class JoinedTraffic:
         self._remote.wait(system, both, deadline)
         return seen[-1]
 
-    def _local_document(self, system: str, *, anew: bool) -> RouteDocument | None:
+    def _local_document(self, system: str) -> RouteDocument | None:
         try:
             return self._local.published(system)
         except InvalidError as error:
-            if not anew or isinstance(error, NewerFormatError):
-                raise
+            # Writing it tells the caller, or writes it anew; the exchange need not wait for either.
+            _log.warning("what is published for %s on this host cannot be read: %s", system, error)
             return None
+
+    def _together(self, known: RouteDocument, heard: RouteDocument | None = None) -> RouteDocument:
+        """
+        Return what the documents of both places say together.
+
+        A version number that nobody vouches for may be forged. So where our keys vouch for one document alone, it
+        is taken whole, and of the other one only the trips.
+        """
+        if heard is None:
+            return known
+        vouched = self._vouched(known)
+        if vouched is self._vouched(heard):
+            return joined(known, heard)
+        good, other = (known, heard) if vouched else (heard, known)
+        if other.vouched != RouteDocument(system=other.system):
+            _log.warning("in one of two places nobody vouches for what is published for %s", other.system)
+        return replace(good, facts=good.facts.merge(other.trips))
 
 
 class JoinedTelemetry:
@@ -164,12 +211,6 @@ class JoinedTelemetry:
     def health(self, url: str, timeout: timedelta) -> HealthSample:
         """See the port."""
         return self._remote.health(url, timeout)
-
-
-def _together(there: RouteDocument | None, here: RouteDocument | None) -> RouteDocument | None:
-    if there is None or here is None:
-        return there or here
-    return joined(here, there)
 
 
 def _tell(told: "queue.SimpleQueue[str | None]", senders: int, on_acknowledged: Callable[[str], None] | None) -> None:
