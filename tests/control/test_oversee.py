@@ -89,6 +89,21 @@ def test_one_process_watches_a_system_and_another_takes_over_when_it_stops(house
     assert "worker:one" not in house.leases.held()
 
 
+def test_leases_are_given_back_also_where_the_runs_do_not_end_well(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("it cannot be closed")
+
+    first = house.start("one")
+    until(lambda: first.watching == ("pricing",), "it to watch")
+    with monkeypatch.context() as patched:
+        patched.setattr(house.runners["one"], "close", fail)
+        with pytest.raises(RuntimeError, match="cannot be closed"):
+            first.stop()
+    assert house.leases.held() == {}
+
+
 def test_a_rollback_is_one_run_whoever_opens_it_and_is_carried_to_its_end(house: House) -> None:
     house.start("one")
     house.start("two")

@@ -252,8 +252,14 @@ class Overseer:
             watch.stop()
         for watch in watches:
             watch.join(_LINGER_SECONDS)
-        if self.plane.runner is not None:
-            self.plane.runner.close()
+        try:
+            if self.plane.runner is not None:
+                self.plane.runner.close()
+        finally:
+            self._give_back(watches)
+
+    def _give_back(self, watches: Collection[_Watch]) -> None:
+        """Give leases and presence back, so that others need not wait until they run out."""
         try:
             for watch in watches:
                 self._leases.release(f"{_WATCH}{watch.system}", self.incarnation)
