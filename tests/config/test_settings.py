@@ -73,6 +73,9 @@ def test_variables_that_others_read_are_left_to_them(name: str) -> None:
         pytest.param("component_roots: 5", "no list of folders", id="no list"),
         pytest.param("tls_cert: cert.pem", "both a certificate and its key", id="half of TLS"),
         pytest.param("watch_seconds: 0", "watch_seconds is 0", id="no time at all"),
+        pytest.param("grace_seconds: 31536001", "grace_seconds is 31536001", id="a time longer than a year"),
+        pytest.param("body_bytes: 0", "body_bytes is 0", id="no body at all"),
+        pytest.param("hold_seconds: -1", "hold_seconds is -1", id="a canary that takes all traffic unseen"),
         pytest.param("log: xml", "log is 'xml'", id="another form of log"),
         pytest.param("host: [a]", "which is no text", id="no text"),
     ],
@@ -81,6 +84,18 @@ def test_what_a_file_says_wrong_is_named(tmp_path: Path, text: str, said: str) -
     with pytest.raises(InvalidError) as refused:
         settings_of(tmp_path, text)
     assert said in str(refused.value)
+
+
+def test_a_canary_may_be_held_for_no_time_and_any_time_may_be_a_year(tmp_path: Path) -> None:
+    found = settings_of(tmp_path, "hold_seconds: 0\nwatch_seconds: 31536000\n")
+    assert (found.hold_seconds, found.watch_seconds) == (0, 31536000)
+
+
+@pytest.mark.parametrize("name", ["watch_seconds", "lease_seconds", "grace_seconds", "hold_seconds"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_time_that_is_no_finite_number_is_refused(name: str, value: str) -> None:
+    with pytest.raises(InvalidError, match=f"{name} is {value}"):
+        read_settings(None, {f"KNOWNGOOD_{name.upper()}": value}, {})
 
 
 def test_a_mistyped_variable_is_named_with_the_nearest_known_one() -> None:

@@ -55,6 +55,13 @@ class House:
         held = self.leases.held("watch:").get("watch:pricing")
         return held.holder if held else ""
 
+    def renew(self, name: str) -> None:
+        """Wait until a process has been through its leases twice more."""
+        lease = f"worker:{name}"
+        for _ in range(2):
+            self.scenario.clock.pause(timedelta(seconds=0.01))
+            until(lambda: self.leases.held()[lease].expires_in == PACE.lease, "the leases to be renewed")
+
     def rollback(self) -> Saga:
         """Leave what is served; whoever lives carries the rest."""
         return roll_back(self.scenario.plane, "pricing", WISH).saga
@@ -81,6 +88,21 @@ def test_one_process_watches_a_system_and_another_takes_over_when_it_stops(house
     first.stop()
     until(lambda: second.watching == ("pricing",), "the second one to take over")
     assert "worker:one" not in house.leases.held()
+
+
+def test_leases_are_given_back_also_where_the_runs_do_not_end_well(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("it cannot be closed")
+
+    first = house.start("one")
+    until(lambda: first.watching == ("pricing",), "it to watch")
+    with monkeypatch.context() as patched:
+        patched.setattr(house.runners["one"], "close", fail)
+        with pytest.raises(RuntimeError, match="cannot be closed"):
+            first.stop()
+    assert house.leases.held() == {}
 
 
 def test_a_rollback_is_one_run_whoever_opens_it_and_is_carried_to_its_end(house: House) -> None:
@@ -217,28 +239,87 @@ def test_a_process_that_finds_its_leases_taken_stops_watching_and_begins_anew(ho
     assert any("takes this one for dead" in line for line in house.said)
 
 
-def test_a_look_that_hangs_holds_up_no_other_system_and_loses_its_lease(house: House) -> None:
+def test_a_look_that_hangs_holds_up_no_other_system_and_the_next_one_begins_anew(house: House) -> None:
     gate, hung = Event(), Event()
     replicas = house.scenario.traffic.replicas
 
-    def hang(system: str) -> Any:
-        if system == "pricing" and not gate.is_set():
+    def hang_once(system: str) -> Any:
+        if system == "pricing" and not hung.is_set():
             hung.set()
-            gate.wait(20)
+            gate.wait(60)
         return replicas(system)
 
     with house.scenario.store.change("fraud") as change:
         change.save_system(house.scenario.store.system_spec("pricing") | {"root": "/"})
-    house.scenario.traffic.replicas = hang
+    house.scenario.traffic.replicas = hang_once
     first = house.start("one", replace(PACE, patience=timedelta(seconds=5)))
     until(lambda: set(first.watching) == {"fraud", "pricing"} and hung.is_set(), "both to be watched")
+    until(lambda: "fraud" in first.looked, "the other to be looked at")
+    assert "pricing" not in first.looked
+    stale = house.leases.held()["watch:pricing"]
     house.scenario.clock.pause(timedelta(seconds=6))
-    until(lambda: any("a look hangs" in line for line in house.said), "the hanging look to be told")
-    house.scenario.clock.pause(PACE.lease)
-    until(lambda: house.leases.held()["watch:pricing"].expires_in <= timedelta(), "its lease to run out")
-    until(lambda: house.leases.held()["watch:fraud"].expires_in > timedelta(), "the other's to be renewed")
-    assert house.leases.held()["watch:pricing"].expires_in <= timedelta()
+    until(lambda: "pricing" in first.looked, "the system to be looked at again")
+    until(lambda: house.leases.held()["watch:fraud"].expires_in > timedelta(), "the other's lease to be renewed")
+    assert house.leases.held()["watch:pricing"].fence > stale.fence
+    assert sum("a look hangs" in line for line in house.said) == 1
+    with pytest.raises(ConflictError, match="changed hands"), house.scenario.store.fenced(stale).change("pricing"):
+        pytest.fail("what still hangs wrote")
     gate.set()
+
+
+def test_a_look_that_hangs_keeps_its_system_until_its_lease_is_over_and_is_told_once(house: House) -> None:
+    gate, hung = Event(), Event()
+    replicas = house.scenario.traffic.replicas
+
+    def hang(system: str) -> Any:
+        hung.set()
+        gate.wait(60)
+        return replicas(system)
+
+    house.scenario.traffic.replicas = hang
+    pace = Pace(every=timedelta(seconds=0.01), lease=timedelta(seconds=0.3), patience=timedelta(seconds=0.1))
+    first = house.start("one", pace)
+    until(hung.is_set, "the look to hang")
+    fence = house.leases.held()["watch:pricing"].fence
+    house.scenario.clock.pause(timedelta(seconds=0.2))
+    until(lambda: any("a look hangs" in line for line in house.said), "it to be told")
+    house.renew("one")
+    assert first.watching == ("pricing",)
+    assert house.leases.held()["watch:pricing"].fence == fence
+    assert sum("a look hangs" in line for line in house.said) == 1
+    gate.set()
+
+
+def test_looks_that_hang_one_after_the_other_are_not_heaped_up(house: House) -> None:
+    gate = Event()
+    looks: list[str] = []
+    replicas = house.scenario.traffic.replicas
+
+    def hang(system: str) -> Any:
+        looks.append(system)
+        gate.wait(60)
+        return replicas(system)
+
+    house.scenario.traffic.replicas = hang
+    first = house.start("one", replace(PACE, patience=timedelta(seconds=5)))
+    for count in (1, 2, 3):
+        until(lambda: len(looks) == count, f"look {count} to hang")  # noqa: B023 - it is called in this turn
+        house.scenario.clock.pause(timedelta(seconds=6))
+    until(lambda: sum("a look hangs" in line for line in house.said) == 3, "the third to be told")
+    house.renew("one")
+    assert len(looks) == 3
+    gate.set()
+    until(lambda: "pricing" in first.looked, "the system to be looked at again")
+
+
+def test_a_long_pause_between_two_looks_is_no_look_that_hangs(house: House) -> None:
+    first = house.start("one", replace(PACE, every=timedelta(hours=1), patience=timedelta(seconds=5)))
+    until(lambda: "pricing" in first.looked, "the first look to end")
+    fence = house.leases.held()["watch:pricing"].fence
+    house.scenario.clock.pause(timedelta(minutes=10))
+    until(lambda: house.leases.held()["watch:pricing"].expires_in > timedelta(), "its lease to be renewed")
+    assert house.leases.held()["watch:pricing"].fence == fence
+    assert not any("hangs" in line for line in house.said)
 
 
 def test_a_rollback_that_waits_for_a_person_says_what_for_and_goes_on_from_that_step(house: House) -> None:

@@ -20,6 +20,8 @@ __all__ = ["ELSEWHERE", "Settings", "read_settings"]
 _PREFIX = "KNOWNGOOD_"
 _LARGEST = 64 * 1024
 _HIGHEST_PORT = 65535
+_LONGEST_SECONDS = 365 * 24 * 60 * 60
+"""What is longer is taken for a mistake; nothing here can wait for ever."""
 ELSEWHERE = frozenset(
     {
         "KNOWNGOOD_ACTOR",
@@ -87,9 +89,18 @@ class Settings:
             raise InvalidError(f"port is {self.port}", hint=f"Give one from 1 to {_HIGHEST_PORT}, or 0 for a free one")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise InvalidError("TLS needs both a certificate and its key", hint="Set tls_cert and tls_key, or neither")
-        for name in ("watch_seconds", "lease_seconds", "body_bytes", "grace_seconds"):
-            if getattr(self, name) <= 0:
-                raise InvalidError(f"{name} is {getattr(self, name)}", hint="Give a number above 0")
+        if self.body_bytes <= 0:
+            raise InvalidError(f"body_bytes is {self.body_bytes}", hint="Give a number above 0")
+        for name in ("watch_seconds", "lease_seconds", "grace_seconds"):
+            # Written so that nan, which compares with nothing, is refused too.
+            if not 0 < getattr(self, name) <= _LONGEST_SECONDS:
+                raise InvalidError(
+                    f"{name} is {getattr(self, name)}", hint=f"Give a number above 0, up to {_LONGEST_SECONDS}: a year"
+                )
+        if self.hold_seconds is not None and not 0 <= self.hold_seconds <= _LONGEST_SECONDS:
+            raise InvalidError(
+                f"hold_seconds is {self.hold_seconds}", hint=f"Give a number from 0 to {_LONGEST_SECONDS}: a year"
+            )
         if self.log not in {"json", "text"}:
             raise InvalidError(f"log is {self.log!r}", hint="Choose json or text")
         for root in self.component_roots:

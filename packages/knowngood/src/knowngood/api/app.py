@@ -49,7 +49,7 @@ def create_app(
         server: What it works on; its hub and overseer start and stop with the app.
         identity: Tells who asks; None for the server's tokens.
         routers: Further routes, such as those of replicas. ``request.app.state`` has ``server``, ``identity`` and
-            ``works``, whose ``stopping`` is set when the server begins to stop.
+            ``works``, whose ``stopping`` is set when the server begins to stop; ``all_is_stopped`` once it has.
         on_stop: Called when the server begins to stop, before its connections are waited for: what ends streams.
     """
     metrics = Metrics(server)
@@ -65,6 +65,7 @@ def create_app(
     )
     app.state.server = server
     app.state.metrics = metrics
+    app.state.all_is_stopped = False
     app.state.works = Works(metrics=metrics, on_stop=tuple(on_stop))
     app.state.identity = identity or TokenIdentity(
         tokens=server.tokens, environment=server.settings.environment, now=server.plane.clock.now
@@ -93,8 +94,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await run_in_threadpool(work.__exit__, None, None, None)
-        await run_in_threadpool(app.state.tracer.close)
+        try:
+            await run_in_threadpool(work.__exit__, None, None, None)
+            app.state.all_is_stopped = True
+        finally:
+            await run_in_threadpool(app.state.tracer.close)
 
 
 def _answer_problems(app: FastAPI) -> None:

@@ -80,6 +80,10 @@ def serve(app: FastAPI, settings: Settings, listener: socket.socket, announce: C
         settings: What it was told.
         listener: From ``bind``.
         announce: Called once requests are answered.
+
+    Raises:
+        NotFoundError: There is no such certificate, or no such key.
+        PermanentError: They cannot be used, the server did not start, or it ended before all was stopped.
     """
     config = uvicorn.Config(
         app,
@@ -110,6 +114,11 @@ def serve(app: FastAPI, settings: Settings, listener: socket.socket, announce: C
     server.run(sockets=[listener])
     if not server.started:
         raise PermanentError("the server did not start", hint="The lines above say why; mend it and start it again")
+    if not app.state.all_is_stopped:
+        raise PermanentError(
+            "the server ended before all was stopped",
+            hint="The lines above may say why. What is on record goes on when a server runs again",
+        )
 
 
 class _Server(uvicorn.Server):

@@ -1,11 +1,14 @@
 """``kg serve``: the control plane over HTTP."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from knowngood.cli.console import GIVEN, mark, say
-from knowngood_sdk.errors import NotFoundError
+from knowngood.cli.console import GIVEN, fail, mark, say
+from knowngood.cli.exit_code import ExitCode
+from knowngood_sdk.errors import KnownGoodError, NotFoundError
 
 
 @click.command(
@@ -38,7 +41,6 @@ def command(*, path: Path | None, **options: str | int | bool | None) -> None:
     started again: what matters is on record or can be measured again.
     """
     import os
-    import sys
 
     try:
         from knowngood.api import create_app
@@ -71,8 +73,29 @@ def command(*, path: Path | None, **options: str | int | bool | None) -> None:
                 f"  then, where you work: export KNOWNGOOD_URL={scheme}://{settings.host}:{port} KNOWNGOOD_TOKEN=kg_..."
             )
 
-        serve(app, settings, listener, announce)
-    # All is stopped and on record. Threads of a library that still wait for a database would hold the process up.
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(0)
+        _end_with(lambda: serve(app, settings, listener, announce))
+
+
+def _end_with(serving: Callable[[], None]) -> None:
+    """
+    Serve, and end this process with what came of it.
+
+    It does not return: threads of a library that still wait for a database would hold the process up.
+    """
+    import os
+    import sys
+    import traceback
+
+    code = ExitCode.ERROR
+    try:
+        serving()
+        code = ExitCode.DONE
+    except KnownGoodError as error:
+        code = fail(error, "text")
+    except BaseException:  # noqa: BLE001 - whatever it is, nobody behind this tells it
+        traceback.print_exc()
+    finally:
+        with suppress(OSError):  # a stream that nobody reads any more
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)

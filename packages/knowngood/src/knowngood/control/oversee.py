@@ -32,6 +32,8 @@ _WORKER = "worker:"
 _WATCH = "watch:"
 _MOST_RUNS = 10_000
 _LINGER_SECONDS = 10.0
+_MOST_HUNG = 3
+"""Looks at one system that may hang at the same time: each keeps a thread, and perhaps a connection."""
 _BLIP = timedelta(seconds=2)
 """A store that was away for longer may have left our own runs waiting for it; see ``_take_up_own``."""
 
@@ -90,8 +92,9 @@ class _Watch:
         self._plane = replace(overseer.plane, store=overseer.plane.store.fenced(held))
         self._pace = overseer.pace
         self._over = Event()
-        self._looked_at = self._plane.clock.monotonic()
+        self._began_at: float | None = None
         self._told = ""
+        self.told_hanging = False
         self._thread = Thread(target=self._look_on, name=f"watch-{system}", daemon=True)
 
     def start(self) -> None:
@@ -108,14 +111,22 @@ class _Watch:
 
     @property
     def hangs(self) -> bool:
-        """Whether a look takes longer than it may."""
-        return self._plane.clock.monotonic() - self._looked_at > self._pace.patience.total_seconds()
+        """Whether a look takes longer than it may; the pause between two looks is none."""
+        began_at = self._began_at
+        if began_at is None:
+            return False
+        return self._plane.clock.monotonic() - began_at > self._pace.patience.total_seconds()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread has not ended."""
+        return self._thread.is_alive()
 
     def _look_on(self) -> None:
         watcher = Watcher(self._plane, self.system, hold=self._pace.hold)
         timers: set[str] = set()
         while not self._over.is_set():
-            self._looked_at = self._plane.clock.monotonic()
+            self._began_at = self._plane.clock.monotonic()
             try:
                 self._recall()
                 for note in watcher.tick().notes:
@@ -130,6 +141,8 @@ class _Watch:
             except Exception:  # noqa: BLE001 - a control loop that ends because a look failed watches nothing
                 self._overseer.count(self.system)
                 _log.exception("the look at %s failed", self.system)
+            self._began_at = None
+            self.told_hanging = False
             self._over.wait(self._pace.every.total_seconds())
 
     def _recall(self) -> None:
@@ -181,6 +194,7 @@ class Overseer:
         self._entered = Event()
         self._lock = Lock()
         self._watches: dict[str, _Watch] = {}
+        self._hung: list[_Watch] = []
         self._looked: dict[str, Looked] = {}
         self._worker: Held | None = None
         self._away_since: float | None = None
@@ -238,8 +252,14 @@ class Overseer:
             watch.stop()
         for watch in watches:
             watch.join(_LINGER_SECONDS)
-        if self.plane.runner is not None:
-            self.plane.runner.close()
+        try:
+            if self.plane.runner is not None:
+                self.plane.runner.close()
+        finally:
+            self._give_back(watches)
+
+    def _give_back(self, watches: Collection[_Watch]) -> None:
+        """Give leases and presence back, so that others need not wait until they run out."""
         try:
             for watch in watches:
                 self._leases.release(f"{_WATCH}{watch.system}", self.incarnation)
@@ -280,8 +300,9 @@ class Overseer:
         """Claim one system, and watch it while it is ours."""
         watch = self._watches.get(system)
         if watch is not None and watch.hangs:
-            self.tell(system, "a look hangs; whoever else watches takes over when the lease is over")
-            return
+            if not self._give_up(watch):
+                return
+            watch = None
         held = self._leases.claim(f"{_WATCH}{system}", self.incarnation, self.pace.lease)
         if watch is not None and (held is None or held.fence != watch.held.fence):
             self._drop({system})
@@ -291,6 +312,28 @@ class Overseer:
             with self._lock:
                 self._watches[system] = watch
             watch.start()
+
+    def _give_up(self, watch: _Watch) -> bool:
+        """
+        Leave a look that hangs to itself once its lease is over, and say whether that was done.
+
+        Others may take the system first, for a beat, as here the next look may hang too. The lease is given back, so
+        that a new one has a new fence: what the hung look may still write is refused.
+        """
+        name = f"{_WATCH}{watch.system}"
+        if not watch.told_hanging:
+            watch.told_hanging = True
+            self.tell(watch.system, "a look hangs; when its lease is over, whoever watches begins anew")
+        held = self._leases.held(name).get(name)
+        if held is not None and held.holder == self.incarnation and held.expires_in > -self.pace.beat:
+            return False
+        self._hung = [hung for hung in self._hung if hung.is_alive]
+        if sum(hung.system == watch.system for hung in self._hung) >= _MOST_HUNG - 1:
+            return False
+        self._hung.append(watch)
+        self._leases.release(name, self.incarnation)
+        self._drop({watch.system})
+        return True
 
     def _drop(self, systems: Collection[str]) -> None:
         with self._lock:

@@ -1,0 +1,33 @@
+"""A server ends its process itself, whatever threads still wait, with the exit code of what came of it."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import threading
+from knowngood.cli.serve import _end_with
+from knowngood_sdk.errors import PermanentError
+
+def serving():
+    threading.Thread(target=threading.Event().wait).start()
+    {}
+
+_end_with(serving)
+"""
+
+
+@pytest.mark.parametrize(
+    ("last", "code", "said"),
+    [
+        pytest.param("pass", 0, "", id="it stopped well"),
+        pytest.param("raise PermanentError('it ended early', hint='Look')", 1, "it ended early\n  Look", id="foreseen"),
+        pytest.param("raise RuntimeError('no idea')", 1, "RuntimeError: no idea", id="unforeseen"),
+    ],
+)
+def test_the_exit_code_says_how_it_ended(last: str, code: int, said: str) -> None:
+    program = PROGRAM.format(last)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == code
+    assert said in done.stderr
