@@ -74,3 +74,12 @@ def test_where_nothing_is_served_nothing_is_minted_again(applied: Stage) -> None
     done = applied.kg("reissue", "pricing", "--why", "r1 is mended")
     assert done.code == 1
     assert "no version is served" in done.err
+
+
+@pytest.mark.parametrize("command", [["readmit", "pricng", "r1"], ["reissue", "pricng"]])
+def test_a_system_that_there_is_not_is_not_found_with_the_nearest_name(applied: Stage, command: list[str]) -> None:
+    done = applied.kg(*command, "--why", "r1 is mended")
+    assert done.code == 1
+    assert "there is no system 'pricng'" in done.err
+    assert "Did you mean 'pricing'?" in done.err
+    assert not (applied.home / "systems" / "pricng").exists()
