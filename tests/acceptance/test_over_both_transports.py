@@ -139,6 +139,40 @@ def test_ctrl_c_once_the_version_is_left_stops_the_waiting_alone(asked: Pricing,
         until(lambda: (asked.rollback_of(bad) or {}).get("state") == "done", "the rollback to end")
 
 
+def test_a_replica_that_left_alone_comes_in_again_on_a_persons_word(asked: Pricing, good: str) -> None:
+    with ExitStack() as over:
+        if not asked.stage.client:  # a server looks by itself
+            over.callback(asked.stage.start_kg("watch", "pricing", "--every", "0.1").end)
+        falls_ill(asked, "r2")
+        closed = asked.kg("readmit", "pricing", "r2", "--why", "another card")
+        jsonschema_rs.validate(ANSWERS["readmitted"][0], closed)
+        assert [name.split(":")[2] for name in closed["incidents"]] == ["r2"]
+        until(lambda: r2_serves(asked, good), "r2 to be brought back by itself")
+        unknown = asked.kg("readmit", "pricing", "rr2", "--why", "another card", code=1)["error"]
+        assert (unknown["code"], "Did you mean 'r2'?" in unknown["hint"]) == ("not-found", True)
+
+        falls_ill(asked, "r2")
+        minted = asked.kg("reissue", "pricing", "--why", "r2 is mended")
+        jsonschema_rs.validate(ANSWERS["reissued"][0], minted)
+        assert (minted["version"], set(minted["brings_in"])) == (good, {"r2"})
+        until(lambda: r2_serves(asked, good), "r2 to come in")
+        assert asked.kg("reissue", "pricing", "--why", "r2 is mended", code=1)["error"]["code"] == "conflict"
+    assert [asked.ledger(kind)[-1]["actor"] for kind in ("replica-verified", "reissued")] == ["ann", "ann"]
+
+
+def falls_ill(pricing: Pricing, name: str) -> None:
+    """Let a replica leave what is served, alone, and wait until that is on record."""
+    before = len(pricing.ledger("sick"))
+    pricing.kg("rollback", "pricing", "--break-glass", "--this-host", name, "--why", "its card is hot")
+    until(lambda: len(pricing.ledger("sick")) > before, "the incident on record")
+
+
+def r2_serves(pricing: Pricing, version: str) -> bool:
+    """Whether r2 serves a version."""
+    (system,) = pricing.kg("status", "pricing")["systems"]
+    return any(one["replica"] == "r2" and one["serves"] == [version] for one in system["replicas"])
+
+
 def test_every_document_is_as_the_openapi_says(asked: Pricing, good: str) -> None:
     asked.deploy(next(NUMBERS))
     for name, arguments in {

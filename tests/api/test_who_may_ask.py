@@ -25,6 +25,8 @@ CHANGES: list[tuple[str, Any]] = [
     ("/pricing/deployments/promote", {}),
     ("/pricing/rollbacks", {}),
     ("/pricing/break-glass", {}),
+    ("/pricing/replicas/readmit", {"replica": "r1", "why": "mended"}),
+    ("/pricing/reissue", {"why": "mended"}),
     ("/pricing/quarantine/release", {"version": "a", "reason": "b"}),
     ("", {"text": "system: pricing\nkind: realtime\n", "file": "pricing.yaml", "root": "/srv"}),
 ]
@@ -98,6 +100,23 @@ def test_letting_rollbacks_go_on_takes_the_verb_of_its_own_and_that_alone(place:
     assert control.ask(path, {}, token=token_for(place.home, "rob", "rollback")).status == 403
     none = control.ask(path, {}, token=token_for(place.home, "res", "resume"))
     assert (none.status, none.json["detail"]) == (404, "no rollback of pricing waits for a person")
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "body"),
+    [
+        ("readmit", "/replicas/readmit", {"replica": "r1", "why": "mended"}),
+        ("reissue", "/reissue", {"why": "mended"}),
+    ],
+)
+def test_who_looks_after_replicas_needs_that_verb_alone(
+    place: Stage, control: Control, verb: str, path: str, body: Any
+) -> None:
+    allowed = control.ask(f"/v1/systems/pricing{path}", body, token=token_for(place.home, "cleo", verb))
+    assert allowed.status in {404, 409}, "it is let in, and told that there is nothing of the kind"
+    refused = control.ask(f"/v1/systems/pricing{path}", body, token=token_for(place.home, "dan", "deployer"))
+    assert (refused.status, refused.json["code"]) == (403, "not-authorized")
+    assert f"the verb {verb}" in refused.json["detail"]
 
 
 def test_every_answer_has_the_id_of_its_request_and_the_log_line_too(control: Control) -> None:

@@ -9,7 +9,7 @@ from knowngood.control.roll_back import Wish, roll_back
 from knowngood.control.rollback import leave, led_here, trip_of, under_way
 from knowngood.control.sick import open_incidents, verify_replica
 from knowngood.domain.saga import SagaState
-from knowngood_sdk.errors import ConflictError, TransientError
+from knowngood_sdk.errors import ConflictError, NotFoundError, TransientError
 from knowngood_sdk.model.route import FULL, FleetRoute
 
 
@@ -109,6 +109,13 @@ def test_whoever_is_not_sick_cannot_be_declared_well(pricing: Any) -> None:
     two_versions(pricing)
     with pytest.raises(ConflictError, match="r1 of pricing is not held to be sick"):
         verify_replica(pricing.plane, "pricing", "r1", actor="ann", why="it looks well")
+
+
+def test_a_replica_that_nobody_knows_is_not_found_with_the_nearest_name(pricing: Any) -> None:
+    two_versions(pricing)
+    with pytest.raises(NotFoundError, match="pricing has no replica 'rr1'") as caught:
+        verify_replica(pricing.plane, "pricing", "rr1", actor="ann", why="it looks well")
+    assert "Did you mean 'r1'?" in (caught.value.hint or "")
 
 
 @pytest.mark.requirement("G3")

@@ -253,7 +253,11 @@ def test_an_unknown_verb_is_answered_with_the_nearest() -> None:
     ("name", "may_", "may_not"),
     [
         ("viewer", {"read"}, {"rollback", "deploy", "release", "apply", "tokens", "report", "route"}),
-        ("on-call", {"read", "rollback", "break-glass", "abandon", "resume"}, {"deploy", "release", "apply", "tokens"}),
+        (
+            "on-call",
+            {"read", "rollback", "break-glass", "abandon", "resume", "readmit", "reissue"},
+            {"deploy", "release", "apply", "tokens"},
+        ),
         ("deployer", {"read", "deploy", "promote", "abandon"}, {"rollback", "release", "apply", "tokens"}),
         ("owner", {"apply", "release", "tokens", "rollback", "deploy"}, {"report", "route"}),
         ("replica", {"report", "route"}, set(Verb) - REPLICA_VERBS),

@@ -21,6 +21,8 @@ __all__ = [
     "BarBody",
     "BreakGlassBody",
     "DeployBody",
+    "ReadmitBody",
+    "ReissueBody",
     "ReleaseBody",
     "ResumeBody",
     "RollbackBody",
@@ -116,6 +118,32 @@ class ResumeBody:
 
 
 @checked(config=_STRICT, frozen=True, kw_only=True)
+class ReadmitBody:
+    """
+    Which sick replica is well again.
+
+    Attributes:
+        replica: Its name.
+        why: How that is known, in a person's words.
+    """
+
+    replica: _Name
+    why: _Reason
+
+
+@checked(config=_STRICT, frozen=True, kw_only=True)
+class ReissueBody:
+    """
+    Why what is served is minted again.
+
+    Attributes:
+        why: The reason, in a person's words.
+    """
+
+    why: _Reason
+
+
+@checked(config=_STRICT, frozen=True, kw_only=True)
 class BreakGlassBody:
     """
     What is left without asking the store.
@@ -136,6 +164,8 @@ EXAMPLES: Mapping[str, dict[str, Any]] = {
     "BarBody": {"version": "9b0c6a1de4f7", "reason": "trained on leaked labels"},
     "ReleaseBody": {"version": "9b0c6a1de4f7", "reason": "false alarm: holiday", "shown": "4e7edc3ddb2a"},
     "ResumeBody": {"wait_seconds": 180},
+    "ReadmitBody": {"replica": "r1", "why": "its memory was changed"},
+    "ReissueBody": {"why": "r1 is mended"},
     "BreakGlassBody": {"why": "the store is down"},
 }
 """An example of each body."""

@@ -343,6 +343,19 @@ ANSWERS: Mapping[str, tuple[Schema, Any]] = {
         _object(system=_TEXT, version=_TEXT, trips=_list(_TEXT), acts=_list(_TRIP)),
         {"system": "pricing", "version": _BAD, "trips": ["0f7c"], "acts": [_TRIP_EXAMPLE]},
     ),
+    "readmitted": (
+        _object(system=_TEXT, replica=_TEXT, incidents=_list(_TEXT)),
+        {"system": "pricing", "replica": "r1", "incidents": [f"sick:pricing:r1:2:{_GOOD}"]},
+    ),
+    "reissued": (
+        _object(system=_TEXT, version=_TEXT, generation=_WHOLE, brings_in=_map(_TEXT)),
+        {
+            "system": "pricing",
+            "version": _GOOD,
+            "generation": 3,
+            "brings_in": {"r1": "stands at step 1, the fleet at 0"},
+        },
+    ),
     "ledger": (_object(system=_TEXT, entries=_list(_ENTRY)), {"system": "pricing", "entries": [_ENTRY_EXAMPLE]}),
     "verified": (
         _object(ok=_TRUTH, count=_WHOLE, anchors=_WHOLE, problem=_TEXT, at={"type": ["integer", "null"]}),

@@ -11,6 +11,8 @@ from knowngood.api.bodies import (
     BarBody,
     BreakGlassBody,
     DeployBody,
+    ReadmitBody,
+    ReissueBody,
     ReleaseBody,
     ResumeBody,
     RollbackBody,
@@ -27,7 +29,7 @@ from knowngood.ports.verbs import Document
 from knowngood.verbs import apply as applying
 from knowngood.verbs import break_glass as breaking
 from knowngood.verbs import deploy as deploying
-from knowngood.verbs import quarantine, reading
+from knowngood.verbs import quarantine, reading, replicas
 from knowngood.verbs import resume as resuming
 from knowngood.verbs import rollback as rolling_back
 from knowngood.verbs.interrupt import interruptible
@@ -56,6 +58,7 @@ def people() -> APIRouter:
     _changing(router)
     _deploying(router)
     _going_back(router)
+    _coming_in(router)
     return router
 
 
@@ -258,3 +261,17 @@ def _going_back(router: APIRouter) -> None:
             )
 
         return await answer(request, request.app.state.works, Work(verb="rollback", system=system, act=act))
+
+
+def _coming_in(router: APIRouter) -> None:
+    @router.post("/{system}/replicas/readmit", responses=answers("readmitted"), summary="Say that a replica is well")
+    def readmit(request: Request, system: System, body: ReadmitBody, caller: Asking) -> Any:
+        """Say that a sick replica is well again: it returns to its balancer at the next look."""
+        allow(caller, Verb.READMIT, system)
+        return replicas.readmit(_server(request).plane, system, body.replica, why=body.why, actor=caller.name)
+
+    @router.post("/{system}/reissue", responses=answers("reissued"), summary="Mint again what is served")
+    def reissue(request: Request, system: System, body: ReissueBody, caller: Asking) -> Any:
+        """Mint what is served again, so that replicas that stayed outside come in. What serves stays as it is."""
+        allow(caller, Verb.REISSUE, system)
+        return replicas.reissue(_server(request).plane, system, why=body.why, actor=caller.name)

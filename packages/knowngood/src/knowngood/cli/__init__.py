@@ -33,6 +33,8 @@ _COMMANDS = {
     "plan": "Show how the system would be rolled back now, and what was refused.",
     "rollback": "Put the whole system back to a version that was known to be good.",
     "resume": "Let a rollback go on that waited for a person.",
+    "readmit": "Say that a sick replica is well again.",
+    "reissue": "Mint again what is served, so that replicas outside come in.",
     "quarantine": "List versions in quarantine, bar one, or release one by name.",
     "watch": "Run the control loop: judge, decide, roll back, verify.",
     "serve": "Run the control plane for a team: the API, and the control loop of every system.",

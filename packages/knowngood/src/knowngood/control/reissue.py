@@ -47,9 +47,11 @@ def reissue(plane: Plane, system: str, *, actor: str, why: str) -> Reissued:
     Mint what is served again, because a person asked for it: what replicas left on their own evidence is seen by that.
 
     Raises:
+        NotFoundError: There is no such system.
         RefusedError: What is served is in quarantine.
         ConflictError: A deployment is under way, no version is served, or there is nothing that this would bring in.
     """
+    plane.store.read(system)  # nothing is locked of a system that there is not
     with plane.deploying(system):
         return _mint(plane, system, actor=actor, why=why, asked=True)
 

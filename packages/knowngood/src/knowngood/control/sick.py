@@ -12,7 +12,8 @@ from knowngood.control.plane import Plane
 from knowngood.domain.fleet import lone, undecided
 from knowngood.domain.incident import SICK, VERIFIED, Incident, incidents, opened
 from knowngood.domain.rotation import must_return
-from knowngood_sdk.errors import ConflictError, KnownGoodError
+from knowngood.domain.spelling import did_you_mean
+from knowngood_sdk.errors import ConflictError, KnownGoodError, NotFoundError
 from knowngood_sdk.model.route import LocalTrip
 
 __all__ = ["Cared", "care", "open_incidents", "verify_replica"]
@@ -85,14 +86,23 @@ def verify_replica(plane: Plane, system: str, replica: str, *, actor: str, why: 
         The incidents that this closes; it is let into the balancer at the next look.
 
     Raises:
+        NotFoundError: Nobody knows a replica of this name.
         ConflictError: It has no incident that is open.
     """
     mine = tuple(incident for incident in open_incidents(plane, system) if incident.trip.replica == replica)
     if not mine:
+        _check_known(plane, system, replica)
         raise ConflictError(f"replica {replica} of {system} is not held to be sick", hint=f"Look: kg status {system}")
     for incident in mine:
         _verify(plane, system, incident.trip, why, actor)
     return mine
+
+
+def _check_known(plane: Plane, system: str, replica: str) -> None:
+    """Raise NotFoundError unless a replica has this name now, or had it when it left a version."""
+    known = {*plane.traffic.replicas(system), *(trip.replica for trip in plane.store.read(system).local)}
+    if replica not in known:
+        raise NotFoundError(f"{system} has no replica {replica!r}", hint=did_you_mean(replica, known))
 
 
 def _open(plane: Plane, system: str, live: frozenset[str], crews: dict[str, frozenset[str]]) -> tuple[Incident, ...]:

@@ -76,6 +76,8 @@ class Verb(StrEnum):
     ROLLBACK = "rollback"
     BREAK_GLASS = "break-glass"
     RESUME = "resume"
+    READMIT = "readmit"
+    REISSUE = "reissue"
     RELEASE = "release"
     TOKENS = "tokens"
     REPORT = "report"  # a replica: what it acknowledges and counts
@@ -89,7 +91,17 @@ forge a report."""
 SETS: Mapping[str, frozenset[Verb]] = MappingProxyType(
     {
         "viewer": frozenset({Verb.READ}),
-        "on-call": frozenset({Verb.READ, Verb.ROLLBACK, Verb.BREAK_GLASS, Verb.ABANDON, Verb.RESUME}),
+        "on-call": frozenset(
+            {
+                Verb.READ,
+                Verb.ROLLBACK,
+                Verb.BREAK_GLASS,
+                Verb.ABANDON,
+                Verb.RESUME,
+                Verb.READMIT,
+                Verb.REISSUE,
+            }
+        ),
         "deployer": frozenset({Verb.READ, Verb.DEPLOY, Verb.PROMOTE, Verb.ABANDON}),
         "owner": frozenset(Verb) - REPLICA_VERBS,
         "replica": REPLICA_VERBS,

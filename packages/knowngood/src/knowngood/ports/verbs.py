@@ -154,6 +154,14 @@ class Verbs(Protocol):
         """Release a version by name; ConflictError when it is not in there, or held by acts that were not shown."""
         ...
 
+    def readmit(self, system: str, replica: str, why: str) -> Document:
+        """Say that a sick replica is well; NotFoundError when nobody knows it, ConflictError when it is not sick."""
+        ...
+
+    def reissue(self, system: str, why: str) -> Document:
+        """Mint what is served again, so that replicas outside come in; ConflictError when that would bring in none."""
+        ...
+
     def ledger(self, system: str) -> Document:
         """Return every entry of the ledger."""
         ...

@@ -146,6 +146,20 @@ class Embedded:
 
         return release(self._plane(), system, version, shown=shown, reason=reason, actor=actor())
 
+    def readmit(self, system: str, replica: str, why: str) -> Document:
+        """See ``Verbs``."""
+        from knowngood.app import actor
+        from knowngood.verbs.replicas import readmit
+
+        return readmit(self._plane(), system, replica, why=why, actor=actor())
+
+    def reissue(self, system: str, why: str) -> Document:
+        """See ``Verbs``."""
+        from knowngood.app import actor
+        from knowngood.verbs.replicas import reissue
+
+        return reissue(self._plane(), system, why=why, actor=actor())
+
     def ledger(self, system: str) -> Document:
         """See ``Verbs``."""
         from knowngood.verbs.reading import ledger

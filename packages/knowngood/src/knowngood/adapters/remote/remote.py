@@ -124,6 +124,14 @@ class Remote:
         asked = {"version": version, "reason": reason, "shown": shown}
         return self._ask("POST", _path(system, "quarantine/release"), asked)
 
+    def readmit(self, system: str, replica: str, why: str) -> Document:
+        """See ``Verbs``."""
+        return self._ask("POST", _path(system, "replicas/readmit"), {"replica": replica, "why": why})
+
+    def reissue(self, system: str, why: str) -> Document:
+        """See ``Verbs``."""
+        return self._ask("POST", _path(system, "reissue"), {"why": why})
+
     def ledger(self, system: str) -> Document:
         """See ``Verbs``; read page by page, so that no answer grows with the ledger."""
         entries: list[Any] = []
