@@ -254,7 +254,7 @@ STEPS: Mapping[StepName, Callable[[Plane, Saga], Result]] = {
 
 
 def _staying(plane: Plane, saga: Saga) -> list[str]:
-    """Return the replicas that still serve the version that is to be left, or of which nobody knows that they do not."""
+    """Return the replicas that serve the version that is to be left, or of which nobody knows that they do not."""
     replicas = plane.traffic.replicas(saga.system)
     return sorted(name for name, replica in replicas.items() if replica.may_serve(saga.version))
 
