@@ -156,7 +156,7 @@ def _rollbacks(folder: Path, times: int) -> list[float]:
                 deploy(plane, Order(manifest=manifest, actor="bench"))
                 trip = trip_of(plane, "pricing", manifest.content_digest, source="person", why="a benchmark")
                 _, (saga,) = leave(replace(plane, runner=runner), "pricing", trip, "bench")
-                open_run(runner, saga)
+                open_run(plane, runner, saga)
                 _wait(lambda saga=saga: runner.run(saga.id).state is RunState.DONE)  # type: ignore[misc]
     return took
 
