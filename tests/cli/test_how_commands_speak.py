@@ -298,3 +298,11 @@ def test_a_status_that_is_watched_as_json_is_one_document_a_line(shared: Stage) 
 def test_json_of_a_ledger_is_what_is_kept(shared: Stage) -> None:
     document = json.loads(shared.kg("ledger", "show", "pricing", "--output", "json").out)
     assert [entry["kind"] for entry in document["entries"]] == ["applied"]
+
+
+def test_watching_is_refused_where_a_server_is_named_and_no_folder(applied: Stage) -> None:
+    server = {"KNOWNGOOD_URL": "http://127.0.0.1:1"}
+    refused = applied.kg("watch", "pricing", "--ticks", "1", env=server)
+    assert refused.code == 1
+    assert "the server watches its systems itself" in refused.err.lower()
+    assert applied.kg("watch", "pricing", "--ticks", "1", "--dir", str(applied.home), env=server).code == 0

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from knowngood.cli.console import GIVEN, directory_option
-from knowngood_sdk.errors import PermanentError
+from knowngood_sdk.errors import InvalidError, PermanentError
 
 if TYPE_CHECKING:
     from knowngood.ports.verbs import Verbs
@@ -51,6 +51,13 @@ class Place:
         from knowngood.verbs.embedded import Embedded
 
         return Embedded(self.directory, named=self.named)
+
+
+def refuse_a_server(why: str, *, hint: str) -> None:
+    """Raise InvalidError where KNOWNGOOD_URL names a server and no --dir a folder, for what takes a folder."""
+    by_hand = click.get_current_context().get_parameter_source("directory") is ParameterSource.COMMANDLINE
+    if os.environ.get("KNOWNGOOD_URL") and not by_hand:
+        raise InvalidError(f"{why}, and KNOWNGOOD_URL names a server", hint=hint)
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:

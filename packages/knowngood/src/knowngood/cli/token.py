@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from knowngood.cli.console import GIVEN, answer, columns, directory_option, mark, output_option, say
 from knowngood.cli.group import Group
+from knowngood.cli.place import refuse_a_server
 
 if TYPE_CHECKING:
     from knowngood.config import Settings
@@ -196,13 +197,13 @@ def _open(directory: str, path: Path | None, store: str | None) -> "tuple[Settin
     from knowngood.app import actor, open_tokens
     from knowngood.config import read_settings
     from knowngood.control.tokens import Giver
-    from knowngood_sdk.errors import InvalidError, NotFoundError
+    from knowngood_sdk.errors import NotFoundError
 
     given = click.get_current_context().get_parameter_source
     by_hand = given("directory") is ParameterSource.COMMANDLINE
-    if os.environ.get("KNOWNGOOD_URL") and not (by_hand or path or store):
-        raise InvalidError(
-            "tokens are made where the store is, and KNOWNGOOD_URL names a server",
+    if not (path or store):
+        refuse_a_server(
+            "tokens are made where the store is",
             hint="Run it there, with the server's --dir or --config; or unset KNOWNGOOD_URL",
         )
     named = {"dir": Path(directory) if by_hand or path is None else None, "store": store}

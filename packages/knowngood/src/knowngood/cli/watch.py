@@ -6,6 +6,7 @@ import click
 
 from knowngood.cli.console import colours, directory_option, output_option, system_argument, with_the_system
 from knowngood.cli.number import COUNT, SECONDS
+from knowngood.cli.place import refuse_a_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,10 @@ def command(*, system: str, every: float, hold: float | None, ticks: int | None,
 
     It may be killed at any moment and started again: what matters is on record or can be measured again.
     """
+    refuse_a_server(
+        f"{system} is watched where its working folder is",
+        hint="The server watches its systems itself: kg status. Name a folder with --dir, or unset KNOWNGOOD_URL",
+    )
     import itertools
     import json
     import logging
