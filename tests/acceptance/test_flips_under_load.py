@@ -26,7 +26,11 @@ class Left:
 
 def leave(pricing: Pricing) -> Left:
     """Deploy a version and roll it back; return when the flip was acknowledged by both replicas."""
-    version = pricing.deploy(next(NUMBERS))
+    return go_back(pricing, pricing.deploy(next(NUMBERS)))
+
+
+def go_back(pricing: Pricing, version: str) -> Left:
+    """Roll a version back; return when the flip was acknowledged by both replicas."""
     rollback = pricing.stage.start_kg("rollback", "pricing")
     until(lambda: "2/2 left" in rollback.text, "the flip to be acknowledged", every=0.001)
     at = time.monotonic()
@@ -45,9 +49,9 @@ def test_no_request_fails_or_is_mixed_or_goes_to_what_was_left(pricing: Pricing)
             pricing.restart(name, server=False)
             until(lambda: all(one["agent"] for one in pricing.status()["replicas"]), "the agent to be back")
         until(lambda: len(load.log) > 500, "enough requests to say so")
+        until(lambda: len({answer.body.get("pid") for answer in list(load.log)}) == 3, "every worker process to serve")
     assert load.failed == []
     assert load.mixed == []
-    assert len({answer.body["pid"] for answer in load.log}) == 3, "every worker process served"
     for one in left:
         served = [answer for answer in load.log if answer.body["version"] == one.version]
         assert served, "it took traffic before it was left"
@@ -57,8 +61,10 @@ def test_no_request_fails_or_is_mixed_or_goes_to_what_was_left(pricing: Pricing)
 
 @pytest.mark.requirement("A1")
 def test_a_request_that_was_admitted_before_a_flip_ends_on_its_version(pricing: Pricing) -> None:
-    with pricing.load(threads=4, every=0.001, query="x=1&pause=0.3") as load:
-        left = leave(pricing)
+    with pricing.load(threads=8, every=0.001, query="x=1&pause=1") as load:
+        version = pricing.deploy(next(NUMBERS))
+        until(lambda: any(one.body.get("version") == version for one in list(load.log)), "the version to be served")
+        left = go_back(pricing, version)
     assert load.failed == []
     assert load.mixed == []
     across = [one for one in load.log if one.sent < left.at < one.answered and one.body["version"] == left.version]

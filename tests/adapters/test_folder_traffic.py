@@ -5,7 +5,6 @@ import json
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -245,18 +244,10 @@ def test_a_folder_of_any_length_is_reached(tmp_path: Path) -> None:
 def test_status_needs_no_more_than_the_standard_library_and_the_sdk() -> None:
     code = """if True:
         import json, sys
+        before = set(sys.modules)  # a distribution's Python may import something of its own
         import knowngood.adapters.folder.traffic
-        print(json.dumps(sorted(name.partition(".")[0] for name in sys.modules)))
+        print(json.dumps(sorted(name.partition(".")[0] for name in sys.modules.keys() - before)))
     """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env={})
     foreign = {n for n in json.loads(run.stdout) if n not in sys.stdlib_module_names and not n.startswith("_")}
     assert foreign <= {"knowngood", "knowngood_sdk", "xxhash", "coverage"}
-
-
-def test_looking_at_replicas_is_quick(tmp_path: Path) -> None:
-    for number in range(10):
-        ReplicaFolder.of(tmp_path, SYSTEM, f"r{number}").make()
-    traffic = FolderTraffic(tmp_path)
-    began = time.perf_counter()
-    assert len(traffic.replicas(SYSTEM)) == 10
-    assert time.perf_counter() - began < 0.1
