@@ -138,9 +138,10 @@ def test_every_answer_has_the_id_of_its_request_and_the_log_line_too(control: Co
 def test_figures_are_in_base_units_and_name_no_versions(control: Control) -> None:
     control.ask("/v1/systems/pricing")
     control.ask("/v1/systems/nope/history")
+    held = 'knowngood_quarantined_versions{system="pricing"} 1.0'
+    until(lambda: held in control.ask("/metrics").body.decode(), "the server to publish what is on record")
     text = control.ask("/metrics").body.decode()
     assert 'knowngood_http_requests_total{method="GET",route="/v1/systems/{system}",status="200"}' in text
-    assert 'knowngood_quarantined_versions{system="pricing"} 1.0' in text
     assert 'knowngood_replicas{state="alive",system="pricing"} 0.0' in text
     assert 'knowngood_rollbacks{state="stuck",system="pricing"} 0.0' in text
     until(lambda: 'knowngood_looks_total{outcome="done",system="pricing"}' in control.ask("/metrics").body.decode(), "")
