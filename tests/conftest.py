@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.postgres import OwnServer, Server
 
 REQUIREMENTS = Path(__file__).parents[1] / "docs" / "requirements.md"
-
-# How long an example takes says more of the machine than of the code; what it does is tested all the same.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
 
 # A shell without job control starts what it puts into the background with Ctrl-C ignored, and every process that the
 # suite starts would inherit that.
