@@ -5,6 +5,7 @@ import json
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -251,3 +252,12 @@ def test_status_needs_no_more_than_the_standard_library_and_the_sdk() -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env={})
     foreign = {n for n in json.loads(run.stdout) if n not in sys.stdlib_module_names and not n.startswith("_")}
     assert foreign <= {"knowngood", "knowngood_sdk", "xxhash", "coverage"}
+
+
+def test_looking_at_replicas_is_quick(tmp_path: Path) -> None:
+    for number in range(10):
+        ReplicaFolder.of(tmp_path, SYSTEM, f"r{number}").make()
+    traffic = FolderTraffic(tmp_path)
+    began = time.perf_counter()
+    assert len(traffic.replicas(SYSTEM)) == 10
+    assert time.perf_counter() - began < 0.1
