@@ -159,3 +159,25 @@ def test_replicas_serve_on_without_any_control_plane_and_know_what_was_left_when
             until(lambda: rollback_of(pricing, bad).get("state") == "done", "the fleet to follow, on record")
             assert pricing.served() == good
     assert (load.failed, load.mixed) == ([], [])
+
+
+def test_a_replica_whose_agent_was_killed_is_not_taken_for_one_that_left(
+    team: tuple[FarPricing, Control, Control],
+) -> None:
+    pricing, _, _ = team
+    bad = pricing.deploy(2)
+    pricing.replicas["r2"].agent.end()
+    with pricing.load():
+        done = pricing.stage.kg("rollback", "pricing", "--why", "prices 40 % too high", "--output", "json")
+    assert pricing.ask("r2").body["version"] == bad, "its workers heard nothing, and serve on"
+    assert done.code == 7, done.err
+    fan_out = next(step for step in rollback_of(pricing, bad)["steps"] if step["name"] == "fan-out")  # type: ignore[attr-defined]
+    assert (fan_out["outcome"], fan_out["details"]["left"], fan_out["details"]["staying"]) == ("failed", ["r1"], ["r2"])
+    until(lambda: replica_of(pricing, "r2")["workers_unheard"] == 1, "status to say that nobody knows")
+    shown = pricing.stage.kg("status", "pricing").out
+    assert "may still serve" in shown
+    assert "answers nobody" not in shown
+
+
+def replica_of(pricing: Pricing, name: str) -> dict[str, object]:
+    return next(one for one in pricing.status()["replicas"] if one["replica"] == name)
