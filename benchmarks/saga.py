@@ -171,6 +171,8 @@ def _plane(store: SqlStore) -> tuple[Plane, MemoryComponent]:
         clock=SystemClock(),
         outbox=MemoryOutbox(),
         components=lambda _spec, _root=None: {"model": model},
+        states=lambda _spec, _root=None: {},
+        effects=lambda _spec, _root=None: {},
         golden=lambda _spec: None,
         contracts=lambda _spec: {},
         deploying=MemoryDeploying(),

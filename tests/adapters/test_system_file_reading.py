@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from knowngood.adapters.yaml import read_system_file, write_commented_example
-from knowngood.domain.system import EMBEDDED_KINDS, Grant, SystemFile, SystemKind
+from knowngood.domain.system import EMBEDDED_KINDS, Grant, Kinds, SystemFile, SystemKind
 from knowngood_sdk.errors import InvalidError, NotFoundError, PermanentError
 
 SMALLEST = """\
@@ -116,7 +116,7 @@ def test_a_strangers_component_kind_is_read_when_it_is_installed(path: Path) -> 
     path.write_text(SMALLEST.replace("files: model.joblib", "registry: pricing, alias: champion"))
     with pytest.raises(InvalidError, match="names no component kind; 'registry' is none"):
         read_system_file(path)
-    system = read_system_file(path, kinds={**EMBEDDED_KINDS, "registry": ("alias",)})
+    system = read_system_file(path, kinds=Kinds(components={**EMBEDDED_KINDS, "registry": ("alias",)}))
     assert (system.components["model"].kind, dict(system.components["model"].options)) == (
         "registry",
         {"alias": "champion"},

@@ -81,6 +81,8 @@ class Scenario:
             clock=self.clock,
             outbox=self.outbox,
             components=lambda _spec, _root=None: dict(self.parts),
+            states=lambda _spec, _root=None: {},
+            effects=lambda _spec, _root=None: {},
             golden=lambda _spec: None,
             contracts=lambda _spec: self._contracts(),
             deploying=self.deploying,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from knowngood.domain.rule_change import changes_of
-from knowngood.domain.system import SystemFile
+from knowngood.domain.system import Kinds, SystemFile
 
 RULES: dict[str, Any] = {
     "system": "pricing",
@@ -109,3 +109,31 @@ def test_health_that_is_no_longer_asked_weakens() -> None:
     assert (gone.what, gone.weakens) == ("health: http://127.0.0.1:1/healthz before, nothing now", True)
     (asked,) = changes_of(system_file(), watched)
     assert not asked.weakens
+
+
+INSTALLED = Kinds(state={"redis": ()}, effects={"outbox": ()})
+CACHE = {"cache": {"redis": "{version}:*", "class": "derived"}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says", "weakens"),
+    [
+        pytest.param({"state": CACHE}, {}, "state cache removed: no rollback", True, id="state less"),
+        pytest.param({}, {"state": CACHE}, "state cache added", False, id="state more"),
+        pytest.param(
+            {"state": CACHE},
+            {"state": {"cache": {"redis": "other:*", "class": "derived"}}},
+            "state cache: redis {version}:*, class derived before, redis other:*, class derived now",
+            True,
+            id="state elsewhere",
+        ),
+        pytest.param({"effects": {"mails": {"outbox": "m"}}}, {}, "effects mails removed", True, id="effects less"),
+    ],
+)
+def test_what_a_rollback_sees_to_afterwards_is_news(
+    before: dict[str, Any], after: dict[str, Any], says: str, *, weakens: bool
+) -> None:
+    was, now = (SystemFile.from_json({**RULES, **changed}, kinds=INSTALLED) for changed in (before, after))
+    (change,) = changes_of(was, now)
+    assert (change.what.startswith(says), change.weakens) == (True, weakens), change.what
+    assert changes_of(now, now) == ()

@@ -40,6 +40,8 @@ def test_the_steps_after_a_flip_have_an_order() -> None:
         "dependents",
         "quarantine",
         "verify",
+        "state",
+        "effects",
         "people",
         "close",
     ]
@@ -63,7 +65,7 @@ def test_a_step_that_is_over_is_over_however_it_ended(outcome: StepOutcome) -> N
     [
         pytest.param(0, StepName.FAN_OUT, "record", id="skipping one"),
         pytest.param(1, StepName.RECORD, "fan-out", id="one that was done"),
-        pytest.param(7, StepName.CLOSE, "none: it is over", id="after the end"),
+        pytest.param(9, StepName.CLOSE, "none: it is over", id="after the end"),
     ],
 )
 def test_a_step_out_of_order_is_refused(steps: int, name: StepName, expected: str) -> None:
@@ -101,7 +103,7 @@ def test_one_that_is_stuck_says_what_it_needs_and_goes_on_with_the_same_step() -
             "is running and needs 'somebody'. Say what a stuck one needs",
             id="a need without being stuck",
         ),
-        pytest.param({"state": SagaState.DONE}, "is done after 0 of 7 steps", id="done before the end"),
+        pytest.param({"state": SagaState.DONE}, "is done after 0 of 9 steps", id="done before the end"),
     ],
 )
 def test_a_state_that_contradicts_the_rest_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -141,7 +143,7 @@ def test_whoever_goes_on_from_an_older_state_is_refused() -> None:
         saga(),
         saga(target=None),
         taken(3).stuck("x"),
-        taken(7).with_figures(verified_at=AT, seconds=0.1 + 0.2),
+        taken(9).with_figures(verified_at=AT, seconds=0.1 + 0.2),
         saga().with_step(Step(name=StepName.RECORD, at=AT, outcome=StepOutcome.FAILED, details={"a": [1, None, 1e20]})),
     ],
 )
@@ -156,6 +158,20 @@ def test_details_are_a_copy_of_what_has_a_json_form() -> None:
     assert step.details == {"replicas": ["a", "b"]}
     with pytest.raises(InvalidError, match="no JSON form"):
         Step(name=StepName.FAN_OUT, at=AT, details={"replicas": {"a", "b"}})
+
+
+def test_one_that_an_older_program_began_ends_with_the_steps_that_there_were() -> None:
+    older = [name for name in StepName if name not in {StepName.STATE, StepName.EFFECTS}]
+    on_record = saga(steps=(Step(name=StepName.RECORD, at=AT),))
+    for name in older[1:]:
+        assert on_record.next_step() is name
+        on_record = on_record.with_step(Step(name=name, at=AT))
+    assert (on_record.state, on_record.planned) == (SagaState.DONE, tuple(older))
+
+
+def test_which_steps_it_began_with_is_on_record_from_the_first_one_on() -> None:
+    assert taken(1).steps[0].details == {"planned": [name.value for name in StepName]}
+    assert Saga.from_json(taken(6).to_json()).planned == tuple(StepName)
 
 
 @pytest.mark.parametrize("field", saga().to_json())

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knowngood.domain.spelling import counted, did_you_mean
+from knowngood.domain.state import StateClass
 from knowngood.domain.system import (
     ComponentSpec,
     Grant,
+    Kinds,
     Sla,
     Standby,
     SystemFile,
@@ -273,12 +275,57 @@ def test_a_component_that_does_not_exist_is_not_found_and_the_nearest_is_offered
 
 def test_options_of_an_installed_kind_are_read_and_others_refused() -> None:
     document = {**SMALLEST, "components": {"model": {"registry": "pricing", "alias": "champion"}}}
-    kinds = {"registry": ("alias", "stage")}
+    kinds = Kinds(components={"registry": ("alias", "stage")})
     spec = SystemFile.from_json(document, kinds=kinds).component("model")
     assert (spec.kind, spec.target, dict(spec.options)) == ("registry", "pricing", {"alias": "champion"})
     for wrong in ({"allias": "x"}, {"alias": 3}):
         with pytest.raises(InvalidError, match="alias"):
             SystemFile.from_json({**SMALLEST, "components": {"model": {"registry": "p", **wrong}}}, kinds=kinds)
+
+
+INSTALLED = Kinds(state={"redis": ("db",)}, effects={"outbox": ("schema",)})
+
+
+def test_state_and_effects_are_read_with_the_options_of_their_kind() -> None:
+    document = {
+        **SMALLEST,
+        "state": {"cache": {"redis": "{version}:*", "class": "derived", "db": "3"}},
+        "effects": {"mails": {"outbox": "mails", "schema": "pricing"}},
+    }
+    read = SystemFile.from_json(document, kinds=INSTALLED)
+    cache, mails = read.state["cache"], read.effects["mails"]
+    assert (cache.kind, cache.target, cache.state_class, dict(cache.options)) == (
+        "redis",
+        "{version}:*",
+        StateClass.DERIVED,
+        {"db": "3"},
+    )
+    assert (mails.kind, mails.target, dict(mails.options)) == ("outbox", "mails", {"schema": "pricing"})
+    assert SystemFile.from_json(read.to_json(), kinds=INSTALLED) == read
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        pytest.param({"state": {"cache": {"redis": "x"}}}, "the key 'class' is missing in state.cache", id="no class"),
+        pytest.param({"state": {"cache": {"redis": "x", "class": "lost"}}}, "state.cache.class is 'lost'", id="class"),
+        pytest.param({"state": {"cache": {"class": "derived"}}}, "state.cache names no state kind", id="no kind"),
+        pytest.param({"state": {"cache": {"redis": "x", "class": "derived", "ttl": "1"}}}, "state.cache.ttl", id="key"),
+        pytest.param(
+            {"effects": {"mails": {"kafka": "x"}}}, "names no effects kind; 'kafka' is none", id="strange kind"
+        ),
+        pytest.param({"effects": {"mails": {"outbox": ""}}}, "effects.mails.outbox must be text", id="no target"),
+    ],
+)
+def test_state_and_effects_that_are_declared_wrongly_are_refused(section: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        SystemFile.from_json({**SMALLEST, **section}, kinds=INSTALLED)
+    assert message in str(caught.value)
+
+
+def test_without_an_adapter_there_is_no_kind_of_state_to_choose() -> None:
+    with pytest.raises(InvalidError, match="No adapter for state is installed"):
+        SystemFile.from_json({**SMALLEST, "state": {"cache": {"redis": "x", "class": "derived"}}})
 
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,10}", fullmatch=True)

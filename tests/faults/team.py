@@ -27,10 +27,13 @@ from knowngood.control.apply import apply
 from knowngood.control.deploy import Order, deploy
 from knowngood.control.plane import Plane
 from knowngood.control.release import capture
+from knowngood.domain.effect import Effect, EffectState
 from knowngood.domain.saga import Saga, SagaState, StepName
 from knowngood_sdk.model.manifest import Intent
+from tests import strangers
 from tests.acceptance.pricing import ROOT, SYSTEM_FILE, Load, Pricing
 from tests.acceptance.stage import Stage, Started, until
+from tests.strangers.outlasting import journal, record, write
 
 __all__ = ["Health", "Team", "patience", "team_at_work"]
 
@@ -39,6 +42,9 @@ _RULES = SYSTEM_FILE.replace(
     "  config: {inline: curve.yaml}\n",
     "  config: {inline: curve.yaml}\n  limits: {files: limits.json, role: config, switching: pointer}\n",
 ).replace("PORT/healthz", "HEALTH/")
+_RULES += "state:\n  cache: {table: world.db, class: derived}\neffects:\n  mails: {outbox: world.db}\n"
+_ACTS = 3
+_WITH_STRANGERS = {"PYTHONPATH": f"{ROOT}{os.pathsep}{strangers.PLACE}"}
 
 
 def patience(seconds: float) -> float:
@@ -144,14 +150,31 @@ class Team:
         limits = self.plane.adapters("pricing")["limits"]
         prepared = limits.prepare(manifest.components["limits"].ref, _LONG)
         limits.switch(prepared, expect=limits.current().token, key=f"deployed:{self.number}")
+        self.act(manifest.content_digest)
         deploy(self.plane, Order(manifest=manifest, actor="ann"))
         return manifest.content_digest
+
+    def act(self, version: str) -> None:
+        """Write state and record acts as a version does that serves; before it does, for some are left at once."""
+        for number in range(_ACTS):
+            name = f"{self.number:04}-{number}"
+            write(self.stage.folder / "world.db", "cache", version, name, "12.30")
+            act = Effect(
+                id=name,
+                version=version,
+                what="mail",
+                subject="a rider",
+                at="2026-01-01T18:00:00Z",
+                state=EffectState.HELD,
+                compensable=True,
+            )
+            record(self.stage.folder / "world.db", "mails", act)
 
     def server(self, point: str = "", *options: str) -> Started:
         """Start one process of the control plane, which dies at a fault point if one is given."""
         command = [sys.executable, "-m", "tests.faults.server", str(self.stage.home)]
         command += ["--store", self.where, "--runs", self.runs, *options]
-        environment = {"PYTHONPATH": str(ROOT), "KNOWNGOOD_FAULT": point}
+        environment = {**_WITH_STRANGERS, "KNOWNGOOD_FAULT": point}
         return self.stage.start(command, name=f"server-{point or 'whole'}", env=environment)
 
     def saga(self, version: str) -> Saga | None:
@@ -200,11 +223,16 @@ class Team:
         assert {step.outcome.value for step in saga.steps} <= {"done", "skipped"}
         ours = [entry for entry in self.plane.store.ledger("pricing") if entry.body.get("saga") == saga.id]
         steps = [entry.body["step"] for entry in ours if entry.kind == "rollback-step"]
-        assert steps == [name.value for name in StepName]
+        assert steps == [name.value for name in StepName], steps
         assert [entry.kind for entry in ours].count("rollback-started") == 1
         pointer = json.loads((self.stage.home / "systems/pricing/pointers/limits.json").read_text())
         moved = [receipt["key"] for receipt in pointer["switches"] if receipt["key"].startswith(saga.id)]
         assert moved == [f"{saga.id}:limits"], "the component behind the pointer was moved once"
+        world = self.stage.folder / "world.db"
+        for did in ("discarded", EffectState.CANCELLED):
+            what = journal(world, did, version)
+            assert (len(what), len(set(what))) == (_ACTS, _ACTS), f"what version left was {did} once: {what}"
+            assert journal(world, did, good) == [], "what serves keeps what it wrote, and does what it has to do"
         state = self.plane.store.read("pricing")
         assert state.served == good
         assert version in state.facts.quarantined
@@ -215,6 +243,7 @@ class Team:
 def team_at_work(folder: Path, where: str, runs: str) -> Iterator[tuple[Team, Load]]:
     """Give the team with version 1 serving on two replicas, verified, while riders ask for prices."""
     stage, team = Stage(folder), None
+    stage.client.update(_WITH_STRANGERS)
     try:
         team = Team(stage, Pricing(stage), where, runs)
         team.prepare()

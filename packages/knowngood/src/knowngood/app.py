@@ -38,13 +38,15 @@ from knowngood.control.oversee import Overseer, Pace
 from knowngood.control.plane import Plane
 from knowngood.control.signed_traffic import SignedTraffic, vouched
 from knowngood.domain.compatibility import Contract
-from knowngood.domain.system import ComponentSpec, SystemFile
+from knowngood.domain.system import ComponentSpec, Kinds, SystemFile
 from knowngood.ports.component import Component, ComponentFactory
+from knowngood.ports.effects import Effects, EffectsFactory
 from knowngood.ports.runner import Runner
 from knowngood.ports.store import Store
 from knowngood.ports.telemetry import Telemetry
 from knowngood.ports.tokens import Tokens
 from knowngood.ports.traffic import Traffic
+from knowngood.ports.written_state import WrittenState, WrittenStateFactory
 from knowngood_sdk.errors import ConflictError, InvalidError, NotFoundError, PermanentError
 from knowngood_sdk.model.manifest import Role, check_name
 from knowngood_sdk.model.wire import FORMAT
@@ -53,7 +55,8 @@ from knowngood_sdk.serving.folder import check_format, hold
 
 __all__ = ["Server", "actor", "installed_kinds", "make_folder", "open_plane", "open_server", "open_tokens", "signing"]
 
-_GROUP = "knowngood.components"
+_COMPONENTS, _STATE, _EFFECTS = "knowngood.components", "knowngood.state", "knowngood.effects"
+"""Groups of entry points, by what the adapters in them are for."""
 
 
 def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
@@ -196,6 +199,8 @@ def _plane(
         golden=workshop.golden,
         contracts=workshop.contracts,
         deploying=deploying or partial(_deploying, folder),
+        states=workshop.states,
+        effects=workshop.effects,
         balancer=ReadinessBalancer(signed),
         kinds=installed_kinds(),
         runner=runner,
@@ -235,9 +240,13 @@ def _deploying_everywhere(folder: Path, exclusive: ExclusiveDeployments, system:
         yield
 
 
-def installed_kinds() -> dict[str, Collection[str]]:
-    """Return the component kinds that are installed, with the names of their options."""
-    return {point.name: _factory(point.name).options for point in entry_points(group=_GROUP)}
+def installed_kinds() -> Kinds:
+    """Return the kinds that are installed, with the names of their options."""
+    return Kinds(components=_installed(_COMPONENTS), state=_installed(_STATE), effects=_installed(_EFFECTS))
+
+
+def _installed(group: str) -> dict[str, Collection[str]]:
+    return {point.name: point.load().options for point in entry_points(group=group)}
 
 
 def actor() -> str:
@@ -260,6 +269,24 @@ class _Workshop:
             for name, declared in spec.components.items()
         }
 
+    def states(self, spec: SystemFile, root: str | None = None) -> dict[str, WrittenState]:
+        """Return the adapter of all written state."""
+        base = Path(root) if root else self._root(spec.system)
+        made: dict[str, WrittenState] = {}
+        for name, declared in spec.state.items():
+            factory: WrittenStateFactory = _loaded(_STATE, declared.kind)
+            made[name] = factory(declared, system=spec.system, root=base, folder=self._folder)
+        return made
+
+    def effects(self, spec: SystemFile, root: str | None = None) -> dict[str, Effects]:
+        """Return the adapter of every record of effects."""
+        base = Path(root) if root else self._root(spec.system)
+        made: dict[str, Effects] = {}
+        for name, declared in spec.effects.items():
+            factory: EffectsFactory = _loaded(_EFFECTS, declared.kind)
+            made[name] = factory(declared, system=spec.system, root=base, folder=self._folder)
+        return made
+
     def golden(self, spec: SystemFile) -> Component | None:
         """Return the adapter that keeps golden inputs: files by content, as a component's."""
         if spec.golden is None:
@@ -281,14 +308,20 @@ class _Workshop:
 
 
 def _factory(kind: str) -> ComponentFactory:
-    found = {point.name: point for point in entry_points(group=_GROUP)}
-    if kind not in found:
-        raise NotFoundError(
-            f"no adapter for components of kind {kind} is installed",
-            hint=f"Install it: pip install 'knowngood[{kind}]'; installed are {', '.join(sorted(found))}",
-        )
-    factory: ComponentFactory = found[kind].load()
+    factory: ComponentFactory = _loaded(_COMPONENTS, kind)
     return factory
+
+
+def _loaded(group: str, kind: str) -> Any:
+    """Return what an adapter registered."""
+    found = {point.name: point for point in entry_points(group=group)}
+    if kind not in found:
+        what = group.removeprefix("knowngood.")
+        raise NotFoundError(
+            f"no adapter for {what} of kind {kind} is installed",
+            hint=f"Install it: pip install 'knowngood[{kind}]'; installed are {', '.join(sorted(found)) or 'none'}",
+        )
+    return found[kind].load()
 
 
 def _contract(path: Path) -> Contract:

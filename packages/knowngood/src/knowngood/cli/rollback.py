@@ -102,7 +102,7 @@ def code_of(done: dict[str, Any], *, waited: bool) -> ExitCode:
     failed = {step["name"] for step in done["steps"] if step["outcome"] == "failed"}
     if "verify" in failed:
         return ExitCode.NOT_VERIFIED
-    if "fan-out" in failed:
+    if failed & {"fan-out", "state", "effects"}:
         return ExitCode.PARTIAL
     if done["state"] == "running":
         reached = not (done["unreachable"] or done["unpublished"])
@@ -123,7 +123,7 @@ def lines_of(done: dict[str, Any], code: ExitCode) -> Iterator[str]:
         ExitCode.NOT_VERIFIED: (mark("bad"), f"not verified: {_seen(done['steps'], 'verify')}"),
         ExitCode.PARTIAL: (
             mark("bad"),
-            needs or "not every replica could be reached",
+            needs or _incomplete(done["steps"]),
         ),
         ExitCode.TIMED_OUT: (
             mark("waiting"),
@@ -137,6 +137,13 @@ def lines_of(done: dict[str, Any], code: ExitCode) -> Iterator[str]:
     for step in done["steps"]:
         why = _seen([step], step["name"])
         yield f"  {step['at']}  {step['name']}: {step['outcome']}" + (f" ({why})" if why else "")
+
+
+def _incomplete(steps: Iterable[dict[str, Any]]) -> str:
+    """Return what a rollback that went on could not do."""
+    failed = {step["name"] for step in steps if step["outcome"] == "failed"} - {"fan-out"}
+    said = [f"{name}: {_seen(steps, name)}" for name in ("state", "effects") if name in failed]
+    return "; ".join(said) or "not every replica could be reached"
 
 
 def _seen(steps: Iterable[dict[str, Any]], name: str) -> str:

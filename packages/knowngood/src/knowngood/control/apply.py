@@ -45,7 +45,8 @@ def apply(plane: Plane, spec: SystemFile, *, root: str, actor: str) -> Applied:
     """
     for declared in spec.triggers.values():
         from_spec(declared, spec.sla)
-    plane.components(spec, root)
+    for adapters in (plane.components, plane.states, plane.effects):
+        adapters(spec, root)
     rules = spec.to_json()
     grants = {name: declared.grant.value for name, declared in spec.triggers.items()}
     try:

@@ -1,19 +1,21 @@
 """Plane: the ports that every verb works through, as one value."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from knowngood.domain.compatibility import Contract
-from knowngood.domain.system import EMBEDDED_KINDS, SystemFile
+from knowngood.domain.system import Kinds, SystemFile
 from knowngood.ports.balancer import Balancer
 from knowngood.ports.clock import Clock
 from knowngood.ports.component import Component
+from knowngood.ports.effects import Effects
 from knowngood.ports.outbox import Outbox
 from knowngood.ports.runner import Runner
 from knowngood.ports.store import Store
 from knowngood.ports.telemetry import Telemetry
 from knowngood.ports.traffic import Traffic
+from knowngood.ports.written_state import WrittenState
 
 __all__ = ["Plane"]
 
@@ -32,7 +34,9 @@ class Plane:
         components: Makes the adapters of the components that a system file declares; see ``adapters``.
         golden: Makes the adapter that keeps a system's golden inputs; None when it declares none.
         balancer: What spreads requests over the replicas; None where nobody can tell it anything.
-        kinds: Component kinds that are installed, with the names of their options.
+        states: Makes the adapters of the written state that a system file declares, by name.
+        effects: Makes the adapters of the records of effects that a system file declares, by name.
+        kinds: Kinds that are installed, with the names of their options.
         contracts: Reads what the components of a system provide and require: component name -> contract.
         deploying: Keeps every other deployment of a system out while the block runs, and ends with this process however
             that dies; raises ConflictError when one is under way.
@@ -47,8 +51,10 @@ class Plane:
     golden: Callable[[SystemFile], Component | None]
     contracts: Callable[[SystemFile], Mapping[str, Contract]]
     deploying: Callable[[str], AbstractContextManager[None]]
+    states: Callable[..., Mapping[str, WrittenState]]
+    effects: Callable[..., Mapping[str, Effects]]
     balancer: Balancer | None = None
-    kinds: Mapping[str, Collection[str]] = field(default_factory=lambda: EMBEDDED_KINDS)
+    kinds: Kinds = field(default_factory=Kinds)
     runner: Runner | None = None
 
     def system_file(self, system: str) -> SystemFile:

@@ -180,7 +180,7 @@ def carry(plane: Plane, run: RunContext) -> None:
         ConflictError: This process may not write any longer; whoever may goes on.
     """
     system, saga = str(run.payload["system"]), str(run.payload["saga"])
-    for name in StepName:
+    for name in find_saga(plane, system, saga).planned:
         run.until(name, lambda name=name: _ended_with(plane, system, saga, name), _POLL)  # type: ignore[misc]
 
 
@@ -188,6 +188,9 @@ def _ended_with(plane: Plane, system: str, saga_id: str, name: StepName) -> str 
     """Do a step, if it is not on record yet; return how it ended, or None while it waits."""
     try:
         saga = find_saga(plane, system, saga_id)
+        if name not in saga.planned:
+            # An older program took its first step meanwhile, so it consists of what that program knows.
+            return StepOutcome.SKIPPED
         if name not in _over(saga) and saga.state is SagaState.RUNNING:
             saga = take_step(plane, saga)
     except (TransientError, OutcomeUnknownError) as error:

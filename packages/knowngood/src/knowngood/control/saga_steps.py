@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from knowngood.control.aftermath import Seen, cancel_held, discard_derived
 from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.flip import reach_without_agent
 from knowngood.control.gate import live_replicas
@@ -224,6 +225,29 @@ def verification_of(plane: Plane, saga: Saga, spec: SystemFile) -> Verification:
     return verify(window(since), control, triggers, spec.verify)
 
 
+def _state(plane: Plane, saga: Saga) -> Result:
+    """Discard what the version derived while it served; what it accumulated is counted, for a person."""
+    return _aftermath(plane, saga, StepName.STATE, discard_derived)
+
+
+def _effects(plane: Plane, saga: Saga) -> Result:
+    """Cancel what the version had still to do; what it did is counted, for a person."""
+    return _aftermath(plane, saga, StepName.EFFECTS, cancel_held)
+
+
+def _aftermath(plane: Plane, saga: Saga, name: StepName, see_to_it: Callable[[Plane, Saga], Seen]) -> Result:
+    if saga.version not in plane.store.read(saga.system).facts.quarantined:
+        seen: Seen = StepOutcome.SKIPPED, {"reason": "it was released by name meanwhile"}
+    elif not _was_in_front(plane, saga):
+        # Months may have passed since it served, and what came after it may stand on what it wrote.
+        seen = StepOutcome.SKIPPED, {"reason": "nobody served what was barred: what it did once is left as it is"}
+    else:
+        seen = see_to_it(plane, saga)
+    reach(FaultPoint(f"saga.{name}"))
+    outcome, details = seen
+    return Step(name=name, at=plane.now(), outcome=outcome, details=details)
+
+
 def _people(plane: Plane, saga: Saga) -> Result:
     """Put on record who must hear of it and by when; sending is the work of whoever reads the record."""
     if not _was_in_front(plane, saga):
@@ -247,6 +271,8 @@ STEPS: Mapping[StepName, Callable[[Plane, Saga], Result]] = {
     StepName.DEPENDENTS: _dependents,
     StepName.QUARANTINE: _quarantine,
     StepName.VERIFY: _verify,
+    StepName.STATE: _state,
+    StepName.EFFECTS: _effects,
     StepName.PEOPLE: _people,
     StepName.CLOSE: _close,
 }

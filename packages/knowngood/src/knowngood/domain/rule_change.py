@@ -50,12 +50,25 @@ def _changes(before: SystemFile, after: SystemFile) -> Iterator[tuple[str, bool]
         if was.get(section) != now.get(section):
             # Whether another bound is weaker depends on what it bounds; a section that is gone bounds nothing.
             yield f"{section}: {_said(was.get(section))} before, {_said(now.get(section))} now", section not in now
+    yield from _outlasting("state", before.state, after.state)
+    yield from _outlasting("effects", before.effects, after.effects)
     if before.fallback is not None and after.fallback is None:
         yield "fallback removed: nothing answers when no version can", True
     elif before.fallback != after.fallback:
         yield "fallback " + ("added" if before.fallback is None else "changed"), False
     if before.golden is not None and after.golden is None:
         yield "golden removed: versions are no longer tried before they serve", True
+
+
+def _outlasting(section: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    for name in sorted(before.keys() | after.keys()):
+        if name not in after:
+            yield f"{section} {name} removed: no rollback sees to it any longer", True
+        elif name not in before:
+            yield f"{section} {name} added", False
+        elif before[name] != after[name]:
+            was, now = (_said(declared[name].to_json()) for declared in (before, after))
+            yield f"{section} {name}: {was} before, {now} now; what was written elsewhere is found no longer", True
 
 
 def _component(name: str, before: ComponentSpec | None, after: ComponentSpec | None) -> Iterator[tuple[str, bool]]:

@@ -26,8 +26,15 @@ class StepName(StrEnum):
     DEPENDENTS = "dependents"  # components that switch by a pointer or in place
     QUARANTINE = "quarantine"  # the version can be neither routed to nor deployed
     VERIFY = "verify"  # metrics are back at their baseline
+    STATE = "state"  # what the version wrote is discarded or counted
+    EFFECTS = "effects"  # what the version had still to do is cancelled, what it did is counted
     PEOPLE = "people"  # those whom it concerns were told
     CLOSE = "close"
+
+
+_EARLIER = tuple(name for name in StepName if name not in {StepName.STATE, StepName.EFFECTS})
+"""What a rollback consists of that has not on record which steps it began with: an older program began it."""
+_PLANNED = "planned"
 
 
 class StepOutcome(StrEnum):
@@ -117,12 +124,24 @@ class Saga:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timeline", MappingProxyType(_plain(self.timeline)))
-        if [step.name for step in self.steps] != list(StepName)[: len(self.steps)]:
+        if tuple(step.name for step in self.steps) != self.planned[: len(self.steps)]:
             raise InvalidError(f"the steps of {self.id} are not in order: {', '.join(s.name for s in self.steps)}")
         if (self.state is SagaState.STUCK) != bool(self.needs):
             raise InvalidError(f"{self.id} is {self.state} and needs {self.needs!r}", hint="Say what a stuck one needs")
-        if (self.state is SagaState.DONE) != (len(self.steps) == len(StepName)):
-            raise InvalidError(f"{self.id} is {self.state} after {len(self.steps)} of {len(StepName)} steps")
+        if (self.state is SagaState.DONE) != (len(self.steps) == len(self.planned)):
+            raise InvalidError(f"{self.id} is {self.state} after {len(self.steps)} of {len(self.planned)} steps")
+
+    @property
+    def planned(self) -> tuple[StepName, ...]:
+        """
+        The steps that it consists of, in order: those that there were when it began.
+
+        The first one has them on record, so that one which goes on under a newer program does what it began with.
+        """
+        if not self.steps:
+            return tuple(StepName)
+        began_with = self.steps[0].details.get(_PLANNED, _EARLIER)
+        return tuple(name for name in StepName if name in began_with)
 
     @property
     def level(self) -> Level:
@@ -131,7 +150,7 @@ class Saga:
 
     def next_step(self) -> StepName | None:
         """Return the step to do now; None when all are over."""
-        return None if len(self.steps) == len(StepName) else list(StepName)[len(self.steps)]
+        return None if len(self.steps) == len(self.planned) else self.planned[len(self.steps)]
 
     def with_step(self, step: Step) -> "Saga":
         """
@@ -145,8 +164,10 @@ class Saga:
                 f"{step.name} is not the next step of {self.id}; that is {self.next_step() or 'none: it is over'}",
                 hint="Read it again and go on from there",
             )
+        if not self.steps:
+            step = replace(step, details={**step.details, _PLANNED: list(self.planned)})
         steps = (*self.steps, step)
-        state = SagaState.DONE if len(steps) == len(StepName) else SagaState.RUNNING
+        state = SagaState.DONE if len(steps) == len(self.planned) else SagaState.RUNNING
         return replace(self, steps=steps, state=state, needs="")
 
     def with_figures(self, **figures: Any) -> "Saga":

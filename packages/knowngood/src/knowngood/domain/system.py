@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from knowngood.domain import quantity
+from knowngood.domain.effect import EffectsSpec, read_effects
 from knowngood.domain.fields import (
     Fields,
     Path,
@@ -30,7 +31,9 @@ from knowngood.domain.fields import (
     one_of,
     refused,
 )
+from knowngood.domain.kind import EMBEDDED_KINDS, Kinds, kind_of, options_of
 from knowngood.domain.spelling import described, did_you_mean
+from knowngood.domain.state import StateSpec, read_state
 from knowngood_sdk.errors import InvalidError, NotFoundError
 from knowngood_sdk.model.manifest import Role, Switching
 
@@ -38,6 +41,7 @@ __all__ = [
     "EMBEDDED_KINDS",
     "ComponentSpec",
     "Grant",
+    "Kinds",
     "Sla",
     "Standby",
     "SystemFile",
@@ -47,9 +51,6 @@ __all__ = [
     "TriggerSpec",
     "Verify",
 ]
-
-EMBEDDED_KINDS: Mapping[str, Collection[str]] = MappingProxyType({"files": (), "git": (), "inline": ()})
-"""Component kinds that need no further package -> names of their options."""
 
 
 class SystemKind(StrEnum):
@@ -202,6 +203,8 @@ class SystemFile:
         unproven: When an unproven combination may be used.
         verify: When a version that took all traffic counts as verified.
         health: URLs that are asked for the serving endpoints' health.
+        state: What it writes while it serves, by name.
+        effects: Where its acts in the world are on record, by name.
     """
 
     system: str
@@ -215,9 +218,11 @@ class SystemFile:
     unproven: Tolerance = field(default_factory=Tolerance)
     verify: Verify = field(default_factory=Verify)
     health: tuple[str, ...] = ()
+    state: Mapping[str, StateSpec] = field(default_factory=dict)
+    effects: Mapping[str, EffectsSpec] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("components", "triggers"):
+        for name in ("components", "triggers", "state", "effects"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         if not self.components:
             raise refused(("components",), "components is empty", "A system needs at least one component")
@@ -263,16 +268,19 @@ class SystemFile:
             document["health"] = list(self.health)
         if self.fallback is not None:
             document["fallback"] = dict(self.fallback)
+        for section, declared in (("state", self.state), ("effects", self.effects)):
+            if declared:
+                document[section] = {name: spec.to_json() for name, spec in declared.items()}
         return document
 
     @classmethod
-    def from_json(cls, document: Any, *, kinds: Mapping[str, Collection[str]] = EMBEDDED_KINDS) -> "SystemFile":
+    def from_json(cls, document: Any, *, kinds: Kinds = Kinds()) -> "SystemFile":  # noqa: B008 - it is frozen
         """
         Check a declaration.
 
         Args:
             document: The system file as plain mappings, lists, texts, numbers.
-            kinds: Component kinds that are installed -> names of their options.
+            kinds: Kinds that are installed.
 
         Raises:
             InvalidError: A key or a value is not as it must be.
@@ -281,7 +289,7 @@ class SystemFile:
         return cls(
             system=fields.required("system", as_name),
             kind=fields.required("kind", one_of(SystemKind)),
-            components=fields.required("components", named(partial(_component, kinds))),
+            components=fields.required("components", named(partial(_component, kinds.components))),
             sla=fields.optional("sla", _sla, Sla()),
             triggers=fields.optional("triggers", named(_trigger), {}),
             golden=fields.optional("golden", as_text, None),
@@ -290,6 +298,8 @@ class SystemFile:
             unproven=fields.optional("unproven", _tolerance, Tolerance()),
             verify=fields.optional("verify", _verify, Verify()),
             health=fields.optional("health", _urls, ()),
+            state=fields.optional("state", partial(read_state, kinds=kinds.state), {}),
+            effects=fields.optional("effects", partial(read_effects, kinds=kinds.effects), {}),
         )
 
 
@@ -305,32 +315,23 @@ _KNOWN_KEYS = (
     "unproven",
     "verify",
     "health",
+    "state",
+    "effects",
 )
 _COMPONENT_KEYS = ("role", "switching", "shared_by", "contract")
 
 
 def _component(kinds: Mapping[str, Collection[str]], path: Path, name: str, value: Any) -> ComponentSpec:
-    values = as_mapping(path, value)
-    found = [kind for kind in kinds if kind in values]
-    if len(found) > 1:
-        raise refused(path, f"{dotted(path)} is declared as {' and '.join(found)}", "Keep one")
-    if not found:
-        strange = next((key for key in values if key not in _COMPONENT_KEYS), "")
-        raise refused(
-            (*path, strange) if strange else path,
-            f"{dotted(path)} names no component kind" + (f"; {strange!r} is none" if strange else ""),
-            did_you_mean(strange, kinds),
-        )
-    kind = found[0]
+    kind = kind_of(path, value, kinds, _COMPONENT_KEYS, "component")
     fields = Fields(path, value, (kind, *_COMPONENT_KEYS, *kinds[kind]))
-    if "role" not in values and name not in set(Role):
+    if "role" not in fields.values and name not in set(Role):
         raise refused(path, f"{dotted(path)} has no role", f"Add role: one of {', '.join(Role)}")
     return ComponentSpec(
         name=name,
         role=fields.optional("role", one_of(Role), None) or Role(name),
         kind=kind,
         target=fields.required(kind, as_text),
-        options={option: as_text((*path, option), values[option]) for option in kinds[kind] if option in values},
+        options=options_of(fields, kinds[kind]),
         switching=fields.optional("switching", one_of(Switching), Switching.ADDRESSED),
         contract=fields.optional("contract", as_text, None),
         shared_by=fields.optional("shared_by", as_names, ()),

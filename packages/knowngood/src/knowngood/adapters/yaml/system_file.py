@@ -1,10 +1,9 @@
 """Reading the system file from YAML."""
 
-from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from knowngood.adapters.yaml.document import read_document
-from knowngood.domain.system import EMBEDDED_KINDS, SystemFile
+from knowngood.domain.system import Kinds, SystemFile
 from knowngood_sdk.errors import InvalidError, NotFoundError, PermanentError
 
 __all__ = ["content_of", "read_system_file", "system_file_of"]
@@ -12,13 +11,13 @@ __all__ = ["content_of", "read_system_file", "system_file_of"]
 _LARGEST = 256 * 1024
 
 
-def read_system_file(path: Path, *, kinds: Mapping[str, Collection[str]] = EMBEDDED_KINDS) -> SystemFile:
+def read_system_file(path: Path, *, kinds: Kinds = Kinds()) -> SystemFile:  # noqa: B008 - it is frozen
     """
     Read a system file.
 
     Args:
         path: It; UTF-8, 256 KiB at most.
-        kinds: Component kinds that are installed -> names of their options.
+        kinds: Kinds that are installed.
 
     Raises:
         NotFoundError: There is no such file.
@@ -40,14 +39,14 @@ def content_of(path: Path) -> bytes:
         raise PermanentError(f"{path} cannot be read: {error.strerror}", hint="Give this user access to it") from error
 
 
-def system_file_of(content: bytes, source: str, *, kinds: Mapping[str, Collection[str]] = EMBEDDED_KINDS) -> SystemFile:
+def system_file_of(content: bytes, source: str, *, kinds: Kinds = Kinds()) -> SystemFile:  # noqa: B008 - it is frozen
     """
     Make a system file out of its bytes, wherever they come from.
 
     Args:
         content: UTF-8, 256 KiB at most.
         source: What it is, for messages: usually a path.
-        kinds: Component kinds that are installed -> names of their options.
+        kinds: Kinds that are installed.
 
     Raises:
         InvalidError: It is no YAML as ``read_document`` reads it, or a key or value is not as it must be; the message
