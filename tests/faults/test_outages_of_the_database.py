@@ -8,9 +8,9 @@ from threading import Event
 import pytest
 
 from knowngood_sdk.model.canonical import short
-from tests.faults.stalling import StallingProxy, stalling_proxy
 from tests.faults.team import Team, patience, team_at_work
 from tests.postgres import OwnServer
+from tests.stalling import Proxy, in_front_of
 
 AWAY_SECONDS = [10.0, pytest.param(40.0, marks=pytest.mark.soak)]
 AT_ONCE_SECONDS = 2.5
@@ -45,19 +45,19 @@ def outage(
 ) -> Iterator[Outage]:
     """Give a team on a server of its own: one that is killed, stands still, or can be reached and never answers."""
     folder = tmp_path_factory.mktemp("team")
-    with own_postgres.store() as url, stalling_proxy(url) as proxy, team_at_work(folder, url, url) as (team, _):
+    with own_postgres.store() as url, in_front_of(url) as proxy, team_at_work(folder, url, url) as (team, _):
         if request.param == "silent":
             # The servers go through it; the test itself does not.
             team.where = team.runs = proxy.url
         yield Outage(team, *_of_kind(request.param, own_postgres, proxy))
 
 
-def _of_kind(kind: str, server: OwnServer, proxy: StallingProxy) -> tuple[Callable[[], None], Callable[[], None]]:
+def _of_kind(kind: str, server: OwnServer, proxy: Proxy) -> tuple[Callable[[], None], Callable[[], None]]:
     if kind == "killed":
         return server.kill, server.start
     if kind == "frozen":
         return lambda: server.signal(signal.SIGSTOP), lambda: server.signal(signal.SIGCONT)
-    return proxy.stall, proxy.flow
+    return proxy.stall, proxy.go_on
 
 
 @pytest.mark.parametrize("seconds", AWAY_SECONDS)

@@ -12,16 +12,16 @@ from knowngood.adapters.dbos import DbosRunner
 from knowngood.ports.runner import RunContext, RunState
 from knowngood.testing.replica import until
 from knowngood_sdk.errors import TransientError
-from tests.faults.stalling import StallingProxy, stalling_proxy
 from tests.faults.team import patience
 from tests.postgres import OwnServer
+from tests.stalling import Proxy, in_front_of
 
 pytestmark = [pytest.mark.requirement("G2"), pytest.mark.slow]
 
 
 @pytest.fixture
-def proxy(own_postgres: OwnServer) -> Iterator[StallingProxy]:
-    with own_postgres.empty_database() as url, stalling_proxy(url) as proxy:
+def proxy(own_postgres: OwnServer) -> Iterator[Proxy]:
+    with own_postgres.empty_database() as url, in_front_of(url) as proxy:
         yield proxy
 
 
@@ -32,7 +32,7 @@ def seconds(act: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
-def test_only_the_first_who_asks_waits_and_runs_go_on_when_it_is_back(proxy: StallingProxy) -> None:
+def test_only_the_first_who_asks_waits_and_runs_go_on_when_it_is_back(proxy: Proxy) -> None:
     gate = Event()
     did: list[str] = []
 
@@ -51,15 +51,15 @@ def test_only_the_first_who_asks_waits_and_runs_go_on_when_it_is_back(proxy: Sta
         for act in (runner.runs, lambda: runner.run("r"), lambda: runner.start("t", "work", {})):
             assert seconds(act) < patience(0.1)
         gate.set()
-        proxy.flow()
+        proxy.go_on()
         until(lambda: _state(runner, "r") is RunState.DONE, "the run to end")
         assert did == ["before", "after"]
     finally:
-        proxy.flow()
+        proxy.go_on()
         runner.close()
 
 
-def test_our_own_runs_are_begun_again_and_what_still_waits_records_nothing(proxy: StallingProxy) -> None:
+def test_our_own_runs_are_begun_again_and_what_still_waits_records_nothing(proxy: Proxy) -> None:
     began: list[int] = []
     gate = Event()
 
@@ -84,7 +84,7 @@ def test_our_own_runs_are_begun_again_and_what_still_waits_records_nothing(proxy
         runner.close()
 
 
-def test_a_runner_that_was_not_launched_or_cannot_be_says_so(proxy: StallingProxy) -> None:
+def test_a_runner_that_was_not_launched_or_cannot_be_says_so(proxy: Proxy) -> None:
     runner = DbosRunner(proxy.url, "one", SystemClock())
     with pytest.raises(TransientError, match="does not carry out runs yet"):
         runner.start("r", "work", {})

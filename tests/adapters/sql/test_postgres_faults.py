@@ -18,8 +18,8 @@ from knowngood.domain.ledger import verify
 from knowngood.testing.contracts.exchange import Heard, rising
 from knowngood.testing.contracts.store import AT, SYSTEM, one_more
 from knowngood_sdk.errors import InvalidError, OutcomeUnknownError, PermanentError, TransientError
-from tests.adapters.sql.proxy import Proxy, in_front_of
 from tests.postgres import OwnServer, Server
+from tests.stalling import Proxy, in_front_of
 
 COMMIT = b"COMMIT\0"  # with its end: a transaction may begin as READ COMMITTED
 LONGEST = 2.0

@@ -20,10 +20,11 @@ class Proxy:
 
     def __init__(self, behind: str) -> None:
         parts = urlsplit(behind)
-        self._socket_file = f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432"
+        self._behind = behind
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
-        self.url = f"postgresql://{parts.username}@127.0.0.1:{port}{parts.path}"
+        person = parts.netloc.rpartition("@")[0] or "postgres"
+        self.url = f"postgresql://{person}@127.0.0.1:{port}{parts.path}"
         self._flowing = Event()
         self._flowing.set()
         self._cut_after = b""
@@ -57,9 +58,8 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.socket(socket.AF_UNIX)
             try:
-                server.connect(self._socket_file)
+                server = _dial(self._behind)
             except OSError:
                 client.close()
                 continue
@@ -78,6 +78,21 @@ class Proxy:
                 sink.sendall(data)
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
+
+
+def _dial(address: str) -> socket.socket:
+    """Connect to a server, at its port or at the socket in the folder that its address names."""
+    parts = urlsplit(address)
+    folder = parse_qs(parts.query).get("host", [""])[0]
+    if not folder.startswith("/"):
+        return socket.create_connection((parts.hostname or folder, parts.port or 5432))
+    server = socket.socket(socket.AF_UNIX)
+    try:
+        server.connect(f"{folder}/.s.PGSQL.{parts.port or 5432}")
+    except OSError:
+        server.close()
+        raise
+    return server
 
 
 @contextmanager
