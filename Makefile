@@ -12,6 +12,7 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3 2>/dev/null) python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
+PEERS_VENV := .venv-peers
 PACKAGES := packages/knowngood-sdk packages/knowngood
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-input
 # For a narrower run: make test TESTS=tests/domain PYTEST_ARGS='-x -k planner'
@@ -21,6 +22,8 @@ WORKERS ?= 3
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+# The model servers beside us are installed unless the benchmarks that were asked for do not need them.
+PEERS := $(if $(filter --only,$(BENCH_ARGS)),$(filter model_servers,$(BENCH_ARGS)),all)
 MUTANTS ?=
 
 .PHONY: simulate simulate-rules help demo server test coverage lint format check bench mutation requirements requirements-lock docs clean
@@ -61,7 +64,7 @@ simulate-rules: $(VENV)/.run  ## Leave out each rule of the route, and write whi
 requirements: $(VENV)/.dev  ## Print for each requirement how many tests cover it
 	@$(BIN)/python -m tools.requirements
 
-bench: $(BENCH_VENV)/.bench  ## Measure routing, flips and local trips, ours beside a peer's, in one run
+bench: $(BENCH_VENV)/.bench $(if $(PEERS),$(PEERS_VENV)/.peers)  ## Measure routing, flips and local trips, ours beside peers', in one run
 	@$(BENCH_VENV)/bin/python -m benchmarks.run $(BENCH_ARGS)
 
 mutation: $(VENV)/.dev  ## Mutate the domain and print how many mutants the tests kill (an hour or so)
@@ -74,7 +77,7 @@ requirements-lock: $(VENV)/.dev  ## Write the locks in requirements/ again, from
 	@$(BIN)/python -m tools.lock
 
 clean:  ## Remove the environments and every cache
-	@rm -rf $(VENV) $(BENCH_VENV) mutants htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(BENCH_VENV) $(PEERS_VENV) mutants htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # Stamps: each stands for a step that is done and stays done until what it was made from changes.
 
@@ -115,4 +118,10 @@ $(BENCH_VENV)/.bench: requirements/run.txt requirements/server.txt requirements/
 	[ -x $(BENCH_VENV)/bin/python ] || $(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --no-input --require-hashes -r requirements/run.txt -r requirements/server.txt -r requirements/bench.txt
 	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --no-input --quiet --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	touch $@
+
+$(PEERS_VENV)/.peers: requirements/peers.txt
+	@echo "Making $(PEERS_VENV), an environment of its own, for the model servers that we compare with (some 400 MB, once)"
+	[ -x $(PEERS_VENV)/bin/python ] || $(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip --disable-pip-version-check install --no-input --require-hashes -r requirements/peers.txt
 	touch $@

@@ -167,6 +167,12 @@ class Host:
             order: Given to it as JSON on standard input, if at all.
             env: Further environment variables; it belongs to the first replica unless they say otherwise.
         """
+        return self.start_command(name, [sys.executable, "-m", *module.split()], order, env=env)
+
+    def start_command(
+        self, name: str, command: Sequence[str | Path], order: Any = None, *, env: dict[str, str] | None = None
+    ) -> Child:
+        """Start a command as a process; the rest is as with ``start``."""
         log = self.folder / "logs" / f"{name}.log"
         environment = {
             **os.environ,
@@ -177,7 +183,7 @@ class Host:
         }
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", *module.split()],
+                command,
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL if order is None else subprocess.PIPE,

@@ -4,12 +4,13 @@ import json
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from benchmarks.host import FIRST_REPLICA, Child, Host, free_port, until
-from benchmarks.riders import Log
+from benchmarks.riders import Log, Question
 
-__all__ = ["Server", "admitted_to_left", "spans", "start_riders", "start_server", "stop_riders"]
+__all__ = ["Server", "admitted_to_left", "send_riders", "spans", "start_riders", "start_server", "stop_riders"]
 
 _ASK_SECONDS = 5.0
 
@@ -43,7 +44,9 @@ class Server:
             return False
 
 
-def start_server(host: Host, *, workers: int, work_seconds: float = 0.0) -> Server:
+def start_server(
+    host: Host, *, workers: int, work_seconds: float = 0.0, application: str = "benchmarks.server:app"
+) -> Server:
     """
     Start a server of the first replica; it answers once a version is deployed.
 
@@ -51,12 +54,13 @@ def start_server(host: Host, *, workers: int, work_seconds: float = 0.0) -> Serv
         host: Where.
         workers: Worker processes.
         work_seconds: What a prediction takes.
+        application: What it serves.
     """
     port = free_port()
     options = f"--host 127.0.0.1 --port {port} --workers {workers} --no-access-log --log-level warning"
     child = host.start(
         "server",
-        f"uvicorn benchmarks.server:app {options}",
+        f"uvicorn {application} {options}",
         env={"KNOWNGOOD_REPLICA": FIRST_REPLICA, "BENCH_WORK_SECONDS": str(work_seconds)},
     )
     return Server(child, port)
@@ -74,8 +78,26 @@ def start_riders(host: Host, server: Server, parts: Mapping[str, Mapping[str, st
         load: ``riders`` or ``per_second``, and ``path`` if it is not ``/price``.
     """
     until(lambda: server.answers, "the server answers")
-    order = {"port": server.port, "path": "/price", "parts": parts, "riders": 0, "per_second": 0.0}
-    return host.start(name, "benchmarks.riders", {**order, "log": str(host.folder / f"{name}.json"), **load})
+    question = Question(path=load.pop("path", "/price"), parts=parts)
+    return send_riders(host, server.port, question, name, **load)
+
+
+def send_riders(
+    host: Host, port: int, question: Question, name: str, *, riders: int = 0, per_second: float = 0.0
+) -> Child:
+    """
+    Start riders of whatever answers at a port.
+
+    Args:
+        host: Where.
+        port: Of the loopback interface.
+        question: What they ask.
+        name: Name of the process and its log.
+        riders: How many ask again as soon as they were answered; 0 for a steady rate instead.
+        per_second: Requests in each second, whether earlier ones were answered or not.
+    """
+    load = {"riders": riders, "per_second": per_second, "log": str(host.folder / f"{name}.json")}
+    return host.start(name, "benchmarks.riders", {"port": port, "question": asdict(question), **load})
 
 
 def stop_riders(host: Host, riders: Child) -> Log:

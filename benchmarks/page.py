@@ -11,8 +11,10 @@ _INTRODUCTION = """\
 <!-- Made by `make bench BENCH_ARGS='--page docs/reference/benchmarks.md'` from a run; change benchmarks/page.py. -->
 
 `make bench` measures what the route promises, as far as one host can show it, and prints each figure with its target
-beside it: met or missed. It installs itself and the peer that it compares with, OpenFeature's Python SDK, into an
-environment of its own (`.venv-bench`), and takes some six minutes on two cores. `BENCH_ARGS` takes its options:
+beside it: met or missed. It installs itself and OpenFeature's Python SDK, a peer, into an environment of its own
+(`.venv-bench`), and the model servers that it compares with, MLServer and MLflow's, into another (`.venv-peers`, some
+400 MB); without the latter everything but `model_servers` can be carried out, by `--only`. It takes some seven minutes
+on two cores. `BENCH_ARGS` takes its options:
 
 | option | meaning |
 | --- | --- |

@@ -12,12 +12,12 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Log", "Visits"]
+__all__ = ["Log", "Question", "Visits"]
 
 _OK = 200
 _NO_ANSWER = 0
@@ -75,6 +75,40 @@ class Log:
         return [place for place, status in enumerate(self.status) if status != _OK]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """
+    What riders ask, and how they read the version in its answer.
+
+    Attributes:
+        path: What is asked for.
+        body: JSON that is posted to it; nothing is, and the path is got, where it is empty.
+        parts: Version -> part -> the stamp that belongs to it; a header of the answer names the version.
+        named: Versions, one of which stands in the answer as a text of JSON; where there are any, no header is read.
+    """
+
+    path: str
+    body: str = ""
+    parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    named: Sequence[str] = ()
+
+    def request(self, number: int) -> bytes:
+        """Return the request of a rider."""
+        head = f"{self.path} HTTP/1.1\r\nhost: bench\r\nx-rider-id: {number}\r\n"
+        if not self.body:
+            return f"GET {head}\r\n".encode()
+        sizes = f"content-type: application/json\r\ncontent-length: {len(self.body)}\r\n"
+        return f"POST {head}{sizes}\r\n{self.body}".encode()
+
+    def read(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> tuple[str, bool]:
+        """Return the version that an answer names, and whether it is a proper one with parts of another version."""
+        if self.named:
+            found = [version for version in self.named if f'"{version}"'.encode() in body]
+            return found[0] if len(found) == 1 else "", status == _OK and len(found) != 1
+        version = headers.get(b"kg-system-version", b"").decode()
+        return version, status == _OK and json.loads(body)["parts"] != self.parts.get(version)
+
+
 class _Line(asyncio.Protocol):
     """One connection that is kept open; one request at a time."""
 
@@ -125,19 +159,15 @@ class Visits:
 
     Args:
         port: Where it listens on the loopback interface.
-        path: What is asked for.
-        parts: Version -> part -> the stamp that belongs to it.
+        question: What is asked.
         riders: Connections that each send again as soon as they were answered; 0 for a steady rate instead.
         per_second: Requests sent in each second, whether earlier ones were answered or not.
     """
 
-    def __init__(
-        self, port: int, path: str, parts: Mapping[str, Mapping[str, str]], *, riders: int = 0, per_second: float = 0.0
-    ) -> None:
+    def __init__(self, port: int, question: Question, *, riders: int = 0, per_second: float = 0.0) -> None:
         self.log = Log()
         self._port = port
-        self._request = f"GET {path} HTTP/1.1\r\nhost: bench\r\nx-rider-id: %d\r\n\r\n".encode()
-        self._parts = parts
+        self._question = question
         self._riders = riders
         self._per_second = per_second
         self._sent = 0
@@ -166,8 +196,7 @@ class Visits:
 
     def answered(self, line: _Line, sent: int, status: int, headers: Mapping[bytes, bytes], body: bytes) -> None:
         """Note an answer, and send again."""
-        version = headers.get(b"kg-system-version", b"").decode()
-        mixed = status == _OK and json.loads(body)["parts"] != self._parts.get(version)
+        version, mixed = self._question.read(status, headers, body)
         self.log.add(sent, status, version, mixed=mixed)
         if self._riders and not self._stopped:
             line.send(self._next())
@@ -195,7 +224,13 @@ class Visits:
                     if len(self._lines) >= _MOST_CONNECTIONS:
                         # The server is that far behind: what is not sent cannot be counted, so the pace breaks.
                         break
-                    line = await self._dial()
+                    dialled_ns = time.monotonic_ns()
+                    try:
+                        line = await self._dial()
+                    except OSError:  # nobody listens: this rider is turned away, and the next one comes in time
+                        self._sent += 1
+                        self.log.add(dialled_ns, _NO_ANSWER, "", mixed=False)
+                        continue
                 line.send(self._next())
             await asyncio.sleep(_TURN_SECONDS)
 
@@ -206,14 +241,14 @@ class Visits:
 
     def _next(self) -> bytes:
         self._sent += 1
-        return self._request % self._sent
+        return self._question.request(self._sent)
 
 
 async def _main(order: Mapping[str, Any]) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     visits = Visits(
-        order["port"], order["path"], order["parts"], riders=order["riders"], per_second=order["per_second"]
+        order["port"], Question(**order["question"]), riders=order["riders"], per_second=order["per_second"]
     )
     await visits.run(stop)
     visits.log.write(Path(order["log"]))

@@ -16,9 +16,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import acknowledged, admitted, failures, fan_out, local_trip, next_call, routing, saga
+from benchmarks import (
+    acknowledged,
+    admitted,
+    failures,
+    fan_out,
+    local_trip,
+    model_servers,
+    next_call,
+    routing,
+    saga,
+)
+from benchmarks.contenders import check_peers
 from benchmarks.context import Context
 from benchmarks.figure import Figure, Row, table
+from benchmarks.host import BenchmarkError
 from benchmarks.machine import describe
 from benchmarks.page import page
 
@@ -33,13 +45,23 @@ BENCHMARKS: dict[str, Callable[[Context], Figure]] = {
     "local_trip": local_trip.run,
     "fan_out": fan_out.run,
     "saga": saga.run,
+    "model_servers": model_servers.run,
 }
+NEEDS: dict[str, Callable[[], None]] = {"model_servers": check_peers}
+"""Benchmark -> what raises BenchmarkError where something is missing that it needs besides our own environment."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what was asked for; return 1 when a target was missed and ``--strict`` was given, else 0."""
+    """Run what was asked for; return 1 when something is missing, or a target was missed with ``--strict``."""
     options = _parser().parse_args(arguments)
-    result, figures = measure(options.only or list(BENCHMARKS), seed=options.seed, scale=options.scale)
+    names = options.only or list(BENCHMARKS)
+    try:
+        for name in names:
+            NEEDS.get(name, _nothing)()
+    except BenchmarkError as missing:  # told before the first minute is spent
+        print(f"Error: {missing}", file=sys.stderr)
+        return 1
+    result, figures = measure(names, seed=options.seed, scale=options.scale)
     if options.save:
         options.save.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if options.page:
@@ -117,6 +139,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--save", type=Path, help="write the result as JSON to a file, whatever is printed")
     parser.add_argument("--page", type=Path, help="write the page of the documentation from this run")
     return parser
+
+
+def _nothing() -> None:
+    """Stand for what the other benchmarks need besides."""
 
 
 def _share(text: str) -> float:

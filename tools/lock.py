@@ -8,6 +8,7 @@ index. Versions that are locked already stay where they still fit; with ``--upgr
     server.txt what the control plane over HTTP needs on top of it, with every extra
     dev.txt    what tests and linters need on top of both
     bench.txt  what the benchmarks need on top of it, in an environment of their own
+    peers.txt  the model servers that they measure beside us, in another one, which has nothing of ours
 """
 
 import subprocess
@@ -55,6 +56,7 @@ def main() -> None:
     both = ["--constraints=requirements/run.txt", "--constraints=requirements/server.txt"]
     compile_lock("dev.txt", ["--group", "pyproject.toml:dev"], *both, *upgrade)
     compile_lock("bench.txt", ["--group", "pyproject.toml:bench"], "--constraints=requirements/run.txt", *upgrade)
+    compile_lock("peers.txt", ["--group", "pyproject.toml:peers"], *upgrade)
 
 
 if __name__ == "__main__":
