@@ -51,9 +51,11 @@ class Contender(ABC):
         name: For the figure.
         port: Where it answers.
         question: What it is asked.
+        backs: How often it goes back in a full run.
     """
 
     name: str
+    backs: int = 5
     port: int
     question: Question
 
@@ -168,6 +170,7 @@ class MLflow(Contender):
     """``mlflow models serve``, which serves one version as long as it lives."""
 
     name = "mlflow models serve, restarted"
+    backs = 3  # each takes two starts, for the bad version has to be deployed first
 
     def start(self) -> None:
         """Save both versions as MLflow's models, and serve the good one."""

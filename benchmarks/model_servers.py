@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from benchmarks.contenders import BAD, GOOD, Contender, MLflow, MLServer, Ours, check_peers
 from benchmarks.context import Context
@@ -12,11 +13,11 @@ from benchmarks.figure import Figure, Row, Target, percentile
 from benchmarks.forest import Forest, plant
 from benchmarks.host import BenchmarkError
 from benchmarks.load import send_riders, stop_riders
-from benchmarks.riders import Log
+from benchmarks.riders import MOST_CONNECTIONS, Log
 
 __all__ = ["WayBack", "Window", "measured", "rows", "run", "seen"]
 
-_BACKS = 5
+_LOADS = 5
 _PER_SECOND = 200
 _TREES = 600
 _SETTLE_SECONDS = 0.5
@@ -27,12 +28,12 @@ _HOW = (
     "previous version standing by; MLServer with its defaults (debug output off), whose settings file is replaced by "
     "the previous version's and reloaded by the repository API (`/v2/repository/models/price/load`), which loads the "
     "one before it lets go of the other; `mlflow models serve`, stopped by SIGTERM and started with the previous "
-    "version. {rate} requests a second are sent at a steady pace by a process of its own, whether earlier "
-    "ones were answered or not, so that times to an answer are no finer than {pace:g} ms; each of {backs} ways back is "
-    "measured from the decision, and counted from the riders' log until {settle} s after the contender said that it "
-    "was done. 'x ours': how many times ours the peer's median is, and its worst. MLServer can hold several versions "
-    "at once, which clients then have to name in their path: a way back without loading, once something tells all of "
-    "them."
+    "version. {rate} requests a second are sent at a steady pace by a process of its own, whether earlier ones were "
+    "answered or not, so that times to an answer are no finer than {pace:g} ms; once {most} requests wait, no further "
+    "ones are sent. A way back is measured from the decision, and counted from the riders' log until {settle} s after "
+    "the contender said that it was done. 'x ours': how many times ours the peer's median is, and its worst. MLServer "
+    "can hold several versions at once, which clients then have to name in their path: a way back without loading, "
+    "once something tells all of them."
 )
 
 _MEASURES = {
@@ -40,6 +41,7 @@ _MEASURES = {
     "bad": ("answers of the version left, after the decision", "count"),
     "last_bad": ("decision to the last of them", "ms"),
     "first_good": ("decision to the first answer of the previous version", "ms"),
+    "waiting": ("most requests that waited at once", "count"),
     "slowest": ("slowest answer meanwhile", "ms"),
     "done": ("decision to done, as the server says", "ms"),
 }
@@ -79,6 +81,7 @@ class WayBack:
         bad: Answers of the version left.
         last_bad: To its last answer; 0 without one.
         first_good: To the first answer of the previous version.
+        waiting: The most requests that were sent and not answered yet.
         slowest: The longest that a rider waited for a proper answer.
         done: To when the contender said that it was done.
     """
@@ -87,6 +90,7 @@ class WayBack:
     bad: int
     last_bad: float
     first_good: float
+    waiting: int
     slowest: float
     done: float
 
@@ -94,9 +98,11 @@ class WayBack:
 def run(context: Context) -> Figure:
     """Go back several times with each contender, one after the other."""
     check_peers()
-    backs = context.times(_BACKS, least=1)
     megabytes, loading = _loading(context)
-    found = {contender.name: measured(context, contender, backs) for contender in CONTENDERS}
+    found = {
+        contender.name: measured(context, contender, context.times(contender.backs, least=1))
+        for contender in CONTENDERS
+    }
     return Figure(
         key="model_servers",
         title="Back to the previous version under load, beside model servers",
@@ -104,7 +110,7 @@ def run(context: Context) -> Figure:
             megabytes=megabytes,
             rate=_PER_SECOND,
             pace=1000 / _PER_SECOND,
-            backs=backs,
+            most=MOST_CONNECTIONS,
             settle=_SETTLE_SECONDS,
         ),
         rows=[loading, *rows(found)],
@@ -116,7 +122,7 @@ def _loading(context: Context) -> tuple[float, Row]:
     path = context.folder / "forest.json"
     plant(path, GOOD, _TREES, random.Random(context.seed))
     took = []
-    for _ in range(_BACKS):
+    for _ in range(_LOADS):
         began = time.perf_counter()
         Forest(path)
         took.append((time.perf_counter() - began) * 1000)
@@ -161,9 +167,15 @@ def seen(log: Log, window: Window) -> WayBack:
         bad=len(bad),
         last_bad=max(bad, default=0.0),
         first_good=min(after[place] for place in proper if log.version[place] == GOOD),
+        waiting=_most_at_once(log, inside),
         slowest=max((log.answered_ns[place] - log.sent_ns[place]) / 1e6 for place in proper),
         done=(window.done_ns - window.decided_ns) / 1e6,
     )
+
+
+def _most_at_once(log: Log, places: Sequence[int]) -> int:
+    turns = sorted([(log.sent_ns[place], 1) for place in places] + [(log.answered_ns[place], -1) for place in places])
+    return max(accumulate(turn for _, turn in turns))
 
 
 def rows(found: Mapping[str, Sequence[WayBack]]) -> list[Row]:

@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Log", "Question", "Visits"]
+__all__ = ["MOST_CONNECTIONS", "Log", "Question", "Visits"]
 
 _OK = 200
 _NO_ANSWER = 0
 _TIMEOUT_SECONDS = 5.0
-_MOST_CONNECTIONS = 256
+MOST_CONNECTIONS = 256
+"""Requests that may wait at once at a steady pace; the pace breaks rather than send more."""
 _TURN_SECONDS = 0.001
 
 
@@ -221,13 +222,13 @@ class Visits:
             while self._sent < due:
                 line = self._idle.popleft() if self._idle else None
                 if line is None or line not in self._lines:
-                    if len(self._lines) >= _MOST_CONNECTIONS:
+                    if len(self._lines) >= MOST_CONNECTIONS:
                         # The server is that far behind: what is not sent cannot be counted, so the pace breaks.
                         break
                     dialled_ns = time.monotonic_ns()
                     try:
                         line = await self._dial()
-                    except OSError:  # nobody listens: this rider is turned away, and the next one comes in time
+                    except ConnectionError:  # nobody listens: this rider is turned away, and the next one comes in time
                         self._sent += 1
                         self.log.add(dialled_ns, _NO_ANSWER, "", mixed=False)
                         continue

@@ -31,7 +31,7 @@ def log_of(*visits: tuple[int, int, int, str]) -> Log:
 
 
 def way_back(*, failed: int = 0, first_good: float = 2.0) -> WayBack:
-    return WayBack(failed=failed, bad=0, last_bad=0.0, first_good=first_good, slowest=1.0, done=4.0)
+    return WayBack(failed=failed, bad=0, last_bad=0.0, first_good=first_good, waiting=1, slowest=1.0, done=4.0)
 
 
 def test_way_back_is_what_riders_got_between_the_decision_and_the_end() -> None:
@@ -45,7 +45,9 @@ def test_way_back_is_what_riders_got_between_the_decision_and_the_end() -> None:
         (120, 125, 200, GOOD),
         (190, 201, 500, ""),  # over
     )
-    assert seen(log, WINDOW) == WayBack(failed=2, bad=2, last_bad=12.0, first_good=25.0, slowest=30.0, done=30.0)
+    assert seen(log, WINDOW) == WayBack(
+        failed=2, bad=2, last_bad=12.0, first_good=25.0, waiting=3, slowest=30.0, done=30.0
+    )
 
 
 def test_answer_that_names_no_version_is_no_proper_one() -> None:
