@@ -24,7 +24,8 @@ from knowngood_sdk.serving.fingerprint import fingerprint
 __all__ = ["BAD", "GOOD", "PEERS", "Contender", "MLServer", "MLflow", "Ours", "check_peers"]
 
 GOOD, BAD = "good", "bad"
-PEERS = ROOT / ".venv-peers"
+PEERS = Path(os.environ.get("BENCH_PEERS", ROOT / ".venv-peers"))
+"""The environment of the model servers that we compare with, as ``make .venv-peers/.peers`` makes it."""
 _X = 3.0
 _ASK_SECONDS = 60.0
 

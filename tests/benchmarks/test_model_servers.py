@@ -2,21 +2,24 @@
 
 import asyncio
 import json
+import os
 import random
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from benchmarks import contenders
 from benchmarks.contenders import BAD, GOOD, MLflow, Ours
 from benchmarks.context import Context
 from benchmarks.forest import Forest, plant
 from benchmarks.host import BenchmarkError, free_port
 from benchmarks.model_servers import WayBack, Window, measured, rows, seen
 from benchmarks.riders import Log, Question, Visits
-from benchmarks.run import main, measure
+from benchmarks.run import measure
 
+ROOT = Path(__file__).parents[2]
 MS = 1_000_000
 WINDOW = Window(decided_ns=100 * MS, done_ns=130 * MS, over_ns=200 * MS)
 
@@ -98,15 +101,14 @@ def test_model_servers_go_back_under_the_same_load() -> None:
     assert made["decision to the first answer of the previous version, MLServer, model reloaded"]["x ours"] > 1
 
 
-def test_missing_peers_are_an_error_that_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(contenders, "PEERS", tmp_path)
-    assert main(["--only", "model_servers"]) == 1
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert str(tmp_path / "bin" / "mlserver") in printed.err
-    assert "`make bench` installs them" in printed.err
+def test_missing_peers_are_an_error_that_says_what_to_do_before_anything_is_measured(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.run", "--only", "routing", "model_servers"]
+    environment = {**os.environ, "BENCH_PEERS": str(tmp_path)}
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr.startswith(f"Error: the model servers to compare with are not installed: there is no {tmp_path}")
+    assert "`make bench` installs them" in run.stderr
 
 
 def test_riders_count_a_connection_that_nobody_took_as_a_failed_request() -> None:
