@@ -1,6 +1,7 @@
 """Metrics: what a scraper reads. Base units, counts that end in ``_total``, and no labels that grow with time."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -10,7 +11,7 @@ from knowngood.app import Server
 from knowngood.domain.saga import SagaState
 from knowngood_sdk.errors import KnownGoodError
 
-__all__ = ["MEDIA_TYPE", "Metrics"]
+__all__ = ["MEDIA_TYPE", "Metrics", "SystemFigures"]
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -55,7 +56,7 @@ class Metrics:
             registry=self._registry,
         )
         self.under_way = Gauge("knowngood_verbs_under_way", "Long verbs that have not ended.", registry=self._registry)
-        self._registry.register(_Systems(server))
+        self._registry.register(SystemFigures(server))
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request by the pattern of its path."""
@@ -72,16 +73,18 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class _Systems(Collector):
+class SystemFigures(Collector):
     """What is true of each system at the moment of the scrape."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
     def describe(self) -> list[Metric]:
+        """Name nothing beforehand: what there is depends on the systems."""
         return []
 
     def collect(self) -> Iterator[Metric]:
+        """Look at every system."""
         plane = self._server.plane
         replicas = GaugeMetricFamily(
             "knowngood_replicas", "Replicas that ever joined, by what of them runs.", labels=["system", "state"]
@@ -92,6 +95,11 @@ class _Systems(Collector):
             "knowngood_rollbacks",
             "Rollbacks that are not over; a stuck one waits for a person.",
             labels=["system", "state"],
+        )
+        oldest = GaugeMetricFamily(
+            "knowngood_oldest_route_timestamp_seconds",
+            "When the oldest route that a live replica acts on was signed: time() minus this is its age.",
+            labels=["system"],
         )
         try:
             systems = plane.store.systems()
@@ -107,10 +115,12 @@ class _Systems(Collector):
             alive = sum(1 for one in seen if one.alive)
             replicas.add_metric([system, "alive"], alive)
             replicas.add_metric([system, "gone"], len(seen) - alive)
+            if signed := [at for one in seen if one.alive and (at := _seconds(one.report.signed[1]))]:
+                oldest.add_metric([system], min(signed))
             if published is not None:
                 generation.add_metric([system], published.route.generation)
                 held.add_metric([system], len(published.facts.quarantined))
-        yield from (replicas, generation, held, rollbacks)
+        yield from (replicas, generation, held, rollbacks, oldest)
         yield from self._looks()
 
     def _rollbacks(self, gauge: GaugeMetricFamily, system: str) -> None:
@@ -137,3 +147,11 @@ class _Systems(Collector):
             if looked.last_at:
                 last.add_metric([system], looked.last_at)
         yield from (looks, last)
+
+
+def _seconds(at: str) -> float | None:
+    """Return an instant that a replica reported as seconds since the epoch; None where it is none."""
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except ValueError:
+        return None
