@@ -69,6 +69,15 @@ def test_a_new_generation_is_in_the_file_before_it_is_in_the_word(keeper: Keeper
     assert disk.take() == [*FILE, f"word 2.0.{FULL}"]
 
 
+def test_what_is_to_be_left_is_left_in_the_word_that_holds_before_the_file_of_a_new_generation(
+    keeper: Keeper, disk: DiskRecorder
+) -> None:
+    generations = {**keeper.report().state.generations, 2: ON_C.generations[2]}
+    keeper.take(replace(ON_C, generations=generations, facts=Facts({TRIP.uid: TRIP})))
+    disk.note("acknowledged")
+    assert disk.take() == ["word 1.1.5000", *FILE, f"word 2.0.{FULL}", "acknowledged"]
+
+
 def test_within_a_generation_the_word_comes_first_and_the_journal_makes_it_durable(
     keeper: Keeper, disk: DiskRecorder
 ) -> None:

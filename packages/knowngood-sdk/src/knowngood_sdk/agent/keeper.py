@@ -5,8 +5,8 @@ Whoever holds the agent's lock keeps the state: the agent for as long as it runs
 the glass where no agent runs. The order of writes is that of rule 10. Within a generation: word, file, acknowledgement;
 the workers leave a bad version before any disk is waited for, and where lines in the journal say as much as the file it
 is acknowledged on them: one sync instead of two, and the file follows when nobody waits. A new generation: file, word,
-acknowledgement; no worker stands on a generation that a restart would not know. What is reported is what is durable,
-never what was asked for.
+acknowledgement; no worker stands on a generation that a restart would not know, and what the facts beside it say to
+leave is left before the file, in the generation that still holds. What is reported is what is durable.
 """
 
 import logging
@@ -364,6 +364,8 @@ class Keeper:
         if not writes:
             return
         if isinstance(writes, bytes) and state.fleet.generation != self._state.fleet.generation:
+            # Leaving waits for no disk: arriving does.
+            self._show(self._state.receive(FleetRoute(), {}, state.facts, self._crew.ready)[0])
             try:
                 write_whole(self._folder.state_file, writes)
             except TransientError:
