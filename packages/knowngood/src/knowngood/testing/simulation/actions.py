@@ -58,18 +58,19 @@ def _judged(world: World, name: str, after: Replica, *, told: Facts = _NO_FACTS,
         local=known.local | (before.disk.local - seen if known.fleet.generation else frozenset()),
     )
     assert after.agent is not None
-    state = after.to_write[0].state if after.to_write else after.agent
-    world.oracle.judge(
-        Move(
-            replica=name,
-            before=known,
-            after=state,
-            ready=before.ready,
-            told=told,
-            starting=starting,
-            released=world.store.facts.released,
+    state = after.to_write[-1].state if after.to_write else after.agent
+    for stands in [step.state for step in after.to_write if step.name == "leave"] + [state]:
+        world.oracle.judge(
+            Move(
+                replica=name,
+                before=known,
+                after=stands,
+                ready=before.ready,
+                told=told,
+                starting=starting,
+                released=world.store.facts.released,
+            )
         )
-    )
     world.replicas[name] = after
     world.note(f"{name}: {state.fleet}, step {state.latched} of {list(state.chain)}")
 

@@ -274,10 +274,9 @@ class Oracle:
             raise broken(
                 Promise.QUARANTINE, f"{replica.name} knows the trip of {sorted(answers & known)}, and serves it"
             )
-        agent = replica.agent if view.caught_up and not replica.starting else None
-        if agent is not None and agent.fleet.generation == now.fleet.generation:
+        if replica.agent is not None and view.caught_up and replica.agent.fleet.generation == now.fleet.generation:
             # A local trip that is still being written is not the agent's yet, and a generation may have seen it.
-            known |= {trip.version for trip in agent.local}
+            known |= {trip.version for trip in replica.agent.local}
         self._look_at_arms(replica.name, now, known, answers)
 
     def _compare(self, name: str, before: tuple[int, int, int], now: tuple[int, int, int]) -> None:
@@ -302,16 +301,23 @@ def _position(state: ReplicaState) -> tuple[int, int, int]:
 
 
 def _known(replica: Replica, view: View) -> Mapping[str, Trip]:
-    """
-    Return the trips that reached the workers, or an agent that has seen what the workers did since.
-
-    One that an agent finds in the file of a generation that it took and did not show before it died, is not in force
-    before the workers are shown it: nobody was told that it is.
-    """
+    """Return the trips that reached the workers, or an agent that has seen what the workers did since."""
     facts = view.now.facts if view.now else Facts()
-    if replica.agent is None or not view.caught_up or replica.starting:
-        return facts.trips
-    return facts.merge(replica.agent.facts).trips
+    return (facts.merge(replica.agent.facts) if replica.agent is not None and _has_seen(replica, view) else facts).trips
+
+
+def _has_seen(replica: Replica, view: View) -> bool:
+    """
+    Tell whether the agent has seen what the workers did.
+
+    It has not where it starts on the file of a generation that its word does not show yet, while a worker that leaves
+    something on its own evidence has moved the word below and is about to write that down. What the worker goes to may
+    be what the file says to leave: it is left with the word of the new generation, or when the worker looks at the
+    file, and before the agent answers anybody.
+    """
+    word = replica.disk.position
+    unwritten = replica.worker_writes and replica.agent and word and word[0] < replica.agent.fleet.generation
+    return view.caught_up and not unwritten
 
 
 def _live(step: int, split: int) -> tuple[int, ...]:

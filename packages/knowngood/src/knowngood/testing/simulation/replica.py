@@ -20,8 +20,9 @@ class Step:
     """
     A write that is still to be done.
 
-    An agent's: ``word`` (and its own memory), ``rename``, ``sync``, ``acknowledge``; only a mutant's: ``trust``, to
-    take for durable what was not synced. A worker's: ``word``, ``write`` to the journal, ``sync``.
+    An agent's: ``leave`` (in the word alone), ``word`` (and its own memory), ``rename``, ``sync``, ``acknowledge``;
+    only a mutant's: ``trust``, to take for durable what was not synced. A worker's: ``word``, ``write`` to the journal,
+    ``sync``.
     """
 
     name: str
@@ -76,11 +77,6 @@ class Replica:
         return self.agent is not None and not self.to_write
 
     @property
-    def starting(self) -> bool:
-        """Whether the agent has read what it found, and has not shown it to the workers yet."""
-        return self.durable == ReplicaState() and any(step.name == "word" for step in self.to_write)
-
-    @property
     def report(self) -> ReplicaReport:
         """What the agent would report now."""
         return ReplicaReport(
@@ -126,7 +122,8 @@ class Replica:
             order = rules.order_within_generation()
         else:
             order = rules.order_of_new_generation()
-        return replace(self, to_write=tuple(Step(name, state) for name in order))
+        left = rules.left_before(self.looked(rules), state, self.ready) if "leave" in order else state
+        return replace(self, to_write=tuple(Step(name, left if name == "leave" else state) for name in order))
 
     def wrote(self) -> "Replica":
         """Do the agent's next write; the acknowledgement itself is sent by the world."""
@@ -134,6 +131,8 @@ class Replica:
         done = replace(self, to_write=tuple(rest))
         if step.name == "word":
             return replace(done, agent=step.state, disk=self.disk.show(step.state))
+        if step.name == "leave":
+            return replace(done, disk=self.disk.show(step.state))
         if step.name == "rename":
             return replace(done, disk=self.disk.renamed(step.state))
         if step.name == "sync":

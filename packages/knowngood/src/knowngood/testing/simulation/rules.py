@@ -12,7 +12,7 @@ from knowngood.domain.fleet import Episode, FleetState
 from knowngood.domain.incident import Incident, opened
 from knowngood.domain.saga import Saga
 from knowngood_sdk.model.join import joined
-from knowngood_sdk.model.route import Facts, LocalTrip, Refusal, ReplicaState, Trip
+from knowngood_sdk.model.route import Facts, FleetRoute, LocalTrip, Refusal, ReplicaState, Trip
 from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
 from knowngood_sdk.serving.router import join_states
 
@@ -33,6 +33,10 @@ class Rules:
     ) -> tuple[ReplicaState, Refusal | None]:
         """Take a message (rule 7)."""
         return state.receive(document.route, document.generations, document.facts, ready)
+
+    def left_before(self, state: ReplicaState, arriving: ReplicaState, ready: Set[str]) -> ReplicaState:
+        """Return where a replica stands in the meantime that is to arrive in another generation (rules 6 and 10)."""
+        return state.receive(FleetRoute(), {}, arriving.facts, ready)[0]
 
     def leave(self, state: ReplicaState, trip: Trip, ready: Set[str]) -> ReplicaState:
         """Break the glass (rule 8)."""
@@ -76,8 +80,8 @@ class Rules:
         return ("word", "rename", "sync", "acknowledge")
 
     def order_of_new_generation(self) -> tuple[str, ...]:
-        """Return the order of an agent's writes when it takes a generation (rule 10)."""
-        return ("rename", "sync", "word", "acknowledge")
+        """Return the order of an agent's writes when it takes a generation (rule 10); leaving is not arriving."""
+        return ("leave", "rename", "sync", "word", "acknowledge")
 
     def order_of_local_trip(self) -> tuple[str, ...]:
         """Return the order of a worker's writes when it leaves a version on its own evidence (rule 10)."""

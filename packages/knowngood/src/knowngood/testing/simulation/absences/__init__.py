@@ -51,6 +51,22 @@ UNREAD = Scenario(
     weights={"local": 3.0, "look": 0.05, "go": 5.0, "report": 3.0, "load": 3.0},
     length=150,
 )
+INTERRUPTED = Scenario(
+    processes=2,
+    budget={"flip": 2, "deploy": 3, "cut": 6, "mend": 6, "kill-agent": 20},
+    weights={
+        "go": 5.0,
+        "load": 3.0,
+        "deliver": 3.0,
+        "report": 3.0,
+        "reconcile": 3.0,
+        "start-agent": 5.0,
+        "kill-agent": 0.5,
+        "mend": 0.3,
+        "step": 0.5,
+    },
+    length=250,
+)
 TRYING = Scenario(stage="try", budget={"glass": 2, "local": 2, "flip": 2, "advance": 3}, weights={"go": 3.0})
 SICK_CANARY = Scenario(
     stage="try",
@@ -197,6 +213,13 @@ ABSENCES = (
     Absence("10", "acknowledged before the word", of_messages_and_disks.AcknowledgesBeforeTheWord, Promise.LEFT),
     Absence(
         "10", "acknowledged while a worker goes elsewhere", of_messages_and_disks.DoesNotLookAgain, Promise.LEFT, RACING
+    ),
+    Absence(
+        "10",
+        "what is to be left waits for the file of a new generation",
+        of_messages_and_disks.LeavesAsItArrives,
+        Promise.QUARANTINE,
+        INTERRUPTED,
     ),
     Absence("10", "the word before the file", of_messages_and_disks.WordBeforeFile, Promise.KNOWN),
     Absence(

@@ -31,6 +31,7 @@ __all__ = [
     "ForgetsTheWord",
     "JoinersAreGuardedToo",
     "LastMessageWins",
+    "LeavesAsItArrives",
     "LocalTripNeedsNoTarget",
     "LocalTripTellsEverybody",
     "LocalTripsOutliveTheirGeneration",
@@ -142,7 +143,7 @@ class AcknowledgesBeforeTheDisk(Rules):
 
 class AcknowledgesGenerationsBeforeTheDisk(Rules):
     def order_of_new_generation(self) -> tuple[str, ...]:
-        return ("rename", "word", "trust", "acknowledge", "sync")
+        return ("leave", "rename", "word", "trust", "acknowledge", "sync")
 
 
 class AcknowledgesBeforeTheWord(Rules):
@@ -165,7 +166,12 @@ class DoesNotLookAgain(Rules):
 
 class WordBeforeFile(Rules):
     def order_of_new_generation(self) -> tuple[str, ...]:
-        return ("word", "rename", "sync", "acknowledge")
+        return ("leave", "word", "rename", "sync", "acknowledge")
+
+
+class LeavesAsItArrives(Rules):
+    def order_of_new_generation(self) -> tuple[str, ...]:
+        return ("rename", "sync", "word", "acknowledge")
 
 
 class TrustsWhatItFinds(Rules):
