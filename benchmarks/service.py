@@ -7,7 +7,7 @@ outside. The price takes next to no time, so that what is measured is the produc
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks.host import SYSTEM, until
 from knowngood_sdk.serving.fingerprint import fingerprint
@@ -64,10 +64,27 @@ class Priced:
         return {"model": self.model.stamp, "features": self.features.stamp, "config": self.config.stamp}
 
 
+class Fixed:
+    """The static fallback; its answers belong to no version, and so count as mixed."""
+
+    version = ""
+    stamps: ClassVar[dict[str, str]] = {}
+
+    def price(self, _x: float) -> float:
+        """Return the same price for everybody."""
+        return 2.0
+
+
 @kg.loader
 def load(version: Version) -> Priced:
     """Compose a version of its parts."""
     return Priced(version.digest, *(version.handle(part, _loaded) for part in ("model", "features", "config")))
+
+
+@kg.fallback
+def fallback() -> Fixed:
+    """Return what answers where no version can; a control plane wants it before the first deployment."""
+    return Fixed()
 
 
 @kg.golden
