@@ -6,7 +6,6 @@ against cells that it shares with the benchmark, read before each call, so that 
 """
 
 import json
-import mmap
 import signal
 import sys
 import threading
@@ -15,43 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from benchmarks.cell import NUMBER_BITS, Cell
 from benchmarks.service import kg, wait_served
 
-__all__ = ["Calls", "Cell", "Order"]
+__all__ = ["Calls", "Order"]
 
-_CELL_BYTES = 8
-_NUMBER_BITS = 8
-_NUMBER = 2**_NUMBER_BITS - 1
+_NUMBER = 2**NUMBER_BITS - 1
 _ROUNDS_OF_WORK = 20
-
-
-class Cell:
-    """
-    One number that processes of a benchmark share, in a mapped file; 0 until it is set.
-
-    Attributes:
-        view: ``view[0]`` is the number.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if not path.exists():
-            path.write_bytes(bytes(_CELL_BYTES))
-        with path.open("r+b") as file:
-            self.view = memoryview(mmap.mmap(file.fileno(), _CELL_BYTES)).cast("Q")
-        self._said = 0
-
-    def set(self, number: int) -> None:
-        """Set it."""
-        self.view[0] = number
-
-    def leave(self, number: int) -> None:
-        """Say that nobody may serve the version of this number any more; each saying differs from those before."""
-        self._said += 1
-        self.view[0] = self._said << _NUMBER_BITS | number
-
-    def clear(self) -> None:
-        """Say that any version may serve."""
-        self.view[0] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.caller import Calls, Cell, Order
+from benchmarks.caller import Calls, Order
+from benchmarks.cell import Cell
 from benchmarks.host import FIRST_REPLICA, Child, Host
 
 __all__ = ["new_order", "read_calls", "start_callers", "stop_callers"]

@@ -1,16 +1,18 @@
 """Failures: requests that fail or mix versions over many flips, while the agent is killed and started again."""
 
 import threading
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
-from benchmarks.caller import Calls, Cell
+from benchmarks.caller import Calls
 from benchmarks.callers import new_order, read_calls, start_callers, stop_callers
+from benchmarks.cell import Cell
 from benchmarks.context import Context
 from benchmarks.deployer import Deployer
 from benchmarks.figure import Figure, Row, Target, quantiles
-from benchmarks.host import Host
+from benchmarks.host import FIRST_REPLICA, Host
+from benchmarks.killer import Killer
 from benchmarks.load import admitted_to_left, spans, start_riders, start_server, stop_riders
 
 __all__ = ["run"]
@@ -36,37 +38,6 @@ _HOW = (
 )
 
 
-@dataclass(slots=True)
-class _Killer:
-    """Kills the agent at random instants around pushes, and starts it again; as a context, never after its end."""
-
-    host: Host
-    share: float
-    kills: int = 0
-    timers: list[threading.Timer] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def consider(self) -> None:
-        """Draw whether this push shall meet a kill, and when."""
-        if self.host.random.random() < self.share:
-            timer = threading.Timer(self.host.random.random() * _KILL_WITHIN_SECONDS, self._kill)
-            self.timers.append(timer)
-            timer.start()
-
-    def _kill(self) -> None:
-        with self.lock:
-            self.host.agents["a"].kill()
-            self.host.start_agent(wait=False)
-            self.kills += 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for timer in self.timers:
-            timer.join()
-
-
 def run(context: Context) -> Figure:
     """Flip many times in process, then fewer times over HTTP."""
     flips = context.times(_FLIPS)
@@ -85,14 +56,14 @@ def run(context: Context) -> Figure:
 
 def _in_process(context: Context, flips: int) -> list[Row]:
     with context.host("failures") as host:
-        deployer, killer = _begin(host, _KILL_SHARE)
+        deployer, killer, consider = _begin(host, _KILL_SHARE)
         good, bad = host.parts
         order = replace(new_order(host, "request", _THREADS, [good, bad]), pause_seconds=_PAUSE_SECONDS)
         children = start_callers(host, order, _WORKERS)
         host.wait_ready([good, bad], _WORKERS)
         deployer.deploy(good, behind=bad)
         left = Cell(Path(order.left))
-        deployer.on_push = killer.consider
+        deployer.on_push = consider
         with killer:
             for number in range(flips):
                 threading.Event().wait(host.random.random() * 2 * _SETTLE_SECONDS)
@@ -100,7 +71,7 @@ def _in_process(context: Context, flips: int) -> list[Row]:
                 flip = _next(deployer, number, good, bad)
                 left.leave(order.versions.index(flip) + 1)
                 if number % (flips // 4 or 1) == 0:
-                    context.tell(f"  {number} of {flips} flips, {killer.kills} kills")
+                    context.tell(f"  {number} of {flips} flips, {killer.all_kills} kills")
         stop_callers(children)
         done = [calls for worker in read_calls(host, _WORKERS) for calls in worker]
         return _rows("in process", deployer, killer, _counted(done))
@@ -108,13 +79,13 @@ def _in_process(context: Context, flips: int) -> list[Row]:
 
 def _over_http(context: Context, flips: int) -> list[Row]:
     with context.host("failures-http") as host:
-        deployer, killer = _begin(host, _HTTP_KILL_SHARE)
+        deployer, killer, consider = _begin(host, _HTTP_KILL_SHARE)
         good, bad = host.parts
         server = start_server(host, workers=_WORKERS)
         host.wait_ready([good, bad], _WORKERS)
         deployer.deploy(good, behind=bad)
         riders = start_riders(host, server, host.parts, "riders", riders=_RIDERS)
-        deployer.on_push = killer.consider
+        deployer.on_push = consider
         with killer:
             for number in range(flips):
                 threading.Event().wait(host.random.random() * 2 * _HTTP_SETTLE_SECONDS)
@@ -124,11 +95,21 @@ def _over_http(context: Context, flips: int) -> list[Row]:
         return _rows("over HTTP", deployer, killer, (len(log), len(log.failed), sum(log.mixed), after, wrong))
 
 
-def _begin(host: Host, share: float) -> tuple[Deployer, _Killer]:
-    deployer = Deployer(host)
+def _begin(host: Host, share: float) -> tuple[Deployer, Killer, Callable[[], None]]:
+    """Return what flips, what kills, and what draws before a push whether it shall meet a kill."""
+    deployer, killer = Deployer(host), Killer(host.random, _KILL_WITHIN_SECONDS)
     deployer.prepare(host.release(["good", "bad"]))
     host.start_agent()
-    return deployer, _Killer(host, share)
+
+    def again() -> None:
+        host.agents[FIRST_REPLICA].kill()
+        host.start_agent(wait=False)
+
+    def consider() -> None:
+        if host.random.random() < share:
+            killer.soon(FIRST_REPLICA, again)
+
+    return deployer, killer, consider
 
 
 def _next(deployer: Deployer, number: int, good: str, bad: str) -> str:
@@ -146,7 +127,7 @@ def _counted(done: list[Calls]) -> tuple[int, int, int, int, int]:
     return requests, failed, mixed, sum(calls.after for calls in done), sum(calls.wrong for calls in done)
 
 
-def _rows(where: str, deployer: Deployer, killer: _Killer, counts: tuple[int, int, int, int, int]) -> list[Row]:
+def _rows(where: str, deployer: Deployer, killer: Killer, counts: tuple[int, int, int, int, int]) -> list[Row]:
     requests, failed, mixed, after, wrong = counts
     none = Target(column="count", limit=0)
     flips = deployer.flips[1:]
@@ -162,7 +143,7 @@ def _rows(where: str, deployer: Deployer, killer: _Killer, counts: tuple[int, in
             target=none,
         ),
         Row(name=f"flips, {where}", unit="count", values={"count": len(flips)}),
-        Row(name=f"kills of the agent, {where}", unit="count", values={"count": killer.kills}),
+        Row(name=f"kills of the agent, {where}", unit="count", values={"count": killer.all_kills}),
         Row(name=f"flips pushed again, {where}", unit="count", values={"count": again}),
         Row(name=f"decision to acknowledged under load, {where}", unit="ms", values=quantiles(smooth)),
     ]

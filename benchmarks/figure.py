@@ -27,7 +27,7 @@ class Row:
 
     Attributes:
         name: What was measured.
-        unit: Of every value: ``ns``, ``ms``, ``s`` or ``count``.
+        unit: Of every value: ``ns``, ``ms``, ``s``, ``MB`` or ``count``.
         values: Column -> value, in the order in which they are printed. A duration that never came is infinite.
         target: What it should reach, or None where it only stands beside.
         note: What a reader must know to read it right.

@@ -3,6 +3,7 @@
 import json
 import time
 import urllib.request
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -45,23 +46,31 @@ class Server:
 
 
 def start_server(
-    host: Host, *, workers: int, work_seconds: float = 0.0, application: str = "benchmarks.server:app"
+    host: Host,
+    *,
+    workers: int,
+    work_seconds: float = 0.0,
+    application: str = "benchmarks.server:app",
+    replica: str = FIRST_REPLICA,
+    env: Mapping[str, str] | None = None,
 ) -> Server:
     """
-    Start a server of the first replica; it answers once a version is deployed.
+    Start a server of a replica; it answers once a version is deployed.
 
     Args:
         host: Where.
         workers: Worker processes.
         work_seconds: What a prediction takes.
         application: What it serves.
+        replica: Whose.
+        env: Further environment variables.
     """
     port = free_port()
     options = f"--host 127.0.0.1 --port {port} --workers {workers} --no-access-log --log-level warning"
     child = host.start(
-        "server",
+        f"server-{replica}",
         f"uvicorn {application} {options}",
-        env={"KNOWNGOOD_REPLICA": FIRST_REPLICA, "BENCH_WORK_SECONDS": str(work_seconds)},
+        env={"KNOWNGOOD_REPLICA": replica, "BENCH_WORK_SECONDS": str(work_seconds), **(env or {})},
     )
     return Server(child, port)
 
@@ -128,7 +137,9 @@ def admitted_to_left(log: Log, acknowledged: Sequence[tuple[int, int, str]]) -> 
     """
     sent = wrong = 0
     for start, end, left in acknowledged:
-        inside = [place for place, at in enumerate(log.sent_ns) if start < at and log.answered_ns[place] < end]
+        # A log is written as answers come, so that what was answered in between lies side by side.
+        answered = range(bisect_left(log.answered_ns, start), bisect_left(log.answered_ns, end))
+        inside = [place for place in answered if start < log.sent_ns[place]]
         sent += len(inside)
         wrong += sum(log.version[place] == left for place in inside)
     return sent, wrong

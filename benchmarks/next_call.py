@@ -7,8 +7,9 @@ from itertools import islice, pairwise
 from pathlib import Path
 from threading import Event
 
-from benchmarks.caller import Calls, Cell, Order
+from benchmarks.caller import Calls, Order
 from benchmarks.callers import new_order, read_calls, start_callers, stop_callers
+from benchmarks.cell import Cell
 from benchmarks.context import Context
 from benchmarks.deployer import Deployer
 from benchmarks.figure import Figure, Row, Target, quantiles

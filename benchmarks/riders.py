@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cell import Cell
+
 __all__ = ["MOST_CONNECTIONS", "Log", "Question", "Visits"]
 
 _OK = 200
@@ -51,7 +53,7 @@ class Log:
         self.sent_ns.append(sent_ns)
         self.answered_ns.append(time.monotonic_ns())
         self.status.append(status)
-        self.version.append(version)
+        self.version.append(sys.intern(version))
         self.mixed.append(mixed)
 
     def write(self, path: Path) -> None:
@@ -163,10 +165,14 @@ class Visits:
         question: What is asked.
         riders: Connections that each send again as soon as they were answered; 0 for a steady rate instead.
         per_second: Requests sent in each second, whether earlier ones were answered or not.
+        count: File of a cell that tells how many requests have ended; empty for none.
     """
 
-    def __init__(self, port: int, question: Question, *, riders: int = 0, per_second: float = 0.0) -> None:
+    def __init__(
+        self, port: int, question: Question, *, riders: int = 0, per_second: float = 0.0, count: str = ""
+    ) -> None:
         self.log = Log()
+        self._count = Cell(Path(count)) if count else None
         self._port = port
         self._question = question
         self._riders = riders
@@ -198,7 +204,7 @@ class Visits:
     def answered(self, line: _Line, sent: int, status: int, headers: Mapping[bytes, bytes], body: bytes) -> None:
         """Note an answer, and send again."""
         version, mixed = self._question.read(status, headers, body)
-        self.log.add(sent, status, version, mixed=mixed)
+        self._note(sent, status, version, mixed=mixed)
         if self._riders and not self._stopped:
             line.send(self._next())
         else:
@@ -208,9 +214,14 @@ class Visits:
         """Note that a connection was closed; a request that was under way on it has failed."""
         self._lines.discard(line)
         if sent:
-            self.log.add(sent, _NO_ANSWER, "", mixed=False)
+            self._note(sent, _NO_ANSWER, "", mixed=False)
             if self._riders and not self._stopped:
                 self._again = asyncio.ensure_future(self._replace())
+
+    def _note(self, sent: int, status: int, version: str, *, mixed: bool) -> None:
+        self.log.add(sent, status, version, mixed=mixed)
+        if self._count is not None:
+            self._count.set(len(self.log))
 
     async def _replace(self) -> None:
         (await self._dial()).send(self._next())
@@ -245,14 +256,14 @@ class Visits:
         return self._question.request(self._sent)
 
 
-async def _main(order: Mapping[str, Any]) -> None:
+async def _main(order: dict[str, Any]) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    visits = Visits(
-        order["port"], Question(**order["question"]), riders=order["riders"], per_second=order["per_second"]
-    )
+    log = Path(order.pop("log"))
+    question = Question(**order.pop("question"))
+    visits = Visits(order.pop("port"), question, **order, count=str(log.with_suffix(".count")))
     await visits.run(stop)
-    visits.log.write(Path(order["log"]))
+    visits.log.write(log)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from benchmarks import (
     next_call,
     routing,
     saga,
+    soak,
 )
 from benchmarks.contenders import check_peers
 from benchmarks.context import Context
@@ -34,7 +35,7 @@ from benchmarks.host import BenchmarkError
 from benchmarks.machine import describe
 from benchmarks.page import page
 
-__all__ = ["BENCHMARKS", "main", "measure"]
+__all__ = ["BENCHMARKS", "SHARES", "main", "measure"]
 
 BENCHMARKS: dict[str, Callable[[Context], Figure]] = {
     "routing": routing.run,
@@ -46,22 +47,25 @@ BENCHMARKS: dict[str, Callable[[Context], Figure]] = {
     "fan_out": fan_out.run,
     "saga": saga.run,
     "model_servers": model_servers.run,
+    "soak": soak.run,
 }
 NEEDS: dict[str, Callable[[], None]] = {"model_servers": check_peers}
 """Benchmark -> what raises BenchmarkError where something is missing that it needs besides our own environment."""
+SHARES = {"soak": 0.1}
+"""What is done in part where everything is measured, and whole where it is asked for by name."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run what was asked for; return 1 when something is missing, or a target was missed with ``--strict``."""
     options = _parser().parse_args(arguments)
-    names = options.only or list(BENCHMARKS)
+    names, shares = (options.only, {}) if options.only else (list(BENCHMARKS), SHARES)
     try:
         for name in names:
             NEEDS.get(name, _nothing)()
     except BenchmarkError as missing:  # told before the first minute is spent
         print(f"Error: {missing}", file=sys.stderr)
         return 1
-    result, figures = measure(names, seed=options.seed, scale=options.scale)
+    result, figures = measure(names, seed=options.seed, scale=options.scale, shares=shares)
     if options.save:
         options.save.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if options.page:
@@ -73,7 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if options.strict and result["missed"] else 0
 
 
-def measure(names: list[str], *, seed: int, scale: float, quiet: bool = False) -> tuple[dict[str, Any], list[Figure]]:
+def measure(
+    names: list[str], *, seed: int, scale: float, quiet: bool = False, shares: Mapping[str, float] | None = None
+) -> tuple[dict[str, Any], list[Figure]]:
     """
     Carry out benchmarks.
 
@@ -82,6 +88,7 @@ def measure(names: list[str], *, seed: int, scale: float, quiet: bool = False) -
         seed: Of everything that is drawn.
         scale: Share of the full number of repetitions, in ``(0, 1]``.
         quiet: Whether to keep progress to itself.
+        shares: Name -> the share of that scale which it is carried out at; all of it unless given.
 
     Returns:
         The result as JSON, and its figures.
@@ -93,7 +100,7 @@ def measure(names: list[str], *, seed: int, scale: float, quiet: bool = False) -
         figures = []
         for name in names:
             start = time.monotonic()
-            figure = BENCHMARKS[name](context)
+            figure = BENCHMARKS[name](replace(context, scale=scale * (shares or {}).get(name, 1.0)))
             figures.append(replace(figure, seconds=time.monotonic() - start))
         machine["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
     missed = [f"{figure.key}: {row.name}" for figure in figures for row in figure.rows if row.met is False]
