@@ -1,6 +1,7 @@
 """Processes of a control plane share the work: one owner for a system, one run for a rollback, heirs for the dead."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from threading import Event
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from knowngood.adapters.clock import SystemClock
+from knowngood.control.exclusive import ExclusiveDeployments
 from knowngood.control.oversee import Overseer, Pace
 from knowngood.control.roll_back import Wish, roll_back
 from knowngood.control.rollback import follow, resume
@@ -195,6 +197,19 @@ def test_the_runs_of_a_process_that_ended_on_this_host_go_on_at_once(house: Hous
     until(lambda: house.saga(saga).state is SagaState.DONE, "the rollback to end")
     assert any("one has ended; 1 of its runs go on" in line for line in house.said)
     assert "worker:one" not in house.leases.held()
+
+
+def test_nobody_waits_for_the_deployment_of_a_process_that_ended_on_this_host(house: House) -> None:
+    mine = ExclusiveDeployments(house.leases, "two", PACE.lease)
+    with ExitStack() as deployers:
+        for name, system in (("one", "pricing"), ("elsewhere", "search")):
+            deployers.enter_context(ExclusiveDeployments(house.leases, name, timedelta(hours=1))(system))
+        house.presence.enter("one")
+        house.presence.running.discard("one")
+        house.start("two")
+        until(lambda: "deploy:pricing" not in house.leases.held(), "the lease of the dead one to be given back")
+        with mine("pricing"), pytest.raises(ConflictError, match="another deployment of search is under way"):
+            mine("search").__enter__()
 
 
 def test_of_a_process_on_another_host_nothing_is_heard_until_its_lease_is_over(house: House) -> None:

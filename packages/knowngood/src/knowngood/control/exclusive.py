@@ -10,8 +10,10 @@ from uuid import uuid4
 from knowngood.ports.lease import Leases
 from knowngood_sdk.errors import ConflictError, KnownGoodError
 
-__all__ = ["ExclusiveDeployments"]
+__all__ = ["DEPLOY", "ExclusiveDeployments"]
 
+DEPLOY = "deploy:"
+"""What the name of a deployment's lease begins with; its holder begins with the incarnation and ``/``."""
 _log = logging.getLogger(__name__)
 
 
@@ -19,8 +21,9 @@ class ExclusiveDeployments:
     """
     Keeps every other deployment of a system out, also those of other hosts.
 
-    A process that dies lets go when its lease is over. One whose lease was taken meanwhile goes on, and is refused
-    where it matters: a generation is minted only on the state that its deployer read (rule 15).
+    A process that dies lets go when its lease is over, or as soon as another one of its host buries it. One whose lease
+    was taken meanwhile goes on, and is refused where it matters: a generation is minted only on the state that its
+    deployer read (rule 15).
 
     Args:
         leases: Who is in charge of what.
@@ -42,7 +45,7 @@ class ExclusiveDeployments:
             ConflictError: Another deployment is under way.
             TransientError: Who holds it cannot be told.
         """
-        name, holder = f"deploy:{system}", f"{self._incarnation}/{uuid4().hex[:8]}"
+        name, holder = f"{DEPLOY}{system}", f"{self._incarnation}/{uuid4().hex[:8]}"
         if self._leases.claim(name, holder, self._ttl) is None:
             raise ConflictError(
                 f"another deployment of {system} is under way",
