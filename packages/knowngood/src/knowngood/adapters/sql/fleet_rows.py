@@ -1,10 +1,12 @@
 """Fleet rows: a ``FleetState`` as rows of six tables, and back, exactly."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, insert, select, update
+from sqlalchemy import Connection, Table, and_, delete, insert, update
 
+from knowngood.adapters.sql.kept import KEPT, documents, texts
 from knowngood.adapters.sql.schema import episodes, generations, local_trips, releases, routes, trips
 from knowngood.domain.fleet import FleetState
 from knowngood_sdk.model.route import Facts, FleetRoute, Generation, LocalTrip, Trip
@@ -24,37 +26,35 @@ def read_fleet(connection: Connection, system: str) -> FleetState:
     """Read the state of a system that is on record."""
 
     def rows(table: Table) -> list[Any]:
-        return list(connection.execute(select(table).where(table.c.system == system)))
+        return list(connection.execute(texts(table, system)))
 
     (route,) = rows(routes)
+    minted = (_generation(tuple(row)) for row in rows(generations))
+    known = (_trip(tuple(row)) for row in rows(trips))
     return FleetState(
         row=FleetRoute(route.generation, route.step, route.split),
-        generations={
-            row.number: Generation(
-                number=row.number,
-                chain=tuple(row.chain),
-                saw_quarantine=frozenset(row.saw_quarantine),
-                saw_local=frozenset(LocalTrip(*trip) for trip in row.saw_local),
-            )
-            for row in sorted(rows(generations), key=lambda row: row.number)
-        },
-        facts=Facts(
-            {
-                row.uid: Trip(
-                    uid=row.uid,
-                    version=row.version,
-                    generation=row.generation,
-                    source=row.source,
-                    at=row.at,
-                    why=row.why,
-                )
-                for row in rows(trips)
-            },
-            frozenset(row.uid for row in rows(releases)),
-        ),
+        generations={one.number: one for one in sorted(minted, key=lambda one: one.number)},
+        facts=Facts({trip.uid: trip for trip in known}, frozenset(row.uid for row in rows(releases))),
         local=frozenset(LocalTrip(row.replica, row.generation, row.version) for row in rows(local_trips)),
         episodes={row.version: row.count for row in rows(episodes)},
     )
+
+
+@lru_cache(maxsize=KEPT)
+def _generation(row: tuple[Any, ...]) -> Generation:
+    document = documents(generations, row)
+    return Generation(
+        number=document["number"],
+        chain=tuple(document["chain"]),
+        saw_quarantine=frozenset(document["saw_quarantine"]),
+        saw_local=frozenset(LocalTrip(*trip) for trip in document["saw_local"]),
+    )
+
+
+@lru_cache(maxsize=KEPT)
+def _trip(row: tuple[Any, ...]) -> Trip:
+    document = documents(trips, row)
+    return Trip(**{name: document[name] for name in ("uid", "version", "generation", "source", "at", "why")})
 
 
 def replace_fleet(connection: Connection, system: str, before: FleetState, after: FleetState) -> None:

@@ -5,10 +5,10 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, Text, select, type_coerce
+from sqlalchemy import Connection, Row, Select, Text, select, type_coerce
 
 from knowngood.adapters.sql import schema
-from knowngood.adapters.sql.schema import CanonicalJson
+from knowngood.adapters.sql.kept import KEPT, documents, texts
 from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence
 from knowngood.domain.ledger import EMPTY, Anchor, Entry
@@ -31,9 +31,6 @@ __all__ = [
     "spec",
     "systems",
 ]
-
-_KEPT = 4_096
-"""Values of each kind that are kept as they were read. They never change, and the same row is the same value."""
 
 
 def systems(connection: Connection) -> tuple[str, ...]:
@@ -99,7 +96,7 @@ def _manifest(system: str, row: Row[Any]) -> Manifest:
     return found
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=KEPT)
 def _parsed(document: str) -> tuple[Manifest, str]:
     """
     Read a manifest, and take its digest from the text, which is its canonical form unless somebody edited it.
@@ -111,19 +108,19 @@ def _parsed(document: str) -> tuple[Manifest, str]:
 
 def evidence(connection: Connection, system: str) -> tuple[Evidence, ...]:
     """Return all evidence, in the order of recording."""
-    rows = connection.execute(_texts(schema.evidence, system).order_by(schema.evidence.c.position))
+    rows = connection.execute(texts(schema.evidence, system).order_by(schema.evidence.c.position))
     return tuple(_evidence(tuple(row)) for row in rows)
 
 
 def deployments(connection: Connection, system: str) -> tuple[Deployment, ...]:
     """Return every deployment, by generation."""
-    rows = connection.execute(_texts(schema.deployments, system).order_by(schema.deployments.c.generation))
+    rows = connection.execute(texts(schema.deployments, system).order_by(schema.deployments.c.generation))
     return tuple(_deployment(tuple(row)) for row in rows)
 
 
 def deployment(connection: Connection, system: str, generation: int) -> Deployment:
     """Return a deployment; raises NotFoundError when there is none."""
-    statement = _texts(schema.deployments, system).where(schema.deployments.c.generation == generation)
+    statement = texts(schema.deployments, system).where(schema.deployments.c.generation == generation)
     for row in connection.execute(statement):
         return _deployment(tuple(row))
     raise no_deployment(system, generation)
@@ -132,7 +129,7 @@ def deployment(connection: Connection, system: str, generation: int) -> Deployme
 def sagas(connection: Connection, system: str) -> tuple[Saga, ...]:
     """Return every rollback, in the order in which they started."""
     # In order here: servers compare texts by rules of their language.
-    sagas = (_saga(tuple(row)) for row in connection.execute(_texts(schema.sagas, system)))
+    sagas = (_saga(tuple(row)) for row in connection.execute(texts(schema.sagas, system)))
     return tuple(sorted(sagas, key=lambda saga: (saga.started_at, saga.id)))
 
 
@@ -163,33 +160,19 @@ def head(connection: Connection, system: str) -> Anchor:
     return EMPTY if row is None else Anchor(row.sequence, row.hash)
 
 
-def _texts(table: Table, system: str) -> Select[Any]:
-    """Select rows whose documents stay texts: reading a history again costs little where few of its rows are new."""
-    columns = (type_coerce(c, Text).label(c.name) if isinstance(c.type, CanonicalJson) else c for c in table.c)
-    return select(*columns).where(table.c.system == system)
-
-
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=KEPT)
 def _deployment(row: tuple[Any, ...]) -> Deployment:
-    return Deployment.from_json(_documents(schema.deployments, row))
+    return Deployment.from_json(documents(schema.deployments, row))
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=KEPT)
 def _saga(row: tuple[Any, ...]) -> Saga:
-    return Saga.from_json(_documents(schema.sagas, row))
+    return Saga.from_json(documents(schema.sagas, row))
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=KEPT)
 def _evidence(row: tuple[Any, ...]) -> Evidence:
-    return Evidence.from_json(_documents(schema.evidence, row))
-
-
-def _documents(table: Table, row: tuple[Any, ...]) -> dict[str, Any]:
-    """Read the documents in a row of ``_texts``."""
-    return {
-        column.name: parse_canonical(value) if isinstance(column.type, CanonicalJson) else value
-        for column, value in zip(table.c, row, strict=True)
-    }
+    return Evidence.from_json(documents(schema.evidence, row))
 
 
 def _ledger_body(text: Any) -> Mapping[str, Any]:
