@@ -26,7 +26,7 @@ BENCH_ARGS ?=
 PEERS := $(if $(filter --only,$(BENCH_ARGS)),$(filter model_servers,$(BENCH_ARGS)),all)
 MUTANTS ?=
 
-.PHONY: simulate simulate-rules help demo server test coverage lint format check bench mutation requirements requirements-lock docs clean
+.PHONY: simulate simulate-rules help demo server test coverage lint format check bench soak mutation requirements requirements-lock docs clean
 
 help:  ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ requirements: $(VENV)/.dev  ## Print for each requirement how many tests cover i
 
 bench: $(BENCH_VENV)/.bench $(if $(PEERS),$(PEERS_VENV)/.peers)  ## Measure routing, flips and local trips, ours beside peers', in one run
 	@$(BENCH_VENV)/bin/python -m benchmarks.run $(BENCH_ARGS)
+
+soak: $(BENCH_VENV)/.bench  ## A million requests over a thousand flips, agents and control plane killed (a quarter of an hour or more)
+	@$(BENCH_VENV)/bin/python -m benchmarks.run --only soak --strict $(BENCH_ARGS)
 
 mutation: $(VENV)/.dev  ## Mutate the domain and print how many mutants the tests kill (an hour or so)
 	@$(BIN)/python -m tools.mutation $(MUTANTS)

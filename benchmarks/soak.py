@@ -5,7 +5,7 @@ What it shows: with a real control plane over HTTP on its real store, agents tha
 workers behind real sockets, no request fails, none is served by parts of two versions, and none that begins after a
 replica has acknowledged is served by what it left; and whoever is killed in between, each rollback is on record once
 and over, and the fleet ends where the record says. What processes hold at the start, in the middle and at the end
-shows a leak.
+shows a leak. ``BENCH_STORE=postgresql://…`` keeps the record in a Postgres, in a database that exists and is empty.
 
 What it does not show: anything of networks that lose or delay (all is on the loopback interface of one machine), of
 workers that die (they live throughout, so that whatever leaks in them adds up), of disks that fail, of a store that is
@@ -17,6 +17,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +33,7 @@ from benchmarks.riders import Log
 from benchmarks.team import Team
 from knowngood.domain.saga import StepName
 
-__all__ = ["run"]
+__all__ = ["Plan", "not_once", "requests_seen", "run"]
 
 _REQUESTS = 1_000_000
 _FLIPS = 1_000
@@ -56,12 +57,13 @@ _HOW = (
     "break-glass meanwhile. Flips keep pace with the requests, so that they are spread over all of them. {agents} "
     "kills of an agent and {controls} of the control plane by SIGKILL, at instants drawn from the seed, within a "
     "second of a verb; each is started again at once, and what was cut or refused is asked again. Counted from the "
-    "riders' log. Memory and open files: all processes of a kind together, at the start, half way and at the end."
+    "riders' log. Memory and open files: all processes of a kind together, at the start, half way and at the end; "
+    "riders keep their whole log in memory, and hold the other ends of what servers hold of connections."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
+class Plan:
     """
     What is done to whom, drawn before it begins.
 
@@ -78,7 +80,7 @@ class _Plan:
     outages: frozenset[int]
 
     @classmethod
-    def draw(cls, context: Context) -> "_Plan":
+    def draw(cls, context: Context) -> "Plan":
         """Draw the plan of a run from its seed."""
         drawn = random.Random(f"{context.seed} soak plan")
         flips = 2 * context.times(_FLIPS // 2, least=3)
@@ -101,7 +103,7 @@ class _Soak:
     host: Host
     team: Team
     operator: Operator
-    plan: _Plan
+    plan: Plan
     riders: dict[str, Child] = field(default_factory=dict)
     counts: list[Cell] = field(default_factory=list)
     held: list[dict[str, Held]] = field(default_factory=list)
@@ -151,6 +153,8 @@ class _Soak:
             _CONTROL: [self.team.control],
             "agents": list(self.host.agents.values()),
             "servers and workers": [server.child for server in self.team.servers.values()],
+            # What a server holds of connections, its riders hold at the other end.
+            "riders": list(self.riders.values()),
         }
         self.held.append({kind: held(child.process.pid for child in children) for kind, children in kinds.items()})
 
@@ -182,20 +186,19 @@ class _Soak:
 
 def run(context: Context) -> Figure:
     """Carry out the soak."""
-    plan, store = _Plan.draw(context), os.environ.get(_STORE, "")
+    plan, store = Plan.draw(context), os.environ.get(_STORE, "")
     controls = sum(_CONTROL in victims for victims in plan.kills.values())
     agents = sum(len(victims) for victims in plan.kills.values()) - controls
     context.tell(f"soak: {plan.requests:,} requests, {plan.flips} flips, {agents} + {controls} kills")
     began = time.monotonic()
-    with context.host("soak") as host:
-        team = Team(host, _REPLICAS, _WORKERS, store)
+    with context.host("soak") as host, closing(Team(host, _REPLICAS, _WORKERS, store)) as team:
         soak = _Soak(context, host, team, Operator(team), plan)
         soak.begin()
         with Killer(host.random, _KILL_WITHIN_SECONDS) as killer:
             soak.flip(killer)
         logs = soak.end()
         rows = [
-            *_requests(logs, soak.operator.moves),
+            *requests_seen(logs, soak.operator.moves),
             *_flips(soak, killer),
             *_record(soak),
             *_growth(soak.held),
@@ -219,7 +222,8 @@ def run(context: Context) -> Figure:
     )
 
 
-def _requests(logs: Mapping[str, Log], moves: Sequence[Move]) -> list[Row]:
+def requests_seen(logs: Mapping[str, Log], moves: Sequence[Move]) -> list[Row]:
+    """Return what riders saw of the replicas, by replica: failed, mixed, on what was left, and how long it took."""
     total = sum(len(log) for log in logs.values())
     failed = sum(len(log.failed) for log in logs.values())
     mixed = sum(sum(log.mixed) for log in logs.values())
@@ -283,7 +287,7 @@ def _record(soak: _Soak) -> list[Row]:
         Row(
             name="steps of rollbacks not in the ledger exactly once",
             unit="count",
-            values={"count": _not_once(sagas, entries), "n": len(entries)},
+            values={"count": not_once(sagas, entries), "n": len(entries)},
             target=_NONE,
         ),
         Row(
@@ -302,7 +306,8 @@ def _record(soak: _Soak) -> list[Row]:
     ]
 
 
-def _not_once(sagas: Sequence[Mapping[str, Any]], entries: Sequence[Mapping[str, Any]]) -> int:
+def not_once(sagas: Sequence[Mapping[str, Any]], entries: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many steps and beginnings of rollbacks the ledger does not have exactly once."""
     noted = Counter(
         (entry["body"]["saga"], entry["body"]["step"]) for entry in entries if entry["kind"] == "rollback-step"
     )

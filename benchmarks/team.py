@@ -7,6 +7,7 @@ Each replica has a working folder of its own, as on another host. Whoever is kil
 import json
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class Team:
         names: Of the replicas.
         workers: Worker processes of each.
         store: Where the record is kept: an address ``postgresql://…``, or empty for a file.
-        remote: The verbs, with the token of an owner; set by ``start``.
+        remote: The verbs, with the token of an owner; set by ``start``, closed by ``close``.
         control: The control plane's process, as it runs now.
         servers: Replica -> its server.
         stamps: Part -> the digest of what lies in the working place.
@@ -69,8 +70,8 @@ class Team:
         self.write("first")
         url = f"http://127.0.0.1:{self._port}"
         self.start_control()
-        self.remote = Remote(url, None)
-        self.wait_up()
+        with closing(Remote(url, None)) as self.remote:
+            self.wait_up()
         self.remote = Remote(url, self._token("ann", "--scope", "owner", "--every-system"))
         self._token("fleet", "--scope", "replica", "--system", SYSTEM)
         self.remote.apply(SystemText(text=_RULES, file=_FILE, root=str(folder)))
@@ -78,6 +79,10 @@ class Team:
             self.start_agent(name)
             self.servers[name] = start_server(self.host, workers=self.workers, replica=name, env=self._far(name))
         until(self._joined, "every replica joins")
+
+    def close(self) -> None:
+        """Close what this process holds; the host ends the others."""
+        self.remote.close()
 
     def write(self, label: str) -> None:
         """Put another version into the working place; its prices are those of every other one, its stamps are not."""

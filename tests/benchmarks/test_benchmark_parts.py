@@ -2,18 +2,25 @@
 
 import json
 import math
+import os
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
 from benchmarks.caller import Calls
+from benchmarks.context import Context
 from benchmarks.deployer import Flip
 from benchmarks.figure import Figure, Row, Target, percentile, quantiles, table
+from benchmarks.growth import held
 from benchmarks.load import admitted_to_left, spans
 from benchmarks.next_call import _Change, _rows
+from benchmarks.operator import Move
 from benchmarks.page import page
 from benchmarks.riders import Log
-from benchmarks.run import BENCHMARKS, NEEDS, main, measure
+from benchmarks.run import BENCHMARKS, NEEDS, SHARES, main, measure
+from benchmarks.soak import Plan, not_once, requests_seen
+from knowngood.domain.saga import StepName
 
 ROOT = Path(__file__).parents[2]
 # What no busy machine may change; how soon anything happens it may.
@@ -26,6 +33,16 @@ COUNTED: dict[str, set[str]] = {
     "local_trip": set(),
     "fan_out": set(),
     "saga": set(),
+    "soak": {
+        "failed requests",
+        "mixed answers",
+        "after a replica's acknowledgement, answered by the version it left",
+        "rollbacks not over",
+        "rollbacks more or fewer than versions left",
+        "steps of rollbacks not in the ledger exactly once",
+        "ledgers that do not verify",
+        "replicas not where the record says in the end",
+    },
 }
 FIGURE = Figure(
     key="k",
@@ -127,6 +144,61 @@ def test_log_of_riders_comes_back_as_it_was_written(tmp_path: Path) -> None:
     again = Log.read(tmp_path / "log.json")
     assert again == log
     assert again.failed == [1]
+
+
+def test_a_soak_is_drawn_from_its_seed_and_takes_every_way_back_at_any_scale(tmp_path: Path) -> None:
+    def drawn(seed: int, scale: float) -> Plan:
+        return Plan.draw(Context(folder=tmp_path, seed=seed, scale=scale, began=0.0))
+
+    for scale in (0.001, 0.1, 1.0):
+        plan = drawn(3, scale)
+        assert plan == drawn(3, scale) != drawn(4, scale)
+        assert plan.flips % 2 == 0
+        assert plan.outages
+        assert all(number % 2 for number in plan.outages), "a way back, not a deployment"
+        assert {"control plane", "r1", "r2"} & {victim for victims in plan.kills.values() for victim in victims}
+        assert not plan.outages & plan.kills.keys()
+    assert (drawn(1, 1.0).requests, drawn(1, 1.0).flips) == (1_000_000, 1_000)
+
+
+def test_only_what_is_asked_for_by_name_is_carried_out_whole() -> None:
+    assert SHARES.keys() <= BENCHMARKS.keys()
+    assert all(0 < share < 1 for share in SHARES.values())
+
+
+def test_a_soak_counts_what_failed_what_was_mixed_and_what_a_version_answered_that_a_replica_had_left() -> None:
+    log = Log(
+        sent_ns=[1, 11, 12, 13, 14],
+        answered_ns=[2, 15, 16, 17, 18],
+        status=[200, 200, 0, 200, 200],
+        version=["bad", "good", "", "bad", "good"],
+        mixed=[False, False, False, False, True],
+    )
+    move = Move(how="rollback", left="bad", began_ns=5, answered_ns=10, acknowledged_ns={"r1": 10})
+    failed, mixed, wrong, _ = requests_seen({"r1": log}, [move])
+    assert [(row.values["count"], row.values["n"]) for row in (failed, mixed, wrong)] == [(1, 5), (1, 5), (1, 4)]
+    assert [row.met for row in (failed, mixed, wrong)] == [False, False, False]
+
+
+def test_steps_that_the_ledger_has_twice_or_never_are_counted() -> None:
+    begun = {"kind": "rollback-started", "body": {"saga": "rb"}}
+    steps = [{"kind": "rollback-step", "body": {"saga": "rb", "step": name.value}} for name in StepName]
+    assert not_once([{"id": "rb"}], [begun, *steps]) == 0
+    assert not_once([{"id": "rb"}], [begun, *steps[1:]]) == 1
+    assert not_once([{"id": "rb"}], [begun, begun, *steps, steps[0]]) == 2
+
+
+def test_what_a_process_holds_is_what_the_kernel_says_with_its_children(tmp_path: Path) -> None:
+    before = held([os.getpid()])
+    with (tmp_path / "one").open("w"), (tmp_path / "two").open("w"):
+        assert held([os.getpid()]).files == before.files + 2
+    assert before.megabytes > 1
+    with Popen(["sleep", "60"]) as child:
+        try:
+            assert held([os.getpid()]).megabytes > held([child.pid]).megabytes > 0
+            assert held([os.getpid()]).files > before.files
+        finally:
+            child.kill()
 
 
 @pytest.mark.parametrize("share", ["0", "1.5", "much"])
