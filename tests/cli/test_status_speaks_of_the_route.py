@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -122,6 +122,18 @@ def test_after_a_rollback_it_says_what_was_left_and_where_its_verification_stand
 def test_where_a_candidate_was_given_up_no_rollback_led_here(place: Place) -> None:
     place.route(NEW, OLD, step=1)
     assert "led here" not in place.says()
+
+
+def test_a_version_that_is_being_deployed_is_named_before_it_serves_anybody(place: Place) -> None:
+    place.route(OLD)
+    assert "is being deployed" not in place.says()
+    FolderTraffic(place.stage.home).publish("pricing", lambda known: replace(known, prepare=(NEW,)))
+    assert f"◷ {NEW[7:19]} is being deployed, and serves nobody yet\n" in place.says(), "while it is loaded"
+    FolderTraffic(place.stage.home).publish("pricing", lambda known: replace(known, prepare=()))
+    place.route(NEW, OLD, split=0)
+    assert f"◷ {NEW[7:19]} is being deployed, and serves nobody yet\n" in place.says(), "once it is minted"
+    place.route(NEW, OLD, split=1000)
+    assert "is being deployed" not in place.says(), "a canary serves somebody"
 
 
 def test_of_a_long_quarantine_the_newest_are_named(place: Place) -> None:

@@ -191,8 +191,10 @@ def test_the_runs_of_a_process_that_ended_on_this_host_go_on_at_once(house: Hous
     house.runners["one"].kill()
     house.started[0]._over.set()  # a process that is killed says nothing to anybody
     house.presence.running.discard("one")
+    assert house.leases.claim("deploy:pricing", "one/at/1", timedelta(minutes=1))
     house.start("two")
     until(lambda: house.owner == "two", "the second one to take over, though no lease is over")
+    assert "deploy:pricing" not in house.leases.held(), "what it was deploying holds up nobody"
     house.scenario.serve(saga.target, 200)
     until(lambda: house.saga(saga).state is SagaState.DONE, "the rollback to end")
     assert any("one has ended; 1 of its runs go on" in line for line in house.said)

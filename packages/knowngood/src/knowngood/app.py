@@ -152,6 +152,7 @@ def open_server(settings: Settings) -> Server:
     store, leases, hub = RememberedStore(kept), SqlLeases(kept.database), Hub(SqlExchange(kept.database))
     runs = settings.store if settings.store.startswith("postgresql") else f"sqlite:///{folder / 'runs.db'}"
     lease = timedelta(seconds=settings.lease_seconds)
+    exclusive = ExclusiveDeployments(leases, incarnation, SystemClock().now, lease)
     plane = _plane(
         folder,
         store,
@@ -159,7 +160,7 @@ def open_server(settings: Settings) -> Server:
             FolderTraffic(folder), HubTraffic(hub), partial(vouched, signer=KeyFolder(folder / "keys"))
         ),
         telemetry=JoinedTelemetry(FolderTelemetry(folder), HubTelemetry(hub)),
-        deploying=partial(_deploying_everywhere, folder, ExclusiveDeployments(leases, incarnation, lease)),
+        deploying=partial(_deploying_everywhere, folder, exclusive),
         runner=DbosRunner(runs, incarnation, SystemClock()),
     )
     pace = Pace(

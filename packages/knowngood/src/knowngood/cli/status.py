@@ -46,6 +46,9 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield "  a trip leads to: nothing, for no static fallback is declared"
     else:
         yield f"  a trip leads to: {_named(behind)}; whether that is safe: kg plan {system}"
+    if status["deploying"]:
+        yield f"  {mark('waiting')} {short(status['deploying'])} is being deployed, and serves nobody yet"
+        yield "    where whoever deploys it has ended, kg serve or kg watch gives it up"
     if status["left"]:
         yield f"  a rollback that left {_shorts(status['left'])} led here; its verification: kg history {system}"
     if status["not_on_record"]:

@@ -1,20 +1,20 @@
 """Exclusive: one deployment of a system at a time, among all processes of a control plane, by a lease."""
 
 import logging
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Event, Thread
 from uuid import uuid4
 
-from knowngood.ports.lease import Leases
+from knowngood.ports.lease import Held, Leases
 from knowngood_sdk.errors import ConflictError, KnownGoodError
 
-__all__ = ["DEPLOY", "ExclusiveDeployments"]
+__all__ = ["ExclusiveDeployments", "let_go"]
 
-DEPLOY = "deploy:"
-"""What the name of a deployment's lease begins with; its holder begins with the incarnation and ``/``."""
 _log = logging.getLogger(__name__)
+_DEPLOY = "deploy:"
 
 
 class ExclusiveDeployments:
@@ -28,12 +28,16 @@ class ExclusiveDeployments:
     Args:
         leases: Who is in charge of what.
         incarnation: This start of this process.
+        now: The present instant, for people who are told since when a deployment is under way.
         ttl: How long a lease holds that is not renewed.
     """
 
-    def __init__(self, leases: Leases, incarnation: str, ttl: timedelta = timedelta(seconds=15)) -> None:
+    def __init__(
+        self, leases: Leases, incarnation: str, now: Callable[[], datetime], ttl: timedelta = timedelta(seconds=15)
+    ) -> None:
         self._leases = leases
         self._incarnation = incarnation
+        self._now = now
         self._ttl = ttl
 
     @contextmanager
@@ -42,16 +46,13 @@ class ExclusiveDeployments:
         Hold the lease while the block runs.
 
         Raises:
-            ConflictError: Another deployment is under way.
+            ConflictError: Another deployment is under way; says which process holds it, since when and until when.
             TransientError: Who holds it cannot be told.
         """
-        name, holder = f"{DEPLOY}{system}", f"{self._incarnation}/{uuid4().hex[:8]}"
+        since = self._now().isoformat(timespec="seconds")
+        name, holder = f"{_DEPLOY}{system}", f"{self._incarnation}/{since}/{uuid4().hex[:8]}"
         if self._leases.claim(name, holder, self._ttl) is None:
-            raise ConflictError(
-                f"another deployment of {system} is under way",
-                hint=f"Wait until it has ended, then look what it did: kg status {system}. What serves can be left "
-                f"meanwhile, for what stands behind it: kg rollback {system}",
-            )
+            raise _under_way(system, self._leases.held(name).get(name))
         over = Event()
         renewing = Thread(target=self._renew, args=(name, holder, over), name=f"deploy-{system}", daemon=True)
         renewing.start()
@@ -71,3 +72,25 @@ class ExclusiveDeployments:
                     return
             except KnownGoodError as error:
                 _log.warning("%s could not be renewed: %s", name, error)
+
+
+def let_go(leases: Leases, incarnation: str) -> None:
+    """Give back the leases of deployments that a process carried out which is known to have ended."""
+    for name, held in leases.held(_DEPLOY).items():
+        if held.holder.startswith(f"{incarnation}/"):
+            leases.release(name, held.holder)
+
+
+def _under_way(system: str, held: Held | None) -> ConflictError:
+    """Return the refusal of a deployment while another one is under way, with what is known of that one."""
+    who = ""
+    if held is not None:
+        process, *rest = held.holder.split("/")
+        since = f" since {rest[0]}" if len(rest) > 1 else ""  # not where an older program holds it
+        left = max(1, math.ceil(held.expires_in.total_seconds()))
+        who = f": process {process} carries it out{since}; if that process has ended, it is free in {left} s"
+    return ConflictError(
+        f"another deployment of {system} is under way{who}",
+        hint=f"Wait until it has ended, then look what it did: kg status {system}. What serves can be left "
+        f"meanwhile, for what stands behind it: kg rollback {system}",
+    )

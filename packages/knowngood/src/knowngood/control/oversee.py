@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from threading import Event, Lock, Thread
 
-from knowngood.control.exclusive import DEPLOY
+from knowngood.control.exclusive import let_go
 from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.plane import Plane
 from knowngood.control.timers import set_timers, works_of
@@ -382,10 +382,11 @@ class Overseer:
     def _bury(self, runner: Runner, dead: str, *, at_once: bool) -> None:
         name = f"{_WORKER}{dead}"
         if at_once:
-            for held in [*self._leases.held(_WATCH).values(), *self._leases.held(DEPLOY).values()]:
-                # Of a deployment, too: nobody should wait for a deployer that the kernel says has ended.
-                if held.holder.partition("/")[0] == dead:
-                    self._leases.release(held.name, held.holder)
+            for watched, held in self._leases.held(_WATCH).items():
+                if held.holder == dead:
+                    self._leases.release(watched, dead)
+            # What it was deploying is carried on by nobody: the next look gives it up.
+            let_go(self._leases, dead)
             self._leases.release(name, dead)
         # Whoever has this lease is refused from here on, and of those who take over one does.
         if self._leases.claim(name, self.incarnation, self.pace.lease) is None:

@@ -56,6 +56,7 @@ def status(traffic: Traffic, system: str, static_fallback: bool | None) -> Docum
         "serving": serving if generation else [None],
         "split": route.split / FULL,
         "chain": list(chain),
+        "deploying": _deploying(document, chain),
         "trip_leads_to": _behind(document.facts, route, chain),
         "static_fallback": static_fallback,
         "left": _left(document, chain),
@@ -89,6 +90,13 @@ def _systems(folder: Path, system: str | None) -> list[str]:
 def _in_force(document: RouteDocument, chain: tuple[str, ...]) -> FleetRoute:
     """Return the published route at the step that it means with the published facts, as the replicas read it."""
     return replace(document.route, step=step_of(chain, document.route, document.facts.quarantined))
+
+
+def _deploying(document: RouteDocument, chain: tuple[str, ...]) -> str | None:
+    """Return the version that is being deployed and serves nobody yet: being loaded, or minted without traffic."""
+    loading = next((version for version in document.prepare if version not in chain), None)
+    waiting = bool(chain) and (document.route.step, document.route.split) == (0, 0)
+    return loading or (chain[0] if waiting else None)
 
 
 def _left(document: RouteDocument, chain: tuple[str, ...]) -> list[str]:
