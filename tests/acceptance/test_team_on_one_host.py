@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from knowngood.control.fault_point import FaultPoint
-from tests.acceptance.control import Control, start_control
+from tests.acceptance.control import Control, start_control, token_for
 from tests.acceptance.pricing import Pricing
-from tests.acceptance.stage import Stage, until
+from tests.acceptance.stage import Stage, Started, until
 
 pytestmark = [pytest.mark.requirement("A1", "N2"), pytest.mark.slow]
 
@@ -46,3 +46,42 @@ def test_a_deployment_whose_server_was_killed_is_seen_and_holds_up_nobody_when_a
     with asked(pricing, **patient):
         until(lambda: pricing.stage.kg("deploy", "pricing").code == 0, "the next deployment to be let in")
         assert "is being deployed" not in pricing.stage.kg("status", "pricing").out
+
+
+def far_agent(pricing: Pricing, control: Control, name: str) -> Started:
+    """Start the agent of a replica on another host: nothing but HTTP is between it and the folder."""
+    secret = pricing.stage.folder / "replica.token"
+    secret.write_text(token_for(pricing.stage.home, "fleet", "replica", systems=("pricing",)))
+    home = {"KNOWNGOOD_DIR": str(pricing.stage.folder / "far" / name), "KNOWNGOOD_URL": "", "KNOWNGOOD_TOKEN": ""}
+    link = (f"--url={control.url}", "--token-file", str(secret))
+    return pricing.stage.start_kg("agent", "pricing", "--replica", name, *link, env=home)
+
+
+def replicas_of(pricing: Pricing) -> set[str]:
+    return {one["replica"] for one in pricing.status()["replicas"]}
+
+
+def test_what_is_asked_of_the_folder_says_which_replicas_it_does_not_reach_and_still_rolls_back(
+    pricing: Pricing,
+) -> None:
+    pricing.deploy(1)
+    pricing.verify()
+    assert "other hosts" not in pricing.stage.kg("status", "pricing").out, "no server ever ran here"
+    bad = pricing.deploy(2)
+    here = {"KNOWNGOOD_URL": ""}
+    with asked(pricing) as control:
+        far_agent(pricing, control, "r7")
+        until(lambda: replicas_of(pricing) == {"r1", "r7"}, "the far one to be known")
+        seen = pricing.stage.kg("status", "pricing", env=here).out
+        assert (
+            f"not seen from here; the server that runs here sees them:\n    export KNOWNGOOD_URL={control.url}\n"
+            in seen
+        )
+        until(lambda: pricing.stage.kg("deploy", "pricing", env=here).code == 1, "the folder to know of it")
+        refused = pricing.stage.kg("deploy", "pricing", env=here)
+        assert "which are not reached from here: r7" in refused.err
+        assert f"export KNOWNGOOD_URL={control.url}" in refused.err
+    assert "other hosts, if there are any, are not seen from here" in pricing.stage.kg("status", "pricing").out
+    left = pricing.stage.kg("rollback", "pricing", "--no-wait", "--output", "json")
+    assert (left.code, left.json["version"], left.json["elsewhere"]) == (7, bad, ["r7"])
+    assert "not asked from here, for they are on other hosts: r7\n  Ask the server, once it runs: kg serve" in left.err

@@ -25,6 +25,7 @@ from knowngood.adapters.folder.telemetry import FolderTelemetry
 from knowngood.adapters.folder.traffic import FolderTraffic
 from knowngood.adapters.hub.hub import Hub
 from knowngood.adapters.hub.joined import JoinedTelemetry, JoinedTraffic
+from knowngood.adapters.hub.room import Spans
 from knowngood.adapters.hub.telemetry import HubTelemetry
 from knowngood.adapters.hub.traffic import HubTraffic
 from knowngood.adapters.os_user import actor_of
@@ -53,7 +54,17 @@ from knowngood_sdk.model.wire import FORMAT
 from knowngood_sdk.serving.disk import OWNER_FILE
 from knowngood_sdk.serving.folder import check_format, hold
 
-__all__ = ["Server", "actor", "installed_kinds", "make_folder", "open_plane", "open_server", "open_tokens", "signing"]
+__all__ = [
+    "Server",
+    "actor",
+    "installed_kinds",
+    "make_folder",
+    "open_plane",
+    "open_server",
+    "open_tokens",
+    "replicas_elsewhere",
+    "signing",
+]
 
 _COMPONENTS, _STATE, _EFFECTS = "knowngood.components", "knowngood.state", "knowngood.effects"
 """Groups of entry points, by what the adapters in them are for."""
@@ -85,6 +96,28 @@ def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
     return _plane(folder, SqlStore.open(folder / "store.db"))
 
 
+def replicas_elsewhere(directory: str | Path, system: str) -> tuple[str, ...]:
+    """
+    Return the replicas of a system that its servers know, and that nobody reaches from their working folder.
+
+    One that said that it stops, or of which nothing was heard for as long as a host is taken for gone, is none.
+
+    Raises:
+        TransientError: The store of the folder is locked.
+        PermanentError: It cannot be read.
+    """
+    folder = Path(directory).resolve()
+    here = FolderTraffic(folder).replicas(system).keys()
+    with SqlStore.open(folder / "store.db") as store:
+        reports = SqlExchange(store.database).reports(system)
+    oldest = SystemClock().now() - timedelta(seconds=Spans().unheard)
+    return tuple(
+        name
+        for name, said in sorted(reports.items())
+        if name not in here and not said.report.stopped and said.seen_at > oldest
+    )
+
+
 def open_tokens(settings: Settings) -> SqlTokens:
     """
     Open the tokens of a control plane, to be closed; its working folder and store are made when they are missing.
@@ -111,6 +144,7 @@ class Server:
         tokens: The tokens that were made.
         hub: Where replicas are connected over the network.
         overseer: What it does by itself: the control loop of every system, and the runs.
+        presence: Which processes run on this host.
         checks: What it needs to be of use, by name; each raises what is wrong with it.
     """
 
@@ -119,7 +153,12 @@ class Server:
     tokens: Tokens
     hub: Hub
     overseer: Overseer
+    presence: FolderPresence
     checks: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+
+    def answers_at(self, address: str) -> None:
+        """Note in the working folder where it answers, for commands that are given there. It is at work."""
+        self.presence.answers_at(self.overseer.incarnation, address)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -175,6 +214,7 @@ def open_server(settings: Settings) -> Server:
         tokens=SqlTokens(kept.database),
         hub=hub,
         overseer=Overseer(plane, leases, presence, incarnation, pace=pace, remember=store.remember),
+        presence=presence,
         checks={"store": kept.systems, "leases": leases.held, "hub": hub.check},
     )
 

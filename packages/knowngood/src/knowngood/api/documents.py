@@ -254,7 +254,7 @@ _STATUS_EXAMPLE = {
 }
 
 ANSWERS: Mapping[str, tuple[Schema, Any]] = {
-    "status": (_object(systems=_list(_STATUS)), {"systems": [_STATUS_EXAMPLE]}),
+    "status": (_object(systems=_list(_STATUS), server=_TEXT_OR_NULL), {"systems": [_STATUS_EXAMPLE], "server": None}),
     "applied": (
         _object(
             system=_TEXT,
@@ -313,6 +313,7 @@ ANSWERS: Mapping[str, tuple[Schema, Any]] = {
             unreachable=_map(_TEXT),
             gone=_list(_TEXT),
             unpublished=_TEXT,
+            elsewhere=_list(_TEXT),
         ),
         {
             **_SAGA_EXAMPLE,
@@ -323,6 +324,7 @@ ANSWERS: Mapping[str, tuple[Schema, Any]] = {
             "unreachable": {},
             "gone": [],
             "unpublished": "",
+            "elsewhere": [],
         },
     ),
     "resumed": (

@@ -99,13 +99,13 @@ def _reading(router: APIRouter) -> None:
             raise NotFoundError(
                 "there is no system on this server that you may read", hint="To begin one: kg apply SYSTEM.yaml"
             )
-        return {"systems": [_status(server, name) for name in systems]}
+        return {"systems": [_status(server, name) for name in systems], "server": None}
 
     @router.get("/{system}", responses=answers("status"), summary="What a system serves")
     def status(request: Request, system: System, caller: Asking) -> Any:
         """What the system serves on each replica, and where a trip leads to."""
         allow(caller, Verb.READ, system)
-        return {"systems": [_status(_server(request), system)]}
+        return {"systems": [_status(_server(request), system)], "server": None}
 
     @router.get("/{system}/history", responses=answers("history"), summary="What was done")
     def history(

@@ -91,6 +91,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
     )
     done = place.verbs().rollback(system, wish, show)
     code = code_of(done, waited=not no_wait)
+    if done["elsewhere"] and code in {ExitCode.DONE, ExitCode.WAITING}:
+        code = ExitCode.PARTIAL
     answer(done, output, lambda: lines_of(done, code))
     return code
 
@@ -123,7 +125,7 @@ def lines_of(done: dict[str, Any], code: ExitCode) -> Iterator[str]:
         ExitCode.NOT_VERIFIED: (mark("bad"), f"not verified: {_seen(done['steps'], 'verify')}"),
         ExitCode.PARTIAL: (
             mark("bad"),
-            needs or _incomplete(done["steps"]),
+            needs or _incomplete(done),
         ),
         ExitCode.TIMED_OUT: (
             mark("waiting"),
@@ -139,10 +141,12 @@ def lines_of(done: dict[str, Any], code: ExitCode) -> Iterator[str]:
         yield f"  {step['at']}  {step['name']}: {step['outcome']}" + (f" ({why})" if why else "")
 
 
-def _incomplete(steps: Iterable[dict[str, Any]]) -> str:
+def _incomplete(done: dict[str, Any]) -> str:
     """Return what a rollback that went on could not do."""
+    steps, elsewhere = done["steps"], ", ".join(done.get("elsewhere", ()))
     failed = {step["name"] for step in steps if step["outcome"] == "failed"} - {"fan-out"}
     said = [f"{name}: {_seen(steps, name)}" for name in ("state", "effects") if name in failed]
+    said += [f"not asked, on other hosts: {elsewhere}"] if elsewhere else []
     return "; ".join(said) or "not every replica could be reached"
 
 

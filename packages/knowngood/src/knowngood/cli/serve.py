@@ -66,6 +66,7 @@ def command(*, path: Path | None, **options: str | int | bool | None) -> None:
         scheme, port = ("https" if settings.tls_cert else "http"), listener.getsockname()[1]
 
         def announce() -> None:
+            server.answers_at(f"{scheme}://{settings.host}:{port}")
             say(f"{mark('good')} listening at {scheme}://{settings.host}:{port}; Ctrl-C stops it")
             say(f"  systems and their record: {settings.folder}")
             say(f"  to get a token: kg token create --for NAME --scope on-call --system SYSTEM --dir {settings.folder}")

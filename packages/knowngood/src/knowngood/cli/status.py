@@ -26,11 +26,20 @@ def command(system: str | None, *, watch: bool, place: Place, output: str) -> No
         found = verbs.status(system)
         if watch and output == "text":
             click.clear()
-        lines = (line for one in found["systems"] for line in _lines(one))
-        answer(found, output, lambda lines=lines: lines, one_of_many=watch)  # type: ignore[misc]
+        answer(found, output, lambda found=found: _all_lines(found), one_of_many=watch)  # type: ignore[misc]
         if not watch:
             return
         _wait()
+
+
+def _all_lines(found: dict[str, Any]) -> Iterator[str]:
+    yield from (line for one in found["systems"] for line in _lines(one))
+    server = found["server"]
+    if server:
+        yield f"{mark('warning')} replicas on other hosts are not seen from here; the server that runs here sees them:"
+        yield f"    export KNOWNGOOD_URL={server}"
+    elif server is not None:
+        yield f"{mark('warning')} replicas on other hosts, if there are any, are not seen from here; a server sees them"
 
 
 def _lines(status: dict[str, Any]) -> Iterator[str]:

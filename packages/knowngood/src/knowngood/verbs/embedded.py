@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowngood.ports.verbs import DeployWish, Document, RollbackWish, SystemText, Tell, silent
-from knowngood_sdk.errors import ComponentError, ConflictError
+from knowngood_sdk.errors import ComponentError, ConflictError, KnownGoodError
 
 if TYPE_CHECKING:
     from knowngood.control.plane import Plane
@@ -43,7 +43,7 @@ class Embedded:
         from knowngood.app import actor
         from knowngood.verbs.deploy import deploy
 
-        return deploy(self._plane(), system, wish, actor=actor(), tell=tell)
+        return deploy(self._plane_of_all(system), system, wish, actor=actor(), tell=tell)
 
     def abandon(self, system: str, tell: Tell = silent) -> Document:
         """See ``Verbs``."""
@@ -57,7 +57,7 @@ class Embedded:
         from knowngood.app import actor
         from knowngood.verbs.deploy import promote
 
-        return promote(self._plane(), system, actor=actor(), tell=tell)
+        return promote(self._plane_of_all(system), system, actor=actor(), tell=tell)
 
     def status(self, system: str | None = None) -> Document:
         """See ``Verbs``; reads files alone."""
@@ -92,7 +92,12 @@ class Embedded:
             plane = self._plane()
         except ComponentError as error:
             raise break_glass_instead(error, system) from error
-        return rollback(plane, system, wish, actor=actor(), tell=tell)
+        elsewhere = self._elsewhere(system)
+        if elsewhere:
+            tell("warning", f"not asked from here, for they are on other hosts: {', '.join(elsewhere)}")
+            tell("", f"  {self._server_to_ask()}, and this command again")
+            tell("", f"  or, on each of those hosts: kg rollback {system} --break-glass")
+        return {**rollback(plane, system, wish, actor=actor(), tell=tell), "elsewhere": elsewhere}
 
     def resume(
         self, system: str, version: str | None = None, wait_seconds: float | None = None, tell: Tell = silent
@@ -171,6 +176,37 @@ class Embedded:
         from knowngood.verbs.reading import verify
 
         return verify(self._plane(), system)
+
+    def _plane_of_all(self, system: str) -> "Plane":
+        """Open the folder; raises ConflictError where replicas that it does not reach would be given a version."""
+        from knowngood.app import replicas_elsewhere
+
+        plane = self._plane()
+        elsewhere = replicas_elsewhere(self.directory, system)
+        if elsewhere:
+            raise ConflictError(
+                f"{system} has replicas on other hosts, which are not reached from here: {', '.join(elsewhere)}",
+                hint=f"{self._server_to_ask()}, and this command again",
+            )
+        return plane
+
+    def _elsewhere(self, system: str) -> list[str]:
+        """Return what ``replicas_elsewhere`` does; none where that cannot be told, for it holds up no rollback."""
+        from knowngood.app import replicas_elsewhere
+
+        try:
+            return list(replicas_elsewhere(self.directory, system))
+        except KnownGoodError:
+            return []
+
+    def _server_to_ask(self) -> str:
+        """Say how to ask the server of this folder, which reaches every replica."""
+        from knowngood.adapters.folder.presence import server_of
+
+        address = server_of(Path(self.directory).resolve())
+        return (
+            f"Ask the server: export KNOWNGOOD_URL={address}" if address else "Ask the server, once it runs: kg serve"
+        )
 
     def _plane(self) -> "Plane":
         from knowngood.app import open_plane

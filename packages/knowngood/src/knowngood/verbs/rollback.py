@@ -25,6 +25,7 @@ _RESUMED: dict[str, Any] = {
     "unreachable": {},
     "gone": [],
     "unpublished": "",
+    "elsewhere": [],
 }
 
 
@@ -101,6 +102,7 @@ def _leave(plane: Plane, system: str, wish: Wish, tell: Tell) -> tuple[Saga, dic
         "unreachable": dict(done.flip.unreachable),
         "gone": list(done.flip.gone),
         "unpublished": done.flip.unpublished,
+        "elsewhere": [],
     }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from knowngood.adapters.folder.presence import server_of
 from knowngood.adapters.folder.traffic import FolderTraffic
 from knowngood.ports.traffic import Replica, Traffic
 from knowngood.ports.verbs import Document
@@ -22,7 +23,10 @@ __all__ = ["folder_status", "status"]
 
 def folder_status(directory: str | Path, system: str | None = None) -> Document:
     """
-    Tell what a system of a working folder serves on each replica, or what all of them do. Reads files alone.
+    Tell what a system of a working folder serves on each replica of this host, or what all of them do.
+
+    Reads files alone. ``server`` says where the server answers that knows the replicas of other hosts: see
+    ``server_of``.
 
     Raises:
         NotFoundError: There is no such system, or none at all.
@@ -32,7 +36,8 @@ def folder_status(directory: str | Path, system: str | None = None) -> Document:
     check_format(folder)
     traffic = FolderTraffic(folder)
     names = _systems(folder, system)
-    return {"systems": [status(traffic, name, _declares_fallback(folder, name)) for name in names]}
+    systems = [status(traffic, name, _declares_fallback(folder, name)) for name in names]
+    return {"systems": systems, "server": server_of(folder)}
 
 
 def status(traffic: Traffic, system: str, static_fallback: bool | None) -> Document:  # noqa: FBT001 - a plain value

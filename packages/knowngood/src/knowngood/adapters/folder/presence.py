@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from knowngood_sdk.errors import ConflictError, TransientError
 from knowngood_sdk.serving.folder import hold, is_held
 
-__all__ = ["FolderPresence"]
+__all__ = ["FolderPresence", "server_of"]
 
 _SUFFIX = ".lock"
 
@@ -37,6 +38,12 @@ class FolderPresence:
             raise ConflictError(f"process {incarnation} runs already", hint="Give each start a name of its own")
         self._held[incarnation] = descriptor
 
+    def answers_at(self, incarnation: str, address: str) -> None:
+        """Note where a process that has entered answers; a disk that is full costs no more than this note."""
+        with suppress(OSError):
+            os.ftruncate(self._held[incarnation], 0)
+            os.pwrite(self._held[incarnation], address.encode(), 0)
+
     def ended(self) -> Collection[str]:
         """See the port."""
         try:
@@ -61,3 +68,19 @@ class FolderPresence:
 
     def _path(self, incarnation: str) -> Path:
         return self._folder / f"{incarnation}{_SUFFIX}"
+
+
+def server_of(directory: Path) -> str | None:
+    """
+    Return where the server of a working folder answers.
+
+    Returns:
+        Its address; empty where one has run and none runs now, or it has not said; None where none ever has.
+    """
+    folder = directory / "servers"
+    try:
+        living = [path for path in sorted(folder.glob(f"*{_SUFFIX}")) if is_held(path)]
+        addresses = [path.read_text(encoding="utf-8", errors="replace") for path in living]
+    except OSError:
+        return ""  # it is known no better than where none runs
+    return next(filter(None, addresses), "") if folder.is_dir() else None
