@@ -85,3 +85,27 @@ def test_what_is_asked_of_the_folder_says_which_replicas_it_does_not_reach_and_s
     left = pricing.stage.kg("rollback", "pricing", "--no-wait", "--output", "json")
     assert (left.code, left.json["version"], left.json["elsewhere"]) == (7, bad, ["r7"])
     assert "not asked from here, for they are on other hosts: r7\n  Ask the server, once it runs: kg serve" in left.err
+
+
+def test_an_agent_whose_token_was_revoked_says_so_once_and_the_server_names_its_replica(pricing: Pricing) -> None:
+    with asked(pricing) as control:
+        agent = far_agent(pricing, control, "r7")
+        until(lambda: "r7" in replicas_of(pricing), "it to join")
+        assert pricing.stage.kg("token", "revoke", "fleet", env={"KNOWNGOOD_URL": ""}).code == 0
+        until(lambda: "refuses the token in" in agent.text, "the agent to say so")
+        [line] = [line for line in agent.text.splitlines() if "refuses the token in" in line]
+        assert "of fleet was revoked at" in line
+        assert "Make a new one, kg token create --scope replica" in line
+        until(
+            lambda: (
+                "r7: its agent was refused, and reports in vain: token" in pricing.stage.kg("status", "pricing").out
+            ),
+            "status to name the replica",
+        )
+        assert "replica r7 of pricing was refused: token" in control.process.text
+        new = token_for(pricing.stage.home, "fleet-2", "replica", systems=("pricing",))
+        (pricing.stage.folder / "replica.token").write_text(new)
+        until(
+            lambda: "in vain" not in pricing.stage.kg("status", "pricing").out, "a new token in the file to be enough"
+        )
+        assert agent.text.count("refuses the token") == 1

@@ -14,11 +14,12 @@ import pytest
 from fastapi import FastAPI, Request
 
 from knowngood.adapters.hub.hub import Hub
+from knowngood.adapters.hub.room import Spans
 from knowngood.adapters.hub.traffic import HubTraffic
 from knowngood.api.replicas import Patience, replica_router
 from knowngood.testing.contracts.traffic import NEW, OLD, SYSTEM
 from knowngood.testing.memory_exchange import MemoryExchange
-from knowngood_sdk.errors import NotAuthorizedError
+from knowngood_sdk.errors import NotAuthenticatedError, NotAuthorizedError
 from knowngood_sdk.model.route import FULL, FleetRoute, Generation, ReplicaState
 from knowngood_sdk.model.stream import counts_body, report_body
 from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
@@ -61,6 +62,8 @@ async def by_header(request: Request) -> Anybody:
     verbs = request.headers.get("test-verbs", "read,report")
     if verbs == "nobody":
         raise NotAuthorizedError("nobody knows this token")
+    if verbs == "revoked":
+        raise NotAuthenticatedError("token t1 of fleet was revoked")
     return Anybody(tuple(verbs.split(",")))
 
 
@@ -114,6 +117,19 @@ def test_a_token_may_what_it_was_made_for(api: Api, verbs: str, method: str, pat
     assert said.status == status
     if status == 403:
         assert problem_of(said)["code"] == "not-authorized"
+
+
+def test_a_replica_whose_token_is_refused_is_told_of_once_it_is_silent_otherwise(api: Api) -> None:
+    api.call("POST", REPORT, GOOD)
+    assert api.call("POST", COUNTS, b"", test_verbs="revoked").status == 401
+    assert api.call("POST", f"{PLACE}/replicas/stranger/counts", b"", test_verbs="revoked").status == 401
+    room = api.hub.loaded(SYSTEM)
+    assert room.replica("a", Spans()).trouble == "", "it may be a stranger who calls itself so: it was heard just now"
+    silent = room.replica("a", Spans(agent=0))
+    assert silent.trouble == "its agent was refused, and reports in vain: token t1 of fleet was revoked"
+    assert set(room.present) == {"a"}, "nobody comes in by being refused"
+    api.call("POST", REPORT, GOOD)
+    assert room.replica("a", Spans(agent=0)).trouble == "", "it has a new token"
 
 
 def test_who_has_the_published_document_is_not_sent_it_again(api: Api) -> None:

@@ -255,7 +255,7 @@ class Keeper:
             at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             anchor=self._anchor.kept,
             stopped=stopped,
-            warnings=(*self._warnings.values(), *self._crew.warnings),
+            warnings=(*dict.fromkeys(self._warnings.values()), *self._crew.warnings),
             signed=self._vetting.newest,
             crew=frozenset(self._crew.reports),
             held_out=self._held_out,
@@ -482,8 +482,10 @@ class Keeper:
             return
         self._warnings.pop(topic, None)
         if text:
+            told = text in self._warnings.values()  # by another topic, as where two ways to a server meet one trouble
             self._warnings[topic] = text
-            _log.warning("%s", text)
+            if not told:
+                _log.warning("%s", text)
 
 
 def _look_at(path: Path) -> _Seen | None:

@@ -39,6 +39,7 @@ _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 _FIRST_ERROR = 300
+_REFUSED_HINT = "Make a new one, kg token create --scope replica, and put it into that file: it is read again by itself"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ class Server:
             )
         else:
             plain = _HttpConnection(parts.hostname or "", parts.port, timeout=CONNECT_SECONDS)
-        return Connection(self.url, plain, parts.path.rstrip("/"), self._token())
+        return Connection(self, plain, parts.path.rstrip("/"), self._token())
 
     def _token(self) -> str:
         if self.token_file is None:
@@ -115,14 +116,15 @@ class Connection:
     One connection; requests go one after the other. Not safe for threads, but for ``cut``.
 
     Args:
-        url: Where it leads, for messages.
+        server: Where it leads, for messages.
         plain: What carries it.
         prefix: Path before that of each request.
         token: What it shows; empty shows nothing.
     """
 
-    def __init__(self, url: str, plain: http.client.HTTPConnection, prefix: str, token: str) -> None:
-        self._url = url
+    def __init__(self, server: Server, plain: http.client.HTTPConnection, prefix: str, token: str) -> None:
+        self._server = server
+        self._url = server.url
         self._plain = plain
         self._prefix = prefix
         self._token = token
@@ -194,9 +196,14 @@ class Connection:
         except (OSError, http.client.HTTPException, KnownGoodError):
             detail = ""
         self.close()
-        message = f"{self._url} answers {method} {path} with {response.status}{detail and f': {detail}'}"
+        # Told alike by whatever was asked for: it is one and the same trouble.
+        which = (
+            f"the token in {self._server.token_file}" if self._server.token_file else "this agent, which has no token"
+        )
         if response.status in {_UNAUTHORIZED, _FORBIDDEN}:
-            return NotAuthorizedError(message, hint="Give the agent a token that may report for its system")
+            refused = f"{self._url} refuses {which} ({response.status}){detail and f': {detail}'}"
+            return NotAuthorizedError(refused, hint=_REFUSED_HINT)
+        message = f"{self._url} answers {method} {path} with {response.status}{detail and f': {detail}'}"
         if response.status == _NOT_FOUND:
             return NotFoundError(message)
         return TransientError(message)

@@ -23,6 +23,7 @@ from knowngood_sdk.errors import (
     ConflictError,
     InvalidError,
     KnownGoodError,
+    NotAuthenticatedError,
     NotAuthorizedError,
     NotFoundError,
     OutcomeUnknownError,
@@ -40,6 +41,7 @@ __all__ = ["Caller", "Patience", "problem", "replica_router"]
 _MAX_REPORT = 1024 * 1024
 _MAX_COUNTS = 4 * 1024 * 1024
 _STATUSES = (
+    (NotAuthenticatedError, 401),
     (InvalidError, 422),
     (NotFoundError, 404),
     (ConflictError, 409),
@@ -104,22 +106,27 @@ class _BodyError(Exception):
         self.status = status
 
 
-class _Route(APIRoute):
-    """Answers an error of ours with its problem document."""
+def _route_of(hub: Hub) -> type[APIRoute]:
+    """Return a kind of route that answers an error of ours with its problem document, and notes who was refused."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what handles a request."""
-        handle = super().get_route_handler()
+    class Route(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
 
-        async def guarded(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except _BodyError as error:
-                return problem(error.told, error.status)
-            except KnownGoodError as error:
-                return problem(error)
+            async def guarded(request: Request) -> Response:
+                try:
+                    return await handle(request)
+                except _BodyError as error:
+                    return problem(error.told, error.status)
+                except KnownGoodError as error:
+                    if isinstance(error, NotAuthenticatedError | NotAuthorizedError):
+                        name = request.path_params.get("replica") or request.query_params.get("replica", "")
+                        hub.refused(request.path_params["system"], name, error.message)
+                    return problem(error)
 
-        return guarded
+            return guarded
+
+    return Route
 
 
 def replica_router(hub: Hub, authenticate: Callable[..., Any], patience: Patience | None = None) -> APIRouter:
@@ -132,7 +139,7 @@ def replica_router(hub: Hub, authenticate: Callable[..., Any], patience: Patienc
             and ``async``, for others run in threads.
         patience: How long is waited for what.
     """
-    router = APIRouter(prefix="/v1/systems/{system}", route_class=_Route, tags=["replicas"])
+    router = APIRouter(prefix="/v1/systems/{system}", route_class=_route_of(hub), tags=["replicas"])
     caller = Annotated[Caller, Depends(authenticate)]
     # In the order in which they are called: routes are looked through one after the other.
     patience = patience or Patience()

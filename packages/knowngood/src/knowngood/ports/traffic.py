@@ -45,7 +45,7 @@ class Replica:
         agent_alive: Whether its agent runs. Workers serve on without it, on the route that they have.
         workers_alive: Worker processes that run, whatever the report says.
         seen_at: When the report was written, or None before the first; an agent that lives writes one each second.
-        trouble: Why the report cannot be read, else empty.
+        trouble: Why the report cannot be read, or is not let in; else empty.
         workers_unheard: Worker processes of a far replica of which nobody knows whether they run: it was not heard of
             for too long to count them as running, and never said that it stops. They may still serve.
     """

@@ -124,6 +124,17 @@ class Hub:
             self._due.set()
         return room.id
 
+    def refused(self, system: str, replica: str, why: str) -> None:
+        """Note that who calls itself so was not let in. Anybody may: it counts where that one is silent."""
+        with self._changed:
+            room = self._rooms.get(system)
+            if room is None or replica not in room.present:
+                return
+            known = room.refused.get(replica)
+            room.refused[replica] = (time.monotonic(), why)
+        if known is None or known[1] != why:
+            _log.warning("replica %s of %s was refused: %s", replica, system, why)
+
     def count(self, system: str, replica: str, at: str, counts: Sequence[CountsReport]) -> str:
         """Take the newest counts of some workers of a replica; return as ``report``."""
         with self._changed:

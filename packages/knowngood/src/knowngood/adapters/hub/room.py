@@ -69,6 +69,7 @@ class Room:
         rules: The rules of the system, or None.
         loaded: Whether what the exchange has was read once.
         owed: Whether what is published here is not on the exchange yet.
+        refused: Replica -> when it was last refused, on the monotonic clock, and why.
         trouble: Why what is known here is not shared with other processes; empty when it is.
     """
 
@@ -89,6 +90,7 @@ class Room:
     changed: set[str] = field(default_factory=set)
     touched: set[str] = field(default_factory=set)
     counted: dict[str, dict[str, CountsReport]] = field(default_factory=dict)
+    refused: dict[str, tuple[float, str]] = field(default_factory=dict)
 
     def adopt(self, document: RouteDocument | None) -> None:
         """Take what is published now, and tell it on every stream if it is new."""
@@ -171,6 +173,8 @@ class Room:
         alive = name in self.channels or heard_since
         workers = known.report.workers
         running = alive or silent < spans.workers
+        refused_at, why = self.refused.get(name, (0.0, ""))
+        in_vain = refused_at > known.heard and silent >= spans.agent
         unheard = not running and not known.report.stopped and silent < spans.unheard
         return Replica(
             name=name,
@@ -179,6 +183,7 @@ class Room:
             workers_alive=workers if running else 0,
             seen_at=known.seen_at,
             workers_unheard=workers if unheard else 0,
+            trouble=f"its agent was refused, and reports in vain: {why}" if in_vain else "",
         )
 
     def expected(self, name: str, spans: Spans) -> bool:
