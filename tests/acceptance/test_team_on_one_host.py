@@ -109,3 +109,14 @@ def test_an_agent_whose_token_was_revoked_says_so_once_and_the_server_names_its_
             lambda: "in vain" not in pricing.stage.kg("status", "pricing").out, "a new token in the file to be enough"
         )
         assert agent.text.count("refuses the token") == 1
+
+
+def test_a_rollback_that_nobody_can_verify_yet_says_how_many_requests_it_waits_for(pricing: Pricing) -> None:
+    pricing.deploy(1)
+    pricing.verify()
+    pricing.deploy(2)
+    assert pricing.stage.kg("rollback", "pricing", "--no-wait").code == 3
+    in_vain = pricing.stage.kg("rollback", "pricing", "--timeout", "1")
+    assert (in_vain.code, "still being verified (no request came (0 of 20))" in in_vain.out) == (8, True), in_vain
+    fallback = pricing.stage.kg("rollback", "pricing", "--to", "fallback", "--no-wait")
+    assert (fallback.code, "which nothing has to verify" in fallback.out) == (0, True), fallback

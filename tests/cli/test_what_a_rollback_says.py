@@ -6,7 +6,7 @@ import pytest
 
 from knowngood.adapters.sql import SqlStore
 from knowngood.cli.exit_code import ExitCode
-from knowngood.cli.rollback import lines_of
+from knowngood.cli.rollback import code_of, lines_of
 from knowngood.domain.saga import Saga, Step, StepName, StepOutcome
 from tests.acceptance.stage import Stage
 
@@ -29,6 +29,29 @@ def test_why_it_is_not_verified_is_what_the_verification_saw(reason: str) -> Non
     assert first.endswith(f"left {LEFT[7:19]}; {TARGET[7:19]} serves, not verified: {reason}")
     assert f"  {AT}  verify: failed ({reason})" in steps
     assert f"  {AT}  people: done" in steps
+
+
+def test_one_that_is_not_verified_yet_says_how_much_of_the_sample_is_there() -> None:
+    document = {**rolled_back("").to_json(), "steps": [], "so_far": "only 3 requests came (3 of 20)"}
+    assert next(lines_of(document, ExitCode.WAITING)).endswith("not yet verified (only 3 requests came (3 of 20))")
+    timed_out = next(lines_of(document, ExitCode.TIMED_OUT))
+    assert "serves, still being verified (only 3 requests came (3 of 20)); to go on with it: " in timed_out
+
+
+@pytest.mark.parametrize(
+    ("target", "unreachable", "waited", "code"),
+    [
+        pytest.param(TARGET, {}, False, ExitCode.WAITING, id="a version is not verified yet"),
+        pytest.param(None, {}, False, ExitCode.DONE, id="nothing has to verify the static fallback"),
+        pytest.param(None, {"r1": "no answer"}, False, ExitCode.PARTIAL, id="not everybody was reached"),
+        pytest.param(None, {}, True, ExitCode.TIMED_OUT, id="steps were waited for in vain"),
+    ],
+)
+def test_the_exit_code_of_a_rollback_under_way(
+    *, target: str | None, unreachable: dict[str, str], waited: bool, code: ExitCode
+) -> None:
+    running = {"state": "running", "steps": [], "target": target, "unreachable": unreachable, "unpublished": ""}
+    assert code_of(running, waited=waited) is code
 
 
 def test_the_history_says_so_too_and_names_versions_and_shares_for_people(applied: Stage) -> None:

@@ -314,6 +314,7 @@ ANSWERS: Mapping[str, tuple[Schema, Any]] = {
             gone=_list(_TEXT),
             unpublished=_TEXT,
             elsewhere=_list(_TEXT),
+            so_far=_TEXT,
         ),
         {
             **_SAGA_EXAMPLE,
@@ -325,6 +326,7 @@ ANSWERS: Mapping[str, tuple[Schema, Any]] = {
             "gone": [],
             "unpublished": "",
             "elsewhere": [],
+            "so_far": "",
         },
     ),
     "resumed": (

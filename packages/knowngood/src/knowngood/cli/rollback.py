@@ -108,7 +108,10 @@ def code_of(done: dict[str, Any], *, waited: bool) -> ExitCode:
         return ExitCode.PARTIAL
     if done["state"] == "running":
         reached = not (done["unreachable"] or done["unpublished"])
-        return ExitCode.TIMED_OUT if waited else ExitCode.WAITING if reached else ExitCode.PARTIAL
+        if waited or not reached:
+            return ExitCode.TIMED_OUT if waited else ExitCode.PARTIAL
+        # Nothing has to verify the static fallback, so nothing is waited for.
+        return ExitCode.WAITING if done["target"] else ExitCode.DONE
     return ExitCode.DONE
 
 
@@ -121,7 +124,7 @@ def lines_of(done: dict[str, Any], code: ExitCode) -> Iterator[str]:
     needs = done["needs"].replace("SYSTEM", system)
     endings = {
         ExitCode.DONE: (mark("good"), "verified" if target else "which nothing has to verify"),
-        ExitCode.WAITING: (mark("waiting"), "not yet verified"),
+        ExitCode.WAITING: (mark("waiting"), f"not yet verified{_so_far(done)}"),
         ExitCode.NOT_VERIFIED: (mark("bad"), f"not verified: {_seen(done['steps'], 'verify')}"),
         ExitCode.PARTIAL: (
             mark("bad"),
@@ -129,7 +132,7 @@ def lines_of(done: dict[str, Any], code: ExitCode) -> Iterator[str]:
         ),
         ExitCode.TIMED_OUT: (
             mark("waiting"),
-            f"still being verified; to go on with it: kg watch {system}, or this command again",
+            f"still being verified{_so_far(done)}; to go on with it: kg watch {system}, or this command again",
         ),
     }
     sign, ending = endings[code]
@@ -148,6 +151,11 @@ def _incomplete(done: dict[str, Any]) -> str:
     said = [f"{name}: {_seen(steps, name)}" for name in ("state", "effects") if name in failed]
     said += [f"not asked, on other hosts: {elsewhere}"] if elsewhere else []
     return "; ".join(said) or "not every replica could be reached"
+
+
+def _so_far(done: dict[str, Any]) -> str:
+    seen = done.get("so_far")
+    return f" ({seen})" if seen else ""
 
 
 def _seen(steps: Iterable[dict[str, Any]], name: str) -> str:

@@ -8,14 +8,15 @@ from knowngood.control.plane import Plane
 from knowngood.control.reconcile import complete, learn
 from knowngood.control.roll_back import STATIC_FALLBACK, Wish, roll_back
 from knowngood.control.rollback import follow, under_way
+from knowngood.control.saga_steps import verification_of
 from knowngood.domain.level import Level
-from knowngood.domain.saga import Saga
+from knowngood.domain.saga import Saga, SagaState, StepName
 from knowngood.ports.verbs import Document, RollbackWish, Tell, silent
 from knowngood.verbs.incident import INCIDENT
-from knowngood_sdk.errors import ComponentError, ConflictError
+from knowngood_sdk.errors import ComponentError, ConflictError, KnownGoodError
 from knowngood_sdk.model.canonical import short
 
-__all__ = ["break_glass_instead", "rollback"]
+__all__ = ["break_glass_instead", "rollback", "so_far"]
 
 _RESUMED: dict[str, Any] = {
     "resumed": True,
@@ -62,7 +63,17 @@ def rollback(
     if wish.wait:
         tell("waiting", "verifying; Ctrl-C leaves the rollback in place")
         saga = follow(plane, saga, timedelta(seconds=wish.timeout_seconds))
-    return {**saga.to_json(), **flipped}
+    return {**saga.to_json(), **flipped, "so_far": so_far(plane, saga)}
+
+
+def so_far(plane: Plane, saga: Saga) -> str:
+    """Say what the verification of a rollback has to go by until now; empty where it is over, or not there yet."""
+    if saga.state is not SagaState.RUNNING or saga.next_step() is not StepName.VERIFY or saga.target is None:
+        return ""
+    try:
+        return verification_of(plane, saga, plane.system_file(saga.system)).reason
+    except KnownGoodError:  # it explains an answer, and is not it
+        return ""
 
 
 def break_glass_instead(error: ComponentError, system: str) -> ComponentError:
