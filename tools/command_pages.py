@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import click
 
-from knowngood.cli import cli
 from knowngood.cli.exit_code import ExitCode, exit_code_of
+from knowngood.cli.tree import cli
 from knowngood_sdk.errors import KnownGoodError
 
 __all__ = ["MADE", "commands_page", "exit_codes_page"]

@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from knowngood.cli import cli
+from knowngood.cli.tree import cli
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 SPEAKS_UNTIL_IT_IS_STOPPED = {"kg agent", "kg serve"}

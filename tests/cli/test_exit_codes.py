@@ -66,7 +66,7 @@ def test_no_command_asks_a_question() -> None:
 def test_an_interrupt_while_a_string_is_executed_ends_with_the_documented_code_too(tmp_path: Path) -> None:
     program = """
 import click
-import knowngood.cli
+import knowngood.cli.tree
 
 def interrupted(*_, **__):
     try:
@@ -74,10 +74,47 @@ def interrupted(*_, **__):
     except KeyboardInterrupt as error:
         raise click.exceptions.Abort from error
 
-knowngood.cli.cli.main = interrupted
+knowngood.cli.tree.cli.main = interrupted
 knowngood.cli.main([])
 """
     (tmp_path / "interrupted.py").write_text(program)
     command = [sys.executable, "-m", "interrupted"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ended.returncode, "stopped" in ended.stderr) == (130, True), ended.stderr
+
+
+SLOW = """
+import signal, sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "{module}":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from knowngood.cli import main
+main(["{command}", "pricing"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "command", "said"),
+    [
+        pytest.param("click", "rollback", "stopped; nothing was begun", id="before a command is known"),
+        pytest.param("knowngood.cli.status", "status", "stopped", id="a command that only looks"),
+        pytest.param(
+            "knowngood.ports.verbs",
+            "rollback",
+            "stopped; what was under way is on record. Look: kg status",
+            id="a command that does something",
+        ),
+    ],
+)
+def test_an_interrupt_while_the_program_is_loaded_ends_in_one_line(
+    tmp_path: Path, module: str, command: str, said: str
+) -> None:
+    program = SLOW.format(module=module, command=command)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr.strip()) == (130, said)

@@ -3,9 +3,9 @@
 import pytest
 from click.testing import CliRunner
 
-from knowngood.cli import cli
 from knowngood.cli.exit_code import ExitCode
 from knowngood.cli.reading import basis_points, expected_effects
+from knowngood.cli.tree import cli
 from knowngood_sdk.errors import InvalidError
 
 
