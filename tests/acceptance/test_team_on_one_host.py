@@ -120,3 +120,35 @@ def test_a_rollback_that_nobody_can_verify_yet_says_how_many_requests_it_waits_f
     assert (in_vain.code, "still being verified (no request came (0 of 20))" in in_vain.out) == (8, True), in_vain
     fallback = pricing.stage.kg("rollback", "pricing", "--to", "fallback", "--no-wait")
     assert (fallback.code, "which nothing has to verify" in fallback.out) == (0, True), fallback
+
+
+def test_what_was_deployed_without_a_server_reaches_replicas_on_other_hosts(pricing: Pricing) -> None:
+    version = pricing.deploy(1)
+    with asked(pricing) as control:
+        agent = far_agent(pricing, control, "r7")
+        home = pricing.stage.folder / "far" / "r7" / "systems" / "pricing"
+        until((home / "manifests" / f"{version.removeprefix('sha256:')}.json").exists, "the version to be brought")
+        until((home / "system.json").exists, "the rules to be brought")
+        assert "was not brought here" not in agent.text
+
+
+def test_a_replica_on_another_host_does_not_take_the_name_of_one_that_runs_beside_the_server(pricing: Pricing) -> None:
+    with asked(pricing) as control:
+        agent = far_agent(pricing, control, "r1")
+        until(lambda: "a replica r1 of pricing runs on the host of this server" in agent.text, "it to be refused")
+        assert "with 409" in agent.text
+        assert "kg agent pricing --replica NAME" in agent.text
+
+
+def test_an_agent_that_is_connected_to_the_server_of_its_own_folder_has_no_namesake(pricing: Pricing) -> None:
+    with asked(pricing) as control:
+        secret = pricing.stage.folder / "replica.token"
+        secret.write_text(token_for(pricing.stage.home, "fleet", "replica", systems=("pricing",)))
+        pricing.replicas["r1"].agent.end()
+        link = (f"--url={control.url}", "--token-file", str(secret))
+        agent = pricing.stage.start_kg("agent", "pricing", "--replica", "r1", *link)
+        until(lambda: pricing.stage.kg("deploy", "pricing").code == 0, "a deployment on it")
+        pricing.replicas["r1"].server.end()
+        pricing.start_server("r1", pricing.port)
+        until(lambda: pricing.status()["replicas"][0]["workers"] == 1, "its worker to be back")
+        assert "409" not in agent.text

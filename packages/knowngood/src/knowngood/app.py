@@ -33,6 +33,7 @@ from knowngood.adapters.readiness import ReadinessBalancer
 from knowngood.adapters.remembered import RememberedStore
 from knowngood.adapters.signing import KeyFolder
 from knowngood.adapters.sql import SqlExchange, SqlLeases, SqlStore, SqlTokens
+from knowngood.adapters.sql.database import Database
 from knowngood.config import Settings
 from knowngood.control.exclusive import ExclusiveDeployments
 from knowngood.control.oversee import Overseer, Pace
@@ -50,9 +51,9 @@ from knowngood.ports.traffic import Traffic
 from knowngood.ports.written_state import WrittenState, WrittenStateFactory
 from knowngood_sdk.errors import ConflictError, InvalidError, NotFoundError, PermanentError
 from knowngood_sdk.model.manifest import Role, check_name
-from knowngood_sdk.model.wire import FORMAT
-from knowngood_sdk.serving.disk import OWNER_FILE
-from knowngood_sdk.serving.folder import check_format, hold
+from knowngood_sdk.model.wire import FORMAT, ReleaseDocument, ReplicaReport
+from knowngood_sdk.serving.disk import OWNER_FILE, read_json
+from knowngood_sdk.serving.folder import ReplicaFolder, check_format, hold, is_held
 
 __all__ = [
     "Server",
@@ -160,6 +161,20 @@ class Server:
         """Note in the working folder where it answers, for commands that are given there. It is at work."""
         self.presence.answers_at(self.overseer.incarnation, address)
 
+    def has_namesake(self, system: str, report: ReplicaReport) -> bool:
+        """
+        Whether a report that came over the network is of another replica than that of its name on this host.
+
+        An agent of this host that is connected too writes each report into its folder before it sends it.
+        """
+        folder = ReplicaFolder.of(self.settings.folder, system, report.replica)
+        if not is_held(folder.agent_lock):
+            return False
+        here = folder.report()
+        if here is None or not here.crew or here.crew & report.crew:
+            return False
+        return bool(report.crew) or report.at > here.at
+
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Oversee, and keep the exchange up to date, while the block runs."""
@@ -188,7 +203,7 @@ def open_server(settings: Settings) -> Server:
     make_folder(folder)
     incarnation = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     kept = SqlStore.open(settings.store or folder / "store.db")
-    store, leases, hub = RememberedStore(kept), SqlLeases(kept.database), Hub(SqlExchange(kept.database))
+    store, leases, hub = RememberedStore(kept), SqlLeases(kept.database), Hub(_Exchange(kept.database, folder))
     runs = settings.store if settings.store.startswith("postgresql") else f"sqlite:///{folder / 'runs.db'}"
     lease = timedelta(seconds=settings.lease_seconds)
     exclusive = ExclusiveDeployments(leases, incarnation, SystemClock().now, lease)
@@ -217,6 +232,34 @@ def open_server(settings: Settings) -> Server:
         presence=presence,
         checks={"store": kept.systems, "leases": leases.held, "hub": hub.check},
     )
+
+
+class _Exchange(SqlExchange):
+    """What processes share; what was applied and released in the working folder without a server is found there."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        super().__init__(database)
+        self._folder = folder
+
+    def release(self, system: str, version: str) -> ReleaseDocument:
+        """See the port."""
+        try:
+            return super().release(system, version)
+        except NotFoundError as unknown:
+            try:
+                return ReplicaFolder.of(self._folder, system, "any").release(version)
+            except NotFoundError:
+                raise unknown from None
+
+    def rules(self, system: str) -> Mapping[str, Any] | None:
+        """See the port."""
+        found = super().rules(system)
+        if found is not None:
+            return found
+        here: Mapping[str, Any] | None = read_json(
+            self._folder / "systems" / check_name(system, "system") / "system.json"
+        )
+        return here
 
 
 def _plane(

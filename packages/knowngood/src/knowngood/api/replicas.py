@@ -33,7 +33,7 @@ from knowngood_sdk.errors import (
 from knowngood_sdk.model.canonical import check_digest
 from knowngood_sdk.model.manifest import check_name
 from knowngood_sdk.model.stream import HEARTBEAT, STATE_HEADER, Answered, Counted, decode_json
-from knowngood_sdk.model.wire import ReleaseDocument
+from knowngood_sdk.model.wire import ReleaseDocument, ReplicaReport
 from knowngood_sdk.serving.fingerprint import fingerprint
 
 __all__ = ["Caller", "Patience", "problem", "replica_router"]
@@ -129,7 +129,12 @@ def _route_of(hub: Hub) -> type[APIRoute]:
     return Route
 
 
-def replica_router(hub: Hub, authenticate: Callable[..., Any], patience: Patience | None = None) -> APIRouter:
+def replica_router(
+    hub: Hub,
+    authenticate: Callable[..., Any],
+    patience: Patience | None = None,
+    namesake: Callable[[str, ReplicaReport], bool] = lambda _system, _report: False,
+) -> APIRouter:
     """
     Return the endpoints that agents call.
 
@@ -138,12 +143,13 @@ def replica_router(hub: Hub, authenticate: Callable[..., Any], patience: Patienc
         authenticate: A dependency that returns the ``Caller``, or raises. It is run for every report: let it be quick,
             and ``async``, for others run in threads.
         patience: How long is waited for what.
+        namesake: Whether a report is not of the replica that has its name on this host.
     """
     router = APIRouter(prefix="/v1/systems/{system}", route_class=_route_of(hub), tags=["replicas"])
     caller = Annotated[Caller, Depends(authenticate)]
     # In the order in which they are called: routes are looked through one after the other.
     patience = patience or Patience()
-    _add_reporting(router, hub, caller, patience)
+    _add_reporting(router, hub, caller, patience, namesake)
     _add_reading(router, hub, caller, patience)
     _add_releases(router, hub, caller)
     return router
@@ -208,7 +214,9 @@ def _add_releases(router: APIRouter, hub: Hub, caller: Any) -> None:
         )
 
 
-def _add_reporting(router: APIRouter, hub: Hub, caller: Any, patience: Patience) -> None:
+def _add_reporting(
+    router: APIRouter, hub: Hub, caller: Any, patience: Patience, namesake: Callable[[str, ReplicaReport], bool]
+) -> None:
     @router.post("/replicas/{replica}/report", status_code=_NO_CONTENT)
     async def report(system: str, replica: str, who: caller, request: Request) -> Response:
         """Take a report; the answer's header tells which document is published now."""
@@ -216,6 +224,11 @@ def _add_reporting(router: APIRouter, hub: Hub, caller: Any, patience: Patience)
         said = Answered.from_json(decode_json(await _body(request, _MAX_REPORT, patience)))
         if said.report.replica != check_name(replica, "replica"):
             raise InvalidError(f"the report is one of replica {said.report.replica!r:.80}, not {replica}")
+        if namesake(system, said.report):
+            raise ConflictError(
+                f"a replica {replica} of {system} runs on the host of this server: give the agent another name, "
+                f"kg agent {system} --replica NAME"
+            )
         return _taken(hub.report(system, said.report, said.answers))
 
     @router.post("/replicas/{replica}/counts", status_code=_NO_CONTENT)

@@ -60,7 +60,7 @@ def command(*, path: Path | None, **options: str | int | bool | None) -> None:
     listener = bind(settings)
     with listener:
         server = open_server(settings)
-        router = replica_router(server.hub, authenticate_replica)
+        router = replica_router(server.hub, authenticate_replica, namesake=server.has_namesake)
         app = create_app(server, routers=[router], on_stop=[server.hub.end_streams])
         write_logs(settings.log)
         scheme, port = ("https" if settings.tls_cert else "http"), listener.getsockname()[1]
