@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.acceptance.stage import Stage
+
 PROGRAM = """
 import threading
 from knowngood.cli.serve import _end_with
@@ -31,3 +33,9 @@ def test_the_exit_code_says_how_it_ended(last: str, code: int, said: str) -> Non
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == code
     assert said in done.stderr
+
+
+def test_a_server_whose_component_root_is_no_folder_does_not_start(applied: Stage) -> None:
+    absent = applied.folder / "absent"
+    refused = applied.kg("serve", "--port", "0", env={"KNOWNGOOD_COMPONENT_ROOTS": str(absent)})
+    assert (refused.code, f"component_roots names {absent}" in refused.err) == (1, True), refused.err

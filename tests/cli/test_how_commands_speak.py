@@ -168,7 +168,7 @@ def test_where_no_deployment_is_under_way_there_is_none_to_finish(shared: Stage,
 @pytest.mark.parametrize("share", ["0%", "101%", "many"])
 def test_a_share_of_the_traffic_that_is_none_names_the_option_and_the_value(shared: Stage, share: str) -> None:
     done = shared.kg("deploy", "pricing", "--canary", share)
-    assert done.code == 1
+    assert done.code == 2
     assert "--canary" in done.err
     assert share in done.err
 
@@ -191,6 +191,12 @@ def test_a_terminal_without_the_signs_gets_the_words(shared: Stage) -> None:
     done = shared.kg("ledger", "verify", "pricing", env={"PYTHONIOENCODING": "latin-1"})
     assert done.code == 0
     assert "entries, whole" in done.out
+
+
+def test_an_answer_that_has_nowhere_to_go_is_an_error(shared: Stage) -> None:
+    command = f"exec {sys.executable} -m knowngood.cli status pricing >&-"
+    done = subprocess.run(["bash", "-c", command], cwd=shared.folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, "standard output is closed" in done.stderr) == (1, True)
 
 
 def test_nobody_who_reads_is_no_error_of_ours(shared: Stage) -> None:
@@ -225,15 +231,24 @@ def test_init_overwrites_nothing(stage: Stage) -> None:
     assert (stage.folder / "pricing.yaml").read_text() == "mine"
 
 
-def test_a_long_reason_is_cut_for_a_person_and_whole_for_a_program(applied: Stage) -> None:
+def test_a_long_reason_is_cut_on_a_terminal_and_whole_where_it_is_piped_on_or_read_by_a_program(applied: Stage) -> None:
     why = "prices too high\nat the airport " * 20
     trip = Trip(uid="t-1", version=f"sha256:{'a' * 64}", generation=1, source="person", at="2026-11-23", why=why)
     with SqlStore.open(applied.home / "store.db") as store, store.change("pricing") as change:
         change.save(replace(change.state, facts=Facts({"t-1": trip})))
-    shown = applied.kg("quarantine", "list", "pricing").out
+    shown = on_a_terminal(applied, "quarantine", "list", "pricing")
     assert len(shown.splitlines()) == 2
-    assert shown.endswith("…\n")
+    assert shown.endswith("…\r\n")
+    piped = applied.kg("quarantine", "list", "pricing").out
+    assert len(piped.splitlines()) == 2
+    assert piped.endswith(f"{' '.join(why.split())}\n")
     assert applied.kg("quarantine", "list", "pricing", "--output", "json").json["trips"][0]["why"] == why
+
+
+@pytest.mark.parametrize("port", ["99999", "0", "x"])
+def test_a_server_at_a_port_that_is_none_is_refused_by_its_address(shared: Stage, port: str) -> None:
+    done = shared.kg("status", env={"KNOWNGOOD_URL": f"http://127.0.0.1:{port}"})
+    assert (done.code, f"http://127.0.0.1:{port} is no address of a server" in done.err) == (1, True), done.err
 
 
 def test_who_acts_goes_on_record(shared: Stage) -> None:

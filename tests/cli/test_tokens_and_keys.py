@@ -106,7 +106,6 @@ def test_rotation_without_overlap_ends_the_old_one_at_once(applied: Stage) -> No
         pytest.param(("--scope", "oncall", "--system", "pricing"), "Did you mean 'on-call'?", id="a scope"),
         pytest.param(("--scope", "viewer"), "--system", id="no system"),
         pytest.param(("--scope", "viewer", "--scope", "replica", "--every-system"), "and nothing else", id="a mixture"),
-        pytest.param(("--scope", "viewer", "--every-system", "--expires", "90"), "its unit", id="a time"),
         pytest.param(("--scope", "viewer", "--every-system", "--expires", "9999d"), "ten years", id="a long time"),
     ],
 )
@@ -118,6 +117,11 @@ def test_what_cannot_be_made_is_told_with_what_to_do(applied: Stage, arguments: 
 
 def test_a_level_that_there_is_not_is_a_matter_of_usage(applied: Stage) -> None:
     assert applied.kg(*ON_CALL, "--level", "5").code == 2
+
+
+def test_a_time_without_a_unit_is_a_matter_of_usage(applied: Stage) -> None:
+    refused = applied.kg(*ON_CALL, "--expires", "90")
+    assert (refused.code, "its unit" in refused.err) == (2, True)
 
 
 def test_tokens_are_made_where_the_store_is(applied: Stage) -> None:
@@ -216,3 +220,11 @@ def test_without_keys_the_way_to_begin_is_told(applied: Stage, command: str) -> 
     refused = applied.kg("key", command, *arguments)
     assert refused.code == 1
     assert "kg key create" in refused.err or "holds no key" in refused.err
+
+
+def test_a_token_for_a_system_that_nobody_applied_yet_is_made_with_a_warning(applied: Stage) -> None:
+    made = applied.kg("token", "create", "--for", "ann", "--scope", "viewer", "--system", "prcing")
+    assert made.code == 0
+    assert "⚠ no system 'prcing' was applied there yet. Did you mean 'pricing'?" in made.err
+    known = applied.kg("token", "create", "--for", "bob", "--scope", "viewer", "--system", "pricing")
+    assert "was applied" not in known.err

@@ -50,7 +50,13 @@ def test_one_that_is_not_verified_yet_says_how_much_of_the_sample_is_there() -> 
 def test_the_exit_code_of_a_rollback_under_way(
     *, target: str | None, unreachable: dict[str, str], waited: bool, code: ExitCode
 ) -> None:
-    running = {"state": "running", "steps": [], "target": target, "unreachable": unreachable, "unpublished": ""}
+    running: dict[str, object] = {
+        "state": "running",
+        "steps": [],
+        "target": target,
+        "unreachable": unreachable,
+        "unpublished": "",
+    }
     assert code_of(running, waited=waited) is code
 
 

@@ -59,6 +59,7 @@ __all__ = [
     "Server",
     "actor",
     "installed_kinds",
+    "known_systems",
     "make_folder",
     "open_plane",
     "open_server",
@@ -134,6 +135,12 @@ def open_tokens(settings: Settings) -> SqlTokens:
     return SqlTokens(SqlStore.open(settings.store or folder / "store.db").database)
 
 
+def known_systems(settings: Settings) -> tuple[str, ...]:
+    """Return the systems that were applied to a control plane; raises as ``open_tokens``."""
+    with SqlStore.open(settings.store or settings.folder.resolve() / "store.db") as store:
+        return store.systems()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """
@@ -192,6 +199,7 @@ def open_server(settings: Settings) -> Server:
 
     Raises:
         InvalidError: The folder is of a newer format.
+        NotFoundError: A component root is no folder of this host.
         TransientError: The store is locked or cannot be reached.
         PermanentError: The folder or its store cannot be made or written.
     """
@@ -200,6 +208,12 @@ def open_server(settings: Settings) -> Server:
 
     folder = settings.folder.resolve()
     check_format(folder)
+    missing = [root for root in settings.component_roots if not root.is_dir()]
+    if missing:
+        raise NotFoundError(
+            f"component_roots names {missing[0]}, and there is no such folder on this host",
+            hint="Make it, or correct the configuration: nothing could be captured below it",
+        )
     make_folder(folder)
     incarnation = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     kept = SqlStore.open(settings.store or folder / "store.db")

@@ -143,6 +143,10 @@ def answer(
 
 
 def _write(line: str) -> None:
+    if sys.stdout is None:  # it was closed before this process began
+        say(f"{mark('bad')} the answer cannot be written: standard output is closed")
+        say("  What was done stands. Look, with the output elsewhere: kg status")
+        sys.exit(ExitCode.ERROR)
     try:
         click.echo(line)
     except BrokenPipeError:
@@ -166,9 +170,13 @@ def columns(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> Iterable[
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return a text as one line of so many characters at most; one that was cut ends with a sign for it."""
+    """
+    Return a text as one line, on a terminal of so many characters at most; one that was cut ends with a sign for it.
+
+    Elsewhere nothing is cut: a pipe has no width, and who searches the output must find what is in it.
+    """
     line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    return line if len(line) <= longest or not sys.stdout.isatty() else f"{line[: longest - 1]}…"
 
 
 def fail(error: KnownGoodError, output: str) -> ExitCode:

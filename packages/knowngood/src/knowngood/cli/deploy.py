@@ -80,15 +80,16 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if abandon or promote:
         _finish(system, place, output, abandon=abandon)
         return
-    from knowngood.cli.reading import basis_points, expected_effects
+    from knowngood.cli.reading import as_typed, basis_points, expected_effects
     from knowngood.ports.verbs import DeployWish
 
-    effects = expected_effects(expects)
+    with as_typed():
+        effects, split = expected_effects(expects), basis_points(canary)
     wish = DeployWish(
         intent=intent,
         expects=effects,
         version=recorded,
-        split=basis_points(canary),
+        split=split,
         timeout_seconds=timeout,
         override=override,
     )

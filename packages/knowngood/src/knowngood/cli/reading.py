@@ -1,15 +1,27 @@
 """Reading: values that people type on the command line."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
+
+import click
 
 from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.route import FULL
 
-__all__ = ["basis_points", "expected_effects"]
+__all__ = ["as_typed", "basis_points", "expected_effects"]
 
 _RATIO = re.compile(r"([+-]?[0-9]{1,9}(?:\.[0-9]{1,9})?) ?(%?)")
+
+
+@contextmanager
+def as_typed() -> Iterator[None]:
+    """Tell of a value that cannot be read as of any other command that was not written as it must be."""
+    try:
+        yield
+    except InvalidError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def basis_points(text: str) -> int:

@@ -87,11 +87,14 @@ def create(  # noqa: PLR0913 - one argument for each option
     **where: Any,
 ) -> None:
     """Make a token. Its secret is shown this once, and kept nowhere."""
+    from knowngood.cli.reading import as_typed
     from knowngood.control.tokens import create as make
     from knowngood.domain.level import Level
     from knowngood.domain.quantity import duration
     from knowngood.domain.token import ANY, RANDOM_BYTES, Order, Scope, verbs_of
 
+    with as_typed():
+        life = duration(expires or "90d", "--expires")
     settings, tokens, giver = _open(**where)
     scope = Scope(
         verbs=verbs_of(words),
@@ -99,7 +102,8 @@ def create(  # noqa: PLR0913 - one argument for each option
         highest=Level(level),
         environment=environment or settings.environment,
     )
-    order = Order(name=name, scope=scope, life=duration(expires or "90d", "--expires"))
+    order = Order(name=name, scope=scope, life=life)
+    _warn_of_unknown(systems, settings)
     _hand_over(lambda: make(tokens, os.urandom(RANDOM_BYTES), order, giver), to, output)
 
 
@@ -138,15 +142,17 @@ def list_(output: str, *, all_: bool, **where: Any) -> None:
 @output_option
 def rotate(token: str, overlap: str, expires: str | None, to: Path | None, output: str, **where: Any) -> None:
     """Make the token that follows TOKEN (an id, or whom it is for). Both hold until the overlap is over."""
+    from knowngood.cli.reading import as_typed
     from knowngood.control.tokens import named
     from knowngood.control.tokens import rotate as follow
     from knowngood.domain.quantity import duration
     from knowngood.domain.token import RANDOM_BYTES
 
+    with as_typed():
+        life = None if expires is None else duration(expires, "--expires")
+        still = timedelta(0) if overlap in {"0", "0s"} else duration(overlap, "--overlap")
     _, tokens, giver = _open(**where)
     old = named(tokens, token)
-    life = None if expires is None else duration(expires, "--expires")
-    still = timedelta(0) if overlap in {"0", "0s"} else duration(overlap, "--overlap")
     _hand_over(lambda: follow(tokens, os.urandom(RANDOM_BYTES), old, giver=giver, overlap=still, life=life), to, output)
 
 
@@ -214,6 +220,17 @@ def _open(directory: str, path: Path | None, store: str | None) -> "tuple[Settin
             hint="Name the server's with --dir or KNOWNGOOD_DIR; kg serve makes it, and so does kg apply",
         )
     return settings, open_tokens(settings), Giver(name=actor(), now=datetime.now(UTC))
+
+
+def _warn_of_unknown(systems: tuple[str, ...], settings: "Settings") -> None:
+    """Say so where a system is not known yet: its name may be mistyped, or it is applied later."""
+    from knowngood.app import known_systems
+    from knowngood.domain.spelling import did_you_mean
+
+    known = known_systems(settings)
+    for system in systems:
+        if system not in known:
+            say(f"{mark('warning')} no system {system!r} was applied there yet. {did_you_mean(system, known)}")
 
 
 def _hand_over(make: "Callable[[], Minted]", to: Path | None, output: str) -> None:

@@ -182,7 +182,7 @@ class Overseer:
         incarnation: str,
         *,
         pace: Pace | None = None,
-        tell: Tell = lambda system, line: _log.info("%s %s", system, line),
+        tell: Tell = lambda system, line: _log.info("%s", f"{system} {line}".lstrip()),
         remember: Callable[[str], None] = lambda _system: None,
     ) -> None:
         self.plane = plane

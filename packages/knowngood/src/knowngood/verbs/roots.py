@@ -19,7 +19,7 @@ def check_roots(spec: SystemFile, root: Path, allowed: Sequence[Path]) -> None:
     Raises:
         RefusedError: One is not.
     """
-    named = [("its folder", ".")]
+    named = [("the folder", ".")]
     named += [(f"component {n}", one.target) for n, one in spec.components.items() if one.kind in EMBEDDED_KINDS]
     named += [(f"the contract of {n}", one.contract) for n, one in spec.components.items() if one.contract]
     named += [("the golden inputs", spec.golden)] if spec.golden else []

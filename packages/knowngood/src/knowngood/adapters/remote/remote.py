@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -39,7 +39,7 @@ class Remote:
     """
 
     def __init__(self, url: str, token: str | None, ca: str | None = None) -> None:
-        if not url.startswith(("http://", "https://")):
+        if not url.startswith(("http://", "https://")) or not _has_a_port_or_none(url):
             raise InvalidError(f"{url} is no address of a server", hint="Write it like https://control:8400")
         self.url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -201,6 +201,13 @@ class Remote:
 
 def _path(system: str, below: str = "") -> str:
     return f"/v1/systems/{quote(system, safe='')}" + (f"/{below}" if below else "")
+
+
+def _has_a_port_or_none(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _trusted(ca: str | None) -> ssl.SSLContext:
