@@ -482,10 +482,9 @@ class Keeper:
             return
         self._warnings.pop(topic, None)
         if text:
-            told = text in self._warnings.values()  # by another topic, as where two ways to a server meet one trouble
-            self._warnings[topic] = text
-            if not told:
+            if text not in self._warnings.values():  # as where two ways to a server meet one trouble
                 _log.warning("%s", text)
+            self._warnings[topic] = text
 
 
 def _look_at(path: Path) -> _Seen | None:
