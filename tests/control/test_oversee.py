@@ -202,10 +202,12 @@ def test_the_runs_of_a_process_that_ended_on_this_host_go_on_at_once(house: Hous
 
 
 def test_nobody_waits_for_the_deployment_of_a_process_that_ended_on_this_host(house: House) -> None:
-    mine = ExclusiveDeployments(house.leases, "two", PACE.lease)
+    mine = ExclusiveDeployments(house.leases, "two", house.scenario.clock.now, PACE.lease)
     with ExitStack() as deployers:
         for name, system in (("one", "pricing"), ("elsewhere", "search")):
-            deployers.enter_context(ExclusiveDeployments(house.leases, name, timedelta(hours=1))(system))
+            deployers.enter_context(
+                ExclusiveDeployments(house.leases, name, house.scenario.clock.now, timedelta(hours=1))(system)
+            )
         house.presence.enter("one")
         house.presence.running.discard("one")
         house.start("two")
