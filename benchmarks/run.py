@@ -27,6 +27,7 @@ from benchmarks import (
     routing,
     saga,
     soak,
+    store,
 )
 from benchmarks.contenders import check_peers
 from benchmarks.context import Context
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[Context], Figure]] = {
     "saga": saga.run,
     "model_servers": model_servers.run,
     "soak": soak.run,
+    "store": store.run,
 }
 NEEDS: dict[str, Callable[[], None]] = {"model_servers": check_peers}
 """Benchmark -> what raises BenchmarkError where something is missing that it needs besides our own environment."""

@@ -43,6 +43,7 @@ COUNTED: dict[str, set[str]] = {
         "ledgers that do not verify",
         "replicas not where the record says in the end",
     },
+    "store": set(),
 }
 FIGURE = Figure(
     key="k",

@@ -1,5 +1,6 @@
 """Processes of a control plane share the work: one owner for a system, one run for a rollback, heirs for the dead."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 
 from knowngood.adapters.clock import SystemClock
+from knowngood.control.apply import apply
 from knowngood.control.exclusive import ExclusiveDeployments
 from knowngood.control.oversee import Overseer, Pace
 from knowngood.control.roll_back import Wish, roll_back
 from knowngood.control.rollback import follow, resume
 from knowngood.domain.saga import Saga, SagaState, StepName
+from knowngood.domain.system import SystemFile
 from knowngood.ports.runner import RunState
 from knowngood.testing.memory_leases import MemoryLeases, MemoryPresence
 from knowngood.testing.memory_runner import MemoryRunner, MemoryRuns
@@ -418,6 +421,73 @@ def test_leases_that_cannot_be_reached_stop_no_watch(house: House) -> None:
     house.leases.away = False
     until(lambda: any("the store is back" in line for line in house.said), "it to take up its own runs")
     assert first.watching == ("pricing",)
+
+
+class CountingStore:
+    """A store that counts how often its route is read, by system."""
+
+    def __init__(self, store: Any, counted: Counter[str]) -> None:
+        self._store, self.counted = store, counted
+
+    def read(self, system: str) -> Any:
+        self.counted[system] += 1
+        return self._store.read(system)
+
+    def fenced(self, held: Any) -> Any:
+        return CountingStore(self._store.fenced(held), self.counted)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.mark.requirement("G2")
+def test_a_system_where_nothing_moves_is_read_again_once_something_does(house: House) -> None:
+    plane, counted = house.scenario.plane, Counter[str]()
+    rules = {**house.scenario.rules, "system": "fraud"}
+    apply(plane, SystemFile.from_json(rules), root="/", actor="test")
+    house.scenario.plane = replace(plane, store=CountingStore(house.scenario.store, counted))
+    overseer = house.start("one")
+
+    def at_rest() -> bool:
+        before, looks = counted["fraud"], overseer.looked["fraud"].succeeded
+        until(lambda: overseer.looked["fraud"].succeeded > looks + 5, "more looks")
+        return counted["fraud"] == before
+
+    until(lambda: "fraud" in overseer.looked, "the first look")
+    until(at_rest, "it to rest")
+    for move in (_note, _publish):
+        before = counted["fraud"]
+        move(house, "fraud")
+        until(lambda before=before: counted["fraud"] > before, "a look at what moved")  # type: ignore[misc]
+        until(at_rest, "it to rest again")
+    house.scenario.traffic.join("fraud", "r1", loads=True)
+    until(lambda: not at_rest(), "a system with a replica to be read at every look")
+
+
+def _note(house: House, system: str) -> None:
+    with house.scenario.store.change(system) as change:
+        change.append("noted", "ann", "2026-01-01T18:00:00Z", {})
+
+
+def _publish(house: House, system: str) -> None:
+    house.scenario.traffic.publish(system, lambda known: replace(known, anchor=(7, "sha256:" + "0" * 64)))
+
+
+@pytest.mark.requirement("N4", "J2")
+def test_a_time_that_was_over_before_runs_were_forgotten_is_not_set_again(house: House) -> None:
+    house.start("one")
+    saga = house.rollback()
+    until(lambda: len(house.saga(saga).steps) == 4, "the steps before the verification")
+    house.scenario.serve(saga.target, 200)
+    until(lambda: house.saga(saga).state is SagaState.DONE, "the rollback to end")
+    until(lambda: _state(house, "cool-down:pricing:1") is RunState.DEFERRED, "the cool-down to be set")
+    house.started[0].stop()
+    house.scenario.clock.pause(timedelta(days=34))
+    house.runs = MemoryRuns()
+    second = house.start("two")
+    until(lambda: "pricing" in second.looked and second.looked["pricing"].succeeded > 3, "some looks")
+    assert [run.id for run in house.runners["two"].runs() if run.kind != "rollback"] == []
+    assert not {"notify-overdue", "known-good"} & set(house.scenario.kinds())
 
 
 @pytest.mark.requirement("N4", "J2")

@@ -1,5 +1,6 @@
 """The store in memory keeps the contract of every store, and goes by the leases that it is given."""
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
@@ -40,6 +41,9 @@ class EndlessLeases:
             self._fence += 1
             held = self._held[name] = Held(name=name, holder=holder, fence=self._fence, expires_in=ttl)
         return held if held.holder == holder else None
+
+    def renew(self, names: Collection[str], holder: str, ttl: timedelta) -> dict[str, Held]:  # noqa: ARG002
+        return {name: held for name, held in self._held.items() if name in names and held.holder == holder}
 
     def release(self, name: str, holder: str) -> None:
         if name in self._held and self._held[name].holder == holder:

@@ -37,6 +37,7 @@ READS: dict[str, Callable[[SqlStore], object]] = {
     "counts": lambda store: SqlExchange(store.database).counts(SYSTEM),
     "change": change,
     "change of a route": lambda store: SqlExchange(store.database).change_route(SYSTEM, rising),
+    "renew": lambda store: SqlLeases(store.database).renew(["watch:pricing"], "a", timedelta(minutes=1)),
     "claim": lambda store: SqlLeases(store.database).claim("watch:pricing", "a", timedelta(minutes=1)),
 }
 

@@ -70,6 +70,7 @@ __all__ = [
 
 _COMPONENTS, _STATE, _EFFECTS = "knowngood.components", "knowngood.state", "knowngood.effects"
 """Groups of entry points, by what the adapters in them are for."""
+_LOADED: dict[tuple[str, str], Any] = {}
 
 
 def open_plane(directory: str | Path, *, make: bool = False) -> Plane:
@@ -411,7 +412,9 @@ def _factory(kind: str) -> ComponentFactory:
 
 
 def _loaded(group: str, kind: str) -> Any:
-    """Return what an adapter registered."""
+    """Return what an adapter registered; it is looked for once, for that reads the metadata of every package."""
+    if (group, kind) in _LOADED:
+        return _LOADED[group, kind]
     found = {point.name: point for point in entry_points(group=group)}
     if kind not in found:
         what = group.removeprefix("knowngood.")
@@ -419,7 +422,9 @@ def _loaded(group: str, kind: str) -> Any:
             f"no adapter for {what} of kind {kind} is installed",
             hint=f"Install it: pip install 'knowngood[{kind}]'; installed are {', '.join(sorted(found)) or 'none'}",
         )
-    return found[kind].load()
+    # What is missing is looked for anew: it may be installed before the next question.
+    loaded = _LOADED[group, kind] = found[kind].load()
+    return loaded
 
 
 def _contract(path: Path) -> Contract:

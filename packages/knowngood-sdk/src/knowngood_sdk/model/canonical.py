@@ -68,7 +68,9 @@ def parse_canonical(text: str | bytes) -> Any:
         InvalidError: It is not JSON, or holds NaN or a number too large to be finite.
     """
     try:
-        return json.loads(text, parse_int=_parse_integer, parse_float=_parse_float, parse_constant=_refuse_constant)
+        if isinstance(text, bytes):
+            text = text.decode(json.detect_encoding(text), "surrogatepass")
+        return _DECODER.decode(text)
     except (ValueError, OverflowError, RecursionError) as error:
         raise InvalidError(f"not JSON: {error}") from error
 
@@ -125,7 +127,7 @@ def _write(value: Any, pieces: list[str]) -> None:
     elif isinstance(value, float):
         # A subclass (numpy's float64 is one) may have a repr of its own.
         pieces.append(_number(float(value)))
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict | Mapping):  # the plain one first: to ask whether something is a Mapping is slow
         _write_object(value, pieces)
     elif isinstance(value, list | tuple):
         pieces.append("[")
@@ -141,13 +143,12 @@ def _write_object(value: Mapping[Any, Any], pieces: list[str]) -> None:
     for key in value:
         if not isinstance(key, str):
             raise InvalidError(f"a JSON key must be text, not {type(key).__name__}: {shown(key)}")
-    pieces.append("{")
-    for index, key in enumerate(_sorted(value)):
-        pieces.append("," if index else "")
-        pieces.append(encode_basestring(key))
-        pieces.append(":")
+    before = "{"
+    for key in _sorted(value):
+        pieces.append(f"{before}{encode_basestring(key)}:")
         _write(value[key], pieces)
-    pieces.append("}")
+        before = ","
+    pieces.append("}" if value else "{}")
 
 
 def _sorted(keys: Iterable[str]) -> list[str]:
@@ -179,3 +180,7 @@ def _number(value: float) -> str:
     power = point - 1
     tail = f".{digits[1:]}" if count > 1 else ""
     return f"{sign}{digits[0]}{tail}e{'+' if power >= 0 else '-'}{abs(power)}"
+
+
+_DECODER = json.JSONDecoder(parse_int=_parse_integer, parse_float=_parse_float, parse_constant=_refuse_constant)
+"""Made once: to make one takes longer than to read a small document with it."""

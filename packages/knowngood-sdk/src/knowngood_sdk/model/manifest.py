@@ -317,7 +317,12 @@ def _text(value: Any, what: str) -> str:
     return value
 
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
 def _text_map(value: Any, what: str) -> Mapping[str, str]:
+    if value is _NOTHING or (type(value) is dict and not value):
+        return _NOTHING  # as nearly all contracts are
     if not isinstance(value, Mapping):
         raise InvalidError(f"{what} must be an object of texts, not {type(value).__name__}")
     return {_text(key, what): _text(item, f"{what}.{key}") for key, item in value.items()}
@@ -331,4 +336,5 @@ def _member(enum: type[_E], value: Any, what: str) -> _E:
 
 
 def _frozen_text(mapping: Mapping[str, str], what: str) -> Mapping[str, str]:
-    return MappingProxyType(dict(_text_map(mapping, what)))
+    texts = _text_map(mapping, what)
+    return texts if texts is _NOTHING else MappingProxyType(dict(texts))

@@ -2,8 +2,9 @@
 Remembered: a store whose reads are answered from memory while its database is away.
 
 Judging and leaving a version need what is on record: the rules, the route, what is known of each version. Of a system
-that is watched all that is kept in memory too, as of its last look, so that an outage of the database stops neither.
-What is to be put on record is refused meanwhile, at once; it is told again by whoever knows it, when the store is back.
+that is watched and has replicas all that is kept in memory too, as of its last look, so that an outage of the database
+stops neither. What is to be put on record is refused meanwhile, at once; it is told again by whoever knows it, when the
+store is back.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -172,6 +173,11 @@ class RememberedStore:
     def head(self, system: str) -> Anchor:
         """Return how far the ledger goes."""
         return self._answer(system, lambda: self._store.head(system), lambda known: known.head)
+
+    def heads(self) -> Mapping[str, Anchor]:
+        """Return how far every ledger goes. Not remembered: it is asked to learn what is new."""
+        self._reach.check()
+        return self._asked(self._store.heads)
 
     def _answer(self, system: str, ask: Callable[[], T], remembered: Callable[[_Known], T]) -> T:
         if not self._reach.gone:

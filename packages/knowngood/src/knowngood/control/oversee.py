@@ -11,20 +11,22 @@ own, and those of processes that died), one for each system watches it; runs hav
 """
 
 import logging
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import timedelta
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Semaphore, Thread
 
 from knowngood.control.exclusive import let_go
 from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.plane import Plane
-from knowngood.control.timers import set_timers, works_of
-from knowngood.control.watch import Watcher
+from knowngood.control.timers import works_of
+from knowngood.control.watching import Looked, Pace, Tell, Watch
+from knowngood.domain.ledger import Anchor
 from knowngood.ports.lease import Held, Leases
 from knowngood.ports.presence import Presence
 from knowngood.ports.runner import Runner, RunState
-from knowngood_sdk.errors import ConflictError, KnownGoodError, TransientError
+from knowngood_sdk.errors import ConflictError, KnownGoodError
 
 __all__ = ["Looked", "Overseer", "Pace"]
 
@@ -33,131 +35,15 @@ _WORKER = "worker:"
 _WATCH = "watch:"
 _MOST_RUNS = 10_000
 _LINGER_SECONDS = 10.0
+_MOST_BEGUN = 100
+"""Systems that are taken between two renewals of leases."""
+_MOST_FIRST_LOOKS = 8
+_TURN_SECONDS = 1.0
+"""How long a first look waits for others to end: a thousand at once would take all connections, and all of a core."""
 _MOST_HUNG = 3
 """Looks at one system that may hang at the same time: each keeps a thread, and perhaps a connection."""
 _BLIP = timedelta(seconds=2)
 """A store that was away for longer may have left our own runs waiting for it; see ``_take_up_own``."""
-
-Tell = Callable[[str, str], None]
-"""System (empty for none), and a line of news for people."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """
-    How often what is done.
-
-    Attributes:
-        every: Between two looks at a system.
-        lease: How long a lease holds that is not renewed; the others take over then.
-        patience: How long one look at a system may take; one that takes longer hangs, and its lease runs out.
-        keep: How long runs that are over are kept.
-        hold: How long a canary that is clear is watched before it takes all traffic; None leaves that to a person.
-    """
-
-    every: timedelta = timedelta(seconds=1)
-    lease: timedelta = timedelta(seconds=15)
-    patience: timedelta = timedelta(minutes=1)
-    keep: timedelta = timedelta(days=30)
-    hold: timedelta | None = None
-
-    @property
-    def beat(self) -> timedelta:
-        """Between two renewals of a lease: two may be lost."""
-        return self.lease / 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
-    """
-    How the looks at one system went.
-
-    Attributes:
-        succeeded: Looks that ended well.
-        failed: Looks that an error ended.
-        last_at: When the last one ended well, in seconds since the epoch; 0 before the first.
-    """
-
-    succeeded: int = 0
-    failed: int = 0
-    last_at: float = 0.0
-
-
-class _Watch:
-    """The thread that watches one system, for as long as this process holds the lease."""
-
-    def __init__(self, overseer: "Overseer", system: str, held: Held) -> None:
-        self.held = held
-        self.system = system
-        self._overseer = overseer
-        self._plane = replace(overseer.plane, store=overseer.plane.store.fenced(held))
-        self._pace = overseer.pace
-        self._over = Event()
-        self._began_at: float | None = None
-        self._told = ""
-        self.told_hanging = False
-        self._thread = Thread(target=self._look_on, name=f"watch-{system}", daemon=True)
-
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the look that is under way."""
-        self._over.set()
-
-    def join(self, seconds: float) -> None:
-        """Wait for that."""
-        self._thread.join(seconds)
-
-    @property
-    def hangs(self) -> bool:
-        """Whether a look takes longer than it may; the pause between two looks is none."""
-        began_at = self._began_at
-        if began_at is None:
-            return False
-        return self._plane.clock.monotonic() - began_at > self._pace.patience.total_seconds()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether its thread has not ended."""
-        return self._thread.is_alive()
-
-    def _look_on(self) -> None:
-        watcher = Watcher(self._plane, self.system, hold=self._pace.hold)
-        timers: set[str] = set()
-        while not self._over.is_set():
-            self._began_at = self._plane.clock.monotonic()
-            try:
-                self._recall()
-                for note in watcher.tick().notes:
-                    self._overseer.tell(self.system, note)
-                if self._plane.runner is not None:
-                    set_timers(self._plane, self._plane.runner, self.system, timers)
-                self._told = ""
-                self._overseer.count(self.system, at=self._plane.clock.now().timestamp())
-            except KnownGoodError as error:
-                self._overseer.count(self.system)
-                self._trouble(error)
-            except Exception:  # noqa: BLE001 - a control loop that ends because a look failed watches nothing
-                self._overseer.count(self.system)
-                _log.exception("the look at %s failed", self.system)
-            self._began_at = None
-            self.told_hanging = False
-            self._over.wait(self._pace.every.total_seconds())
-
-    def _recall(self) -> None:
-        try:
-            self._overseer.remember(self.system)
-        except TransientError:
-            # It is away: then what was remembered before counts.
-            return
-
-    def _trouble(self, error: KnownGoodError) -> None:
-        """Tell what went wrong, once for as long as it stays the same."""
-        if error.message != self._told:
-            self._told = error.message
-            self._overseer.tell(self.system, f"{error.code}: {error}")
 
 
 class Overseer:
@@ -194,8 +80,11 @@ class Overseer:
         self._over = Event()
         self._entered = Event()
         self._lock = Lock()
-        self._watches: dict[str, _Watch] = {}
-        self._hung: list[_Watch] = []
+        self.first_looks = Semaphore(_MOST_FIRST_LOOKS)
+        self._asking = Lock()
+        self._heads: tuple[Mapping[str, Anchor], float] | None = None
+        self._watches: dict[str, Watch] = {}
+        self._hung: list[Watch] = []
         self._looked: dict[str, Looked] = {}
         self._worker: Held | None = None
         self._away_since: float | None = None
@@ -225,6 +114,20 @@ class Overseer:
             failed = Looked(succeeded=seen.succeeded, failed=seen.failed + 1, last_at=seen.last_at)
             done = Looked(succeeded=seen.succeeded + 1, failed=seen.failed, last_at=at or 0.0)
             self._looked[system] = failed if at is None else done
+
+    def heads(self) -> Mapping[str, Anchor]:
+        """
+        Return how far every ledger goes, as of the present turn: asked once for all who watch.
+
+        Raises:
+            TransientError: The store is away.
+        """
+        with self._asking:
+            now = time.monotonic()  # as the pauses between looks pass, whatever clock the plane goes by
+            if self._heads is None or now - self._heads[1] >= self.pace.every.total_seconds() / 2:
+                self._heads = None
+                self._heads = self.plane.store.heads(), now
+            return self._heads[0]
 
     def start(self) -> None:
         """
@@ -259,7 +162,7 @@ class Overseer:
         finally:
             self._give_back(watches)
 
-    def _give_back(self, watches: Collection[_Watch]) -> None:
+    def _give_back(self, watches: Collection[Watch]) -> None:
         """Give leases and presence back, so that others need not wait until they run out."""
         try:
             for watch in watches:
@@ -284,8 +187,7 @@ class Overseer:
             self._worker = held
             if not self._launched:
                 self._entered.set()
-            for system in systems:
-                self._keep(system)
+            self._keep_all(systems)
             self._drop(self._watches.keys() - set(systems))
         except KnownGoodError:
             # Nobody knows who holds what: the store refuses who does not, and judging goes on.
@@ -296,6 +198,30 @@ class Overseer:
             if self.plane.clock.monotonic() - self._away_since > _BLIP.total_seconds():
                 self._owed.set()
             self._away_since = None
+
+    def _keep_all(self, systems: Collection[str]) -> None:
+        """Renew what is ours in one go, and claim what nobody has. A look that hangs lets its lease run out."""
+        names = {f"{_WATCH}{system}": watch for system, watch in self._watches.items() if not watch.hangs}
+        renewed = self._leases.renew(names, self.incarnation, self.pace.lease)
+        kept = {watch.system for name, watch in names.items() if self._is_same(renewed.get(name), watch)}
+        rest = [system for system in systems if system not in kept]
+        taken = self._leases.held(_WATCH) if rest else {}
+        before, began = len(self._watches), self.plane.clock.monotonic()
+        for system in rest:
+            if self._watches.get(system) is not None or not self._is_others(taken.get(f"{_WATCH}{system}")):
+                self._keep(system)
+            late = self.plane.clock.monotonic() - began > self.pace.beat.total_seconds()
+            if late or len(self._watches) - before >= _MOST_BEGUN:
+                # What is ours already is renewed before the next ones are taken.
+                self._claimable.set()
+                return
+
+    @staticmethod
+    def _is_same(held: Held | None, watch: Watch) -> bool:
+        return held is not None and held.fence == watch.held.fence
+
+    def _is_others(self, held: Held | None) -> bool:
+        return held is not None and held.holder != self.incarnation and held.expires_in > timedelta()
 
     def _keep(self, system: str) -> None:
         """Claim one system, and watch it while it is ours."""
@@ -309,12 +235,13 @@ class Overseer:
             self._drop({system})
             watch = None
         if watch is None and held is not None:
-            watch = _Watch(self, system, held)
+            self.first_looks.acquire(timeout=_TURN_SECONDS)
+            watch = Watch(self, system, held)
             with self._lock:
                 self._watches[system] = watch
             watch.start()
 
-    def _give_up(self, watch: _Watch) -> bool:
+    def _give_up(self, watch: Watch) -> bool:
         """
         Leave a look that hangs to itself once its lease is over, and say whether that was done.
 

@@ -140,6 +140,10 @@ class SignedTraffic:
         """See the port."""
         return self._traffic.replicas(system)
 
+    def stamp(self, system: str) -> object:
+        """See the port."""
+        return self._traffic.stamp(system), self._signs
+
     def wait(
         self, system: str, until: Callable[[Mapping[str, Replica]], bool], deadline: timedelta
     ) -> Mapping[str, Replica]:

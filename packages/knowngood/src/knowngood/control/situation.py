@@ -9,7 +9,7 @@ from knowngood.control.plane import Plane
 from knowngood.control.telemetry import merged_counts
 from knowngood.domain.compatibility import Override
 from knowngood.domain.component import Depth
-from knowngood.domain.evidence import Evidence, Grade, standing_of
+from knowngood.domain.evidence import Evidence, Grade, Standing, standing_of
 from knowngood.domain.level import Level
 from knowngood.domain.plan import Estimates
 from knowngood.domain.planner import Recorded, Shadowed, Situation
@@ -17,6 +17,7 @@ from knowngood.domain.system import SystemFile, SystemKind
 from knowngood_sdk.errors import ComponentError, NotFoundError
 from knowngood_sdk.model.counts import VersionCounts
 from knowngood_sdk.model.manifest import Manifest
+from knowngood_sdk.model.route import Facts
 
 __all__ = ["situation_of"]
 
@@ -57,14 +58,7 @@ def situation_of(  # noqa: PLR0913 - what may be known of a wish, each by its na
             hint=f"Deploy one: kg deploy {system}, or one that is on record: kg deploy {system} --version VERSION",
         )
     evidence = plane.store.evidence(system)
-    now = plane.clock.now()
-    history = tuple(
-        Recorded(
-            manifest=manifest,
-            standing=standing_of(manifest.content_digest, evidence, state.facts, now=now, cool_down=spec.standby.keep),
-        )
-        for manifest in reversed(plane.store.manifests(system))
-    )
+    history = _history(plane, spec, state.facts, evidence)
     live = plane.store.manifest(system, leaving)
     return Situation(
         live=live,
@@ -82,6 +76,20 @@ def situation_of(  # noqa: PLR0913 - what may be known of a wish, each by its na
         behind=tuple(v for v in state.chain[state.chain.index(leaving) + 1 :] if v not in state.facts.quarantined),
         static_fallback=spec.fallback is not None,
     )
+
+
+def _history(plane: Plane, spec: SystemFile, facts: Facts, evidence: Sequence[Evidence]) -> tuple[Recorded, ...]:
+    """Return the versions on record, newest first, each with what its own evidence makes of it."""
+    shown: dict[str, list[Evidence]] = {}
+    for fact in evidence:
+        shown.setdefault(fact.version, []).append(fact)
+    now, keep = plane.clock.now(), spec.standby.keep
+
+    def standing(version: str) -> Standing:
+        return standing_of(version, shown.get(version, ()), facts, now=now, cool_down=keep)
+
+    manifests = reversed(plane.store.manifests(spec.system))
+    return tuple(Recorded(manifest=one, standing=standing(one.content_digest)) for one in manifests)
 
 
 def _counted(plane: Plane, system: str) -> Mapping[str, VersionCounts]:

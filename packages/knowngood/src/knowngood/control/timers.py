@@ -39,24 +39,29 @@ def works_of(plane: Callable[[], Plane]) -> Mapping[str, Work]:
     }
 
 
-def set_timers(plane: Plane, runner: Runner, system: str, known: set[str]) -> None:
+def set_timers(plane: Plane, runner: Runner, system: str, known: set[str], keep: timedelta) -> None:
     """
     Open the deferred runs of a system.
+
+    A time that was over longer ago than runs are kept is nobody's any more: its run was carried out and forgotten, and
+    to open one for each version that ever cooled down would keep a server that starts busy for hours.
 
     Args:
         plane: The ports.
         runner: Where they are opened.
         system: Name of the system.
         known: Ids of those that the caller saw opened; added to here, so that nobody asks for them at every look.
+        keep: How long runs that are over are kept.
     """
-    keep = plane.system_file(system).standby.keep
+    cool_down, oldest = plane.system_file(system).standby.keep, plane.clock.now() - keep
     verified = {fact.version: fact.at for fact in plane.store.evidence(system) if fact.grade is Grade.VERIFIED}
     for made in plane.store.deployments(system):
         run = f"{_COOL_DOWN}:{system}:{made.generation}"
         if made.state is DeploymentState.VERIFIED and made.version in verified and run not in known:
-            due = datetime.fromisoformat(verified[made.version]) + keep
+            due = datetime.fromisoformat(verified[made.version]) + cool_down
             payload = {"system": system, "generation": made.generation}
-            runner.defer(run_to_open(runner, run, partial(_owes_known_good, plane, made)), _COOL_DOWN, payload, due)
+            if due > oldest:
+                runner.defer(run_to_open(runner, run, partial(_owes_known_good, plane, made)), _COOL_DOWN, payload, due)
             known.add(run)
     for saga in plane.store.sagas(system):
         run = f"{_NOTIFY}:{saga.id}"
@@ -64,7 +69,8 @@ def set_timers(plane: Plane, runner: Runner, system: str, known: set[str]) -> No
         if within is not None and run not in known:
             due = datetime.fromisoformat(saga.started_at) + timedelta(seconds=within)
             undone = partial(_owes_an_answer, plane, saga)
-            runner.defer(run_to_open(runner, run, undone), _NOTIFY, {"system": system, "saga": saga.id}, due)
+            if due > oldest:
+                runner.defer(run_to_open(runner, run, undone), _NOTIFY, {"system": system, "saga": saga.id}, due)
             known.add(run)
 
 

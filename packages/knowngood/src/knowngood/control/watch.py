@@ -17,7 +17,7 @@ from knowngood.control.measure import Measured, Recent, Snapshot, measure
 from knowngood.control.plane import Plane
 from knowngood.control.publish import publish, publish_anchor, published
 from knowngood.control.reconcile import Reconciled, reconcile
-from knowngood.control.rollback import run_open
+from knowngood.control.rollback import owes_a_trip, run_open
 from knowngood.control.telemetry import merged_counts
 from knowngood.domain.decision import Decision
 from knowngood.domain.deployment import Deployment, DeploymentState
@@ -62,12 +62,15 @@ class Tick:
         decision: What was decided, when a trigger is breached.
         sagas: Rollbacks that are not over.
         notes: What a person who looks on wants to know, a line each.
+        quiet: Whether nothing can come of another pass before something is put on record, published, or a replica
+            joins: nobody serves the system, nothing is under way, and no endpoint is asked.
     """
 
     judgements: tuple[Judgement, ...] = ()
     decision: Decision | None = None
     sagas: tuple[Saga, ...] = ()
     notes: tuple[str, ...] = ()
+    quiet: bool = False
 
 
 @dataclass(slots=True)
@@ -101,10 +104,13 @@ class Watcher:
         spec = self.plane.system_file(self.system)
         stored = self.plane.store.read(self.system)
         # With the facts that replicas can read and the store could not take yet.
-        state = merge(stored, published(self.plane, self.system).facts, frozenset())[0]
+        document = published(self.plane, self.system)
+        state = merge(stored, document.facts, frozenset())[0]
         deployment = self._deployment(state)
+        quiet = not (notes or sagas or document.prepare or spec.health) and state.row == stored.row
+        quiet = quiet and self._is_settled(state, deployment) and not self.plane.traffic.replicas(self.system)
         if deployment is None or deployment.state not in _WATCHED:
-            return Tick(sagas=sagas, notes=tuple(notes))
+            return Tick(sagas=sagas, notes=tuple(notes), quiet=quiet)
         measured = self._measured(deployment, state)
         judgements = judge(spec, measured)
         notes += self._news(judgements)
@@ -121,7 +127,9 @@ class Watcher:
             notes += news
         else:
             notes += self._settle(spec, state, deployment, measured, judgements)
-        return Tick(judgements=judgements, decision=decision, sagas=sagas, notes=tuple(notes))
+        return Tick(
+            judgements=judgements, decision=decision, sagas=sagas, notes=tuple(notes), quiet=quiet and not notes
+        )
 
     def _caught_up(self) -> tuple[list[str], tuple[Saga, ...]]:
         """Bring store and replicas together and take open rollbacks forward, as far as the store lets anybody."""
@@ -195,6 +203,12 @@ class Watcher:
         version = state.watched
         matching = [made for made in self.plane.store.deployments(self.system) if made.version == version]
         return matching[-1] if matching else None
+
+    @staticmethod
+    def _is_settled(state: FleetState, deployment: Deployment | None) -> bool:
+        """Whether no deployment is under way, and none was cut off that somebody has to complete."""
+        armed = state.row.generation and not state.row.step and state.row.split < FULL
+        return not armed and (deployment is None or not owes_a_trip(deployment, state))
 
     def _measured(self, deployment: Deployment, state: FleetState) -> Measured:
         """Measure the version under watch beside the one behind it; after a rollback nothing known is behind."""

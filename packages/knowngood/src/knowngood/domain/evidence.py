@@ -138,8 +138,10 @@ def standing_of(
     void_until = max((_left_at(trip, now) for trip in trips.trips.values() if trip.version == version), default=None)
     shown: dict[Grade, datetime] = {}
     for fact in evidence:
+        if fact.version != version:
+            continue
         at = _instant(fact.at)
-        if fact.version == version and at <= now and (void_until is None or at > void_until):
+        if at <= now and (void_until is None or at > void_until):
             shown[fact.grade] = min(at, shown.get(fact.grade, at))
     grade = max(shown, default=Grade.RECORDED)
     known_good_at = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from knowngood.domain.compatibility import Contract, label_of
+from knowngood.domain.compatibility import label_of
 from knowngood_sdk.model.manifest import Component, Manifest, Role, Switching
 
 __all__ = ["Change", "Diff", "Level", "diff"]
@@ -128,11 +128,10 @@ def diff(before: Manifest, after: Manifest) -> Diff:
     )
 
 
-def _content(component: Component | None) -> tuple[str, str, Contract] | None:
+def _content(component: Component | None) -> tuple[str, str, Mapping[str, str], Mapping[str, str]] | None:
     if component is None:
         return None
-    contract = Contract(provides=component.provides, requires=component.requires)
-    return (component.role, component.ref.digest, contract)
+    return (component.role, component.ref.digest, component.provides, component.requires)
 
 
 def _side_json(component: Component | None) -> Mapping[str, Any] | None:

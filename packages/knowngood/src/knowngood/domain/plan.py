@@ -297,4 +297,6 @@ def duration_of(steps: tuple[Step, ...]) -> float | None:
 def _estimate(verb: Verb, component: str, estimates: Estimates) -> float | None:
     if verb is Verb.PREPARE:
         return estimates.restore.get(component)
-    return {Verb.LOAD: estimates.load, Verb.TRAFFIC: estimates.flip}.get(verb)
+    if verb is Verb.LOAD:
+        return estimates.load
+    return estimates.flip if verb is Verb.TRAFFIC else None

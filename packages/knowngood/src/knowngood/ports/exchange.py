@@ -87,6 +87,14 @@ class Exchange(Protocol):
         """Return the newest report of every replica that ever joined, by name."""
         ...
 
+    def stamps(self) -> Mapping[str, str]:
+        """
+        Return for each system that has a route or a report what is another text once one of them was changed.
+
+        One question, however many systems there are.
+        """
+        ...
+
     def save_counts(self, system: str, counts: Mapping[str, Sequence[CountsReport]]) -> None:
         """
         Keep the newest counts of each worker, by replica, all in one transaction.

@@ -5,7 +5,7 @@ A lease runs out by the clock of the store, not by that of a host. Its fence ris
 holder writes who was stopped, replaced and woken again can be refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -46,6 +46,15 @@ class Leases(Protocol):
         Returns:
             The lease, with the same fence when it was renewed and a higher one when it changed hands; None while
             somebody else holds it.
+        """
+        ...
+
+    def renew(self, names: Collection[str], holder: str, ttl: timedelta) -> Mapping[str, Held]:
+        """
+        Renew leases of one holder, all in one transaction; takes none.
+
+        Returns:
+            Those that are the holder's, by name, with the fences that they had.
         """
         ...
 

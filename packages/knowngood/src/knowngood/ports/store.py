@@ -159,3 +159,12 @@ class Store(Protocol):
     def head(self, system: str) -> Anchor:
         """Return how far the ledger goes."""
         ...
+
+    def heads(self) -> Mapping[str, Anchor]:
+        """
+        Return how far the ledger of every system goes.
+
+        One question, however many systems there are: nothing is put on record without an entry, so whoever knows these
+        knows where nothing changed.
+        """
+        ...

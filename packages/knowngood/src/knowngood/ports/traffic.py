@@ -162,6 +162,14 @@ class Traffic(Protocol):
         """Return every replica that ever joined, by name, with what is true of it now; empty for an unknown system."""
         ...
 
+    def stamp(self, system: str) -> object:
+        """
+        Return what is another value once what is published changed, or a replica joined; costs next to nothing.
+
+        Never raises: what cannot be looked at has a stamp of its own.
+        """
+        ...
+
     def wait(
         self, system: str, until: Callable[[Mapping[str, Replica]], bool], deadline: timedelta
     ) -> Mapping[str, Replica]:

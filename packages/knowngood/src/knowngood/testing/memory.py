@@ -276,6 +276,10 @@ class MemoryTraffic:
             for name, simulated in sorted(self._fleets.get(system, {}).items())
         }
 
+    def stamp(self, system: str) -> object:
+        """See the port."""
+        return self._published.get(system), system in self._damaged, tuple(sorted(self._fleets.get(system, {})))
+
     def wait(
         self, system: str, until: Callable[[Mapping[str, Replica]], bool], deadline: timedelta
     ) -> Mapping[str, Replica]:

@@ -34,6 +34,7 @@ class MemoryExchange:
         self._rules: dict[str, Mapping[str, Any]] = {}
         self._reports: dict[str, dict[str, Reported]] = {}
         self._counts: dict[str, dict[str, CountsReport]] = {}
+        self._changes: dict[str, int] = {}
         self._listeners: list[Callable[[str], None]] = []
         self.writes = 0
 
@@ -61,6 +62,7 @@ class MemoryExchange:
             if document == (before or RouteDocument(system=system)):
                 return document
             self._routes[system] = RouteDocument.from_json(document.to_json())
+            self._changes[system] = self._changes.get(system, 0) + 1
             self.writes += 1
             listeners = list(self._listeners)
         for heard in listeners:
@@ -94,6 +96,7 @@ class MemoryExchange:
         """See the port."""
         with self._reached():
             kept = self._reports.setdefault(system, {})
+            self._changes[system] = self._changes.get(system, 0) + 1
             for report in reports:
                 known = kept.get(report.replica)
                 if known is None or known.report.at <= report.at:
@@ -104,6 +107,11 @@ class MemoryExchange:
         """See the port."""
         with self._reached():
             return dict(self._reports.get(system, {}))
+
+    def stamps(self) -> Mapping[str, str]:
+        """See the port."""
+        with self._reached():
+            return {system: str(changes) for system, changes in self._changes.items()}
 
     def save_counts(self, system: str, counts: Mapping[str, Sequence[CountsReport]]) -> None:
         """See the port."""

@@ -51,6 +51,16 @@ class MemoryLeases:
             lease.until = now + ttl
             return self._held(name, lease)
 
+    def renew(self, names: Collection[str], holder: str, ttl: timedelta) -> Mapping[str, Held]:
+        """See the port."""
+        with self._lock:
+            self._reach()
+            mine = {name: self._leases[name] for name in names if name in self._leases}
+            mine = {name: lease for name, lease in mine.items() if lease.holder == holder}
+            for lease in mine.values():
+                lease.until = self._clock.now() + ttl
+            return {name: self._held(name, lease) for name, lease in mine.items()}
+
     def release(self, name: str, holder: str) -> None:
         """See the port."""
         with self._lock:

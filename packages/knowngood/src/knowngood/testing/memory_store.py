@@ -130,6 +130,10 @@ class MemoryStore:
         """Return how far the ledger goes."""
         return _head(self._of(system))
 
+    def heads(self) -> Mapping[str, Anchor]:
+        """See the port."""
+        return {system: self.head(system) for system in self.systems()}
+
     def _of(self, system: str) -> _System:
         kept = self._systems.get(system)
         if kept is None:

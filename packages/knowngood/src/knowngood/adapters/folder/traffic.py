@@ -128,6 +128,11 @@ class FolderTraffic:
         """See the port."""
         return {name: _look_at(folder) for name, folder in self._folders(system).items()}
 
+    def stamp(self, system: str) -> object:
+        """See the port. The times of one file and one folder: whoever joins makes a folder there."""
+        folder = self._directory / "systems" / system
+        return _moment(folder / "route.json"), _moment(folder / "replicas")
+
     def wait(
         self, system: str, until: Callable[[Mapping[str, Replica]], bool], deadline: timedelta
     ) -> Mapping[str, Replica]:
@@ -160,6 +165,14 @@ def _turn(path: Path) -> Iterator[None]:
             yield
     finally:
         os.close(descriptor)
+
+
+def _moment(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

@@ -269,6 +269,11 @@ class Hub:
         silent = {name: Unreachable(replica=name, reason=_NO_AGENT) for name in lost}
         return {**silent, **unanswered(answers, names - lost, deadline), **answers}
 
+    def stamp(self, system: str) -> tuple[str, bool, int]:
+        """Return what is another value once another document is published here, or a replica is heard of first."""
+        room = self._room_of(system)
+        return room.id, room.loaded, len(room.present)
+
     def streaming(self, system: str) -> frozenset[str]:
         """Return the replicas that have a stream to this process."""
         with self._changed:
@@ -378,16 +383,21 @@ class Hub:
     def _go_round(self, *, looks: bool, beats: bool) -> None:
         """Leave what is due on the exchange, and look there, system by system, until it cannot be reached."""
         with self._changed:
-            rooms, told = list(self._rooms.values()), self._told_elsewhere
+            told, asking = self._told_elsewhere, self._asking()
+            # Of a thousand rooms that nobody is in and where nothing changes, none costs a question.
+            rooms = [room for room in self._rooms.values() if looks or asking or room.is_due or room.system in told]
             self._told_elsewhere = set()
+        if looks:
+            self._note_changes(rooms)
         for room in rooms:
             try:
                 self._leave(room, beats=beats, counts=looks)
-                if looks or room.system in told or not room.loaded:
+                stirs = bool(room.unsettled or room.present)
+                if (looks and stirs) or room.system in told or not room.loaded:
                     self._look_for_route(room)
-                if beats or self._asking():
+                if (beats and stirs) or asking:
                     self._look_for_reports(room)
-                if looks and room.counts_loaded:
+                if looks and stirs and room.counts_loaded:
                     self._look_for_counts(room)
             except KnownGoodError as error:
                 self._tell(room, str(error))
@@ -397,6 +407,14 @@ class Hub:
                 self._tell(room, f"{type(error).__name__}: {error}", unforeseen=error)
             else:
                 self._tell(room, "")
+
+    def _note_changes(self, rooms: Collection[Room]) -> None:
+        """Ask once what changed on the exchange, of all rooms; where that cannot be told each is looked at."""
+        stamps: Mapping[str, str] = {}
+        with contextlib.suppress(KnownGoodError):
+            stamps = self.exchange.stamps()
+        for room in rooms:
+            room.note(stamps.get(room.system))
 
     def _tell(self, room: Room, trouble: str, *, unforeseen: Exception | None = None) -> None:
         """Tell what does not work, once."""
@@ -410,12 +428,7 @@ class Hub:
     def _asking(self) -> bool:
         """Whether somebody waits for a replica that has no stream here, but to another process."""
         with self._changed:
-            return any(
-                name not in room.channels
-                for room in self._rooms.values()
-                for question in room.questions.values()
-                for name in question.waiting
-            )
+            return any(room.asks_elsewhere for room in self._rooms.values())
 
     def _leave(self, room: Room, *, beats: bool, counts: bool) -> None:
         """Leave on the exchange what is not there yet."""

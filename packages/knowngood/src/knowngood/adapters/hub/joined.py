@@ -146,6 +146,10 @@ class JoinedTraffic:
         # The folder tells at once whether a process lives; over the network that is known by its silence.
         return {name: here.get(name) or there[name] for name in sorted(here.keys() | there.keys())}
 
+    def stamp(self, system: str) -> object:
+        """See the port."""
+        return self._local.stamp(system), self._remote.stamp(system)
+
     def wait(
         self, system: str, until: Callable[[Mapping[str, Replica]], bool], deadline: timedelta
     ) -> Mapping[str, Replica]:

@@ -1,5 +1,6 @@
 """Room: what one process of the control plane knows of one system, in memory."""
 
+import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,12 @@ from knowngood_sdk.model.stream import event_bytes, route_event
 from knowngood_sdk.model.wire import CountsReport, ReplicaReport, RouteDocument
 
 __all__ = ["Presence", "Room", "Spans"]
+
+
+_UNSETTLED_LOOKS = 4
+"""Looks at a room after something changed there: rules are written right behind the route."""
+_FULL_LOOK_SECONDS = 120.0
+"""Between two looks at a room where nothing seems to change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +78,9 @@ class Room:
         owed: Whether what is published here is not on the exchange yet.
         refused: Replica -> when it was last refused, on the monotonic clock, and why.
         trouble: Why what is known here is not shared with other processes; empty when it is.
+        stamp: What told at the last look whether anything on the exchange changed.
+        unsettled: Looks that are still to be made since it did: what belongs to a change may come a moment later.
+        full_at: When it is looked at next whatever the stamp says, on the monotonic clock.
     """
 
     system: str
@@ -87,10 +97,34 @@ class Room:
     present: dict[str, Presence] = field(default_factory=dict)
     questions: dict[str, Question] = field(default_factory=dict)
     counts: dict[str, CountsReport] = field(default_factory=dict)
+    stamp: str = ""
+    unsettled: int = 0
+    full_at: float = 0.0
     changed: set[str] = field(default_factory=set)
     touched: set[str] = field(default_factory=set)
     counted: dict[str, dict[str, CountsReport]] = field(default_factory=dict)
     refused: dict[str, tuple[float, str]] = field(default_factory=dict)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something of it is to be left on the exchange, or was never read from there."""
+        return bool(self.owed or self.changed or self.touched or self.counted or not self.loaded)
+
+    @property
+    def asks_elsewhere(self) -> bool:
+        """Whether somebody waits for a replica that has no stream here, but to another process."""
+        return any(name not in self.channels for asked in self.questions.values() for name in asked.waiting)
+
+    def note(self, stamp: str | None) -> None:
+        """Note what tells whether anything on the exchange changed; None where that cannot be told."""
+        now = time.monotonic()
+        if stamp is None or stamp != self.stamp:
+            self.unsettled = _UNSETTLED_LOOKS
+        else:
+            self.unsettled = max(int(now >= self.full_at), self.unsettled - 1)
+        if self.unsettled:
+            self.full_at = now + _FULL_LOOK_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 - it spreads the looks
+        self.stamp = self.stamp if stamp is None else stamp
 
     def adopt(self, document: RouteDocument | None) -> None:
         """Take what is published now, and tell it on every stream if it is new."""

@@ -73,6 +73,10 @@ class HubTraffic:
         """See the port."""
         return self._hub.replicas(system)
 
+    def stamp(self, system: str) -> object:
+        """See the port."""
+        return self._hub.stamp(system)
+
     def wait(
         self, system: str, until: Callable[[Mapping[str, Replica]], bool], deadline: timedelta
     ) -> Mapping[str, Replica]:

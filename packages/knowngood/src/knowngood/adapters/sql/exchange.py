@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, select
 
 from knowngood.adapters.sql.database import Database
 from knowngood.adapters.sql.repeating import writing_again
@@ -122,6 +122,18 @@ class SqlExchange:
             )
             for row in rows
         }
+
+    def stamps(self) -> Mapping[str, str]:
+        """Return what tells a change of any system's route or reports; see the port."""
+        routes, reports = exchange_routes.c, exchange_reports.c
+        heard = select(reports.system, func.count(), func.max(reports.seen), func.sum(reports.written))
+        with self._database.reading() as connection:
+            published = connection.execute(select(routes.system, routes.changes)).all()
+            told = connection.execute(heard.group_by(reports.system)).all()
+        stamps = {system: str(changes) for system, changes in published}
+        for system, *figures in told:
+            stamps[system] = f"{stamps.get(system, '')} {figures}"
+        return stamps
 
     def save_counts(self, system: str, counts: Mapping[str, Sequence[CountsReport]]) -> None:
         """Keep the newest counts of each worker; see the port."""

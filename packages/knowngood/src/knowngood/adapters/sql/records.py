@@ -24,6 +24,7 @@ __all__ = [
     "evidence",
     "exists",
     "head",
+    "heads",
     "ledger",
     "manifest",
     "manifests",
@@ -182,3 +183,19 @@ def _ledger_body(text: Any) -> Mapping[str, Any]:
     except InvalidError:
         body = None
     return body if isinstance(body, dict) else {"unreadable": str(text)}
+
+
+def heads(connection: Connection) -> Mapping[str, Anchor]:
+    """Return how far the ledger of every system goes: one look at the end of each, and none at what is before."""
+    table, every = schema.ledger, schema.systems
+    newest = (
+        select(table.c.sequence)
+        .where(table.c.system == every.c.system)
+        .order_by(table.c.sequence.desc())
+        .limit(1)
+        .correlate(every)
+        .scalar_subquery()
+    )
+    last = (table.c.system == every.c.system) & (table.c.sequence == newest)
+    rows = connection.execute(select(every.c.system, table.c.sequence, table.c.hash).join(table, last, isouter=True))
+    return {row.system: EMPTY if row.sequence is None else Anchor(row.sequence, row.hash) for row in rows}

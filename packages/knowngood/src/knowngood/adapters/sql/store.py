@@ -137,6 +137,11 @@ class SqlStore:
         with self._reading(system) as connection:
             return records.head(connection, system)
 
+    def heads(self) -> Mapping[str, Anchor]:
+        """Return how far every ledger goes."""
+        with self.database.reading() as connection:
+            return records.heads(connection)
+
     @contextmanager
     def _reading(self, system: str) -> Iterator[Connection]:
         with self.database.reading() as connection:

@@ -186,6 +186,22 @@ class ExchangeContract:
         assert {name: reported.report for name, reported in reports.items()} == {"a": late, "b": other}
         assert theirs.reports("fraud") == {}
 
+    def test_one_question_tells_where_something_changed(self, processes: Sequence[Exchange]) -> None:
+        mine, theirs = processes
+        assert theirs.stamps() == {}
+        mine.change_route(SYSTEM, rising)
+        mine.change_route("fraud", rising)
+        before = theirs.stamps()
+        assert before.keys() == {SYSTEM, "fraud"}
+        assert theirs.stamps() == before
+        mine.change_route(SYSTEM, rising)
+        after = theirs.stamps()
+        assert (after[SYSTEM] != before[SYSTEM], after["fraud"] == before["fraud"]) == (True, True)
+        for at in ("2026-01-01T18:00:01Z", "2026-01-01T18:00:02Z"):
+            mine.save_reports("fraud", [_report("a", at)])
+            before, after = after, theirs.stamps()
+            assert (after["fraud"] != before["fraud"], after[SYSTEM] == before[SYSTEM]) == (True, True)
+
     def test_a_report_says_when_it_was_taken(self, exchange: Exchange) -> None:
         before = datetime.now(UTC)
         exchange.save_reports(SYSTEM, [_report("a", "2026-01-01T18:00:00Z")])

@@ -65,6 +65,17 @@ class LeasesContract:
         pass_time(_SHORT * 2)
         assert leases.claim(_NAME, "b", _LONG) is None
 
+    def test_many_are_renewed_at_once_and_none_is_taken_by_that(self, leases: Leases) -> None:
+        mine = {name: leases.claim(name, "a", _LONG) for name in ("watch:fraud", "watch:pricing", "watch:ranking")}
+        leases.release("watch:ranking", "a")
+        leases.claim("watch:spam", "b", _LONG)
+        renewed = leases.renew([*mine, "watch:spam", "watch:new"], "a", 2 * _LONG)
+        assert {name: held.fence for name, held in renewed.items()} == {"watch:fraud": 1, "watch:pricing": 1}
+        left = {name: held.expires_in for name, held in leases.held().items()}
+        assert left.keys() == {"watch:fraud", "watch:pricing", "watch:spam"}
+        assert min(left["watch:fraud"], left["watch:pricing"]) > _LONG >= left["watch:spam"]
+        assert leases.renew([], "a", _LONG) == {}
+
     def test_a_lease_that_is_over_changes_hands_and_its_fence_rises(
         self, leases: Leases, pass_time: Callable[[timedelta], None]
     ) -> None:

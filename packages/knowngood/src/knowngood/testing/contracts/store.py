@@ -232,6 +232,16 @@ class StoreContract:
             one_more(change)
         assert store.systems() == ("fraud", SYSTEM)
 
+    def test_how_far_all_ledgers_go_is_one_question(self, store: Store) -> None:
+        for system, entries in (("spam", 2), ("fraud", 0)):
+            with store.change(system) as change:
+                change.save_system({"system": system})
+                for _ in range(entries):
+                    one_more(change)
+        heads = store.heads()
+        assert heads == {system: store.head(system) for system in store.systems()}
+        assert (heads["spam"].length, heads["fraud"]) == (2, EMPTY)
+
     def test_applying_again_replaces_the_rules_and_leaves_the_rest(self, store: Store) -> None:
         rules = {"system": SYSTEM, "sla": {"latency_p99": "80ms"}, "numbers": [1, 0.5, 1e20, None, True]}
         with store.change(SYSTEM) as change:

@@ -106,6 +106,18 @@ class TrafficContract:
         fleet.traffic.publish(SYSTEM, lambda _: _ON_NEW)
         assert fleet.traffic.published(SYSTEM) == _ON_NEW
 
+    def test_a_stamp_tells_a_publication_and_a_replica_that_joins(self, fleet: Fleet) -> None:
+        fleet.traffic.replicas(SYSTEM)
+        before = fleet.traffic.stamp(SYSTEM)
+        assert fleet.traffic.stamp(SYSTEM) == before
+        fleet.traffic.publish(SYSTEM, lambda _: _ON_OLD)
+        published = fleet.traffic.stamp(SYSTEM)
+        assert published != before
+        assert fleet.traffic.stamp(SYSTEM) == published
+        fleet.start("a", [OLD])
+        fleet.traffic.wait(SYSTEM, lambda seen: "a" in seen, _SOON)
+        assert fleet.traffic.stamp(SYSTEM) != published
+
     def test_writers_at_once_take_nothing_back_from_each_other(self, fleet: Fleet) -> None:
         trips = [Trip(uid=str(n), version=OLD, generation=1, source="person", at="", why="") for n in range(20)]
 
