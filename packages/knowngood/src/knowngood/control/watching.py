@@ -144,7 +144,7 @@ class Watch:
                 if self._plane.runner is not None:
                     set_timers(self._plane, self._plane.runner, self.system, timers, self._pace.keep)
                 self._told = ""
-                if tick.quiet:
+                if tick.quiet and stamp is not None:
                     rest = _FULL_LOOK.total_seconds() * random.uniform(0.5, 1.5)  # noqa: S311 - it spreads the looks
                     self._quiet = stamp, self._plane.clock.monotonic() + rest
                 self._overseer.count(self.system, at=self._plane.clock.now().timestamp())
@@ -163,8 +163,15 @@ class Watch:
                 self._over.wait(self._pace.every.total_seconds())
 
     def _stamp(self) -> object:
-        """Return what is another value once something was put on record or published, or a replica joined."""
-        head = self._overseer.heads().get(self.system)
+        """
+        Return what is another value once something was put on record or published, or a replica joined.
+
+        None while the store is away: then every look is a whole one, for a version that fails is left all the same.
+        """
+        try:
+            head = self._overseer.heads().get(self.system)
+        except TransientError:
+            return None
         return head, self._plane.traffic.stamp(self.system)
 
     def _rests(self, stamp: object) -> bool:

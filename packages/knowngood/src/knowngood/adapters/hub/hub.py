@@ -140,7 +140,7 @@ class Hub:
         with self._changed:
             room = self._room(system)
             room.touch(replica, at)
-            self._merge_counts(room, replica, counts)
+            room.take_counts(replica, counts)
             waiting = room.counted.setdefault(replica, {})
             for report in counts:
                 if report.worker not in waiting or waiting[report.worker].sequence < report.sequence:
@@ -338,15 +338,6 @@ class Hub:
         room = self._room(system)
         return {name: room.replica(name, self._spans) for name in sorted(room.present)}
 
-    def _merge_counts(self, room: Room, replica: str, counts: Collection[CountsReport]) -> None:
-        for report in counts:
-            name = f"{replica}/{report.worker}"
-            if name not in room.counts or room.counts[name].sequence < report.sequence:
-                room.counts[name] = report
-        held = {f"{replica}/{worker}" for report in counts for worker in report.holds}
-        for name in held & room.counts.keys():
-            del room.counts[name]
-
     # The thread that keeps the exchange up to date.
 
     def _heard(self, system: str) -> None:
@@ -444,7 +435,7 @@ class Hub:
             with self._noticing():
                 self.exchange.save_reports(room.system, reports)
             with self._changed:
-                self._forget(room, reports)
+                room.forget(reports)
         if counted:
             self.exchange.save_counts(room.system, counted)
             with self._changed:
@@ -452,13 +443,6 @@ class Hub:
                     left = {w: r for w, r in room.counted[replica].items() if r not in saved}
                     room.counted[replica] = left
                 room.counted = {replica: left for replica, left in room.counted.items() if left}
-
-    def _forget(self, room: Room, reports: Collection[ReplicaReport]) -> None:
-        """Note that reports are on the exchange; what changed meanwhile is not."""
-        for report in reports:
-            if room.present[report.replica].report == report:
-                room.changed.discard(report.replica)
-                room.touched.discard(report.replica)
 
     def _look_for_route(self, room: Room) -> None:
         if not room.loaded:
@@ -494,7 +478,7 @@ class Hub:
             for name, report in counts.items():
                 by_replica.setdefault(name.partition("/")[0], []).append(report)
             for replica, reports in by_replica.items():
-                self._merge_counts(room, replica, reports)
+                room.take_counts(replica, reports)
             room.counts_loaded = True
 
     def _refuse_while_down(self) -> None:

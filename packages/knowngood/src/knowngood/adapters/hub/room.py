@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Lock
@@ -125,6 +125,23 @@ class Room:
         if self.unsettled:
             self.full_at = now + _FULL_LOOK_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 - it spreads the looks
         self.stamp = self.stamp if stamp is None else stamp
+
+    def take_counts(self, replica: str, counts: Collection[CountsReport]) -> None:
+        """Take what a replica's workers counted, where it is newer than what is known."""
+        for report in counts:
+            name = f"{replica}/{report.worker}"
+            if name not in self.counts or self.counts[name].sequence < report.sequence:
+                self.counts[name] = report
+        held = {f"{replica}/{worker}" for report in counts for worker in report.holds}
+        for name in held & self.counts.keys():
+            del self.counts[name]
+
+    def forget(self, reports: Collection[ReplicaReport]) -> None:
+        """Note that reports are on the exchange; what changed meanwhile is not."""
+        for report in reports:
+            if self.present[report.replica].report == report:
+                self.changed.discard(report.replica)
+                self.touched.discard(report.replica)
 
     def adopt(self, document: RouteDocument | None) -> None:
         """Take what is published now, and tell it on every stream if it is new."""
