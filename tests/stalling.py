@@ -29,7 +29,8 @@ class Proxy:
         self._flowing.set()
         self._cut_after = b""
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        Thread(target=self._accept, daemon=True).start()
+        self._accepting = Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def stall(self) -> None:
         """Take everything, pass on nothing."""
@@ -45,6 +46,10 @@ class Proxy:
 
     def close(self) -> None:
         self._flowing.set()
+        # Closing alone would leave who waits for the next client waiting, with a socket that nobody closes.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
         self._listener.close()
         for pair in self._pairs:
             for side in pair:
