@@ -7,6 +7,7 @@ One component stands behind a pointer, whose receipts show how often a rollback 
 
 import http.client
 import json
+import logging
 import os
 import sys
 import time
@@ -37,6 +38,7 @@ from tests.strangers.outlasting import journal, record, write
 
 __all__ = ["Health", "Team", "patience", "team_at_work"]
 
+_log = logging.getLogger(__name__)
 _LONG = timedelta(minutes=1)
 _RULES = SYSTEM_FILE.replace(
     "  config: {inline: curve.yaml}\n",
@@ -195,7 +197,9 @@ class Team:
             until(true, what, every=0.02)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{log.text if log else ''}") from error
-        return time.monotonic() - began
+        took = time.monotonic() - began
+        _log.info("%s took %.2f s", what, took)
+        return took
 
     def serving(self) -> set[str | None]:
         """Return what replicas serve, as they report it."""
