@@ -50,6 +50,14 @@ class World:
             self.scenario.tick()
         return self.saga()
 
+    def leave(self) -> None:
+        """Let the watcher leave version 2, and let nobody come who shows whether version 1 is well."""
+        self.scenario.watcher = Watcher(self.scenario.plane, "pricing")
+        while self.scenario.store.read("pricing").served == self.bad:
+            self.scenario.serve(self.bad, 60, errors=30)
+            self.scenario.tick()
+        self.scenario.tick()
+
     def saga(self) -> Saga:
         (saga,) = self.scenario.store.sagas("pricing")
         return saga  # type: ignore[no-any-return]
@@ -95,7 +103,7 @@ def test_what_it_had_still_to_do_is_cancelled_and_what_it_did_is_listed(world: W
     assert [act.id for act in world.mails.caused_by(world.good, state=EffectState.HELD)] == ["mail-9"]
     seen = world.step(StepName.EFFECTS).details["effects"]["mails"]
     assert seen == {
-        "cancelled": 3,
+        "cancelled": 0,
         "counts": {"mail": {"cancelled": 3, "executed": 2}},
         "incurable": 1,
         "for_a_person": True,
@@ -140,12 +148,38 @@ def test_an_adapter_that_is_gone_is_for_a_person_and_the_rollback_is_resumed_fro
 
 
 def test_one_that_was_overtaken_by_a_later_generation_touches_nothing_and_ends(world: World) -> None:
-    world.cache.generation = world.mails.generation = 99
+    for generations in (world.cache.generations, world.mails.generations):
+        generations[world.bad] = 99
     assert world.roll_back().state is SagaState.DONE
     assert world.cache.written(world.bad).items == 3
     assert len(world.mails.caused_by(world.bad, state=EffectState.HELD)) == 3
     assert "generation 99" in world.step(StepName.STATE).details["state"]["cache"]["overtaken"]
     assert "generation 99" in world.step(StepName.EFFECTS).details["effects"]["mails"]["overtaken"]
+
+
+def test_a_later_rollback_of_another_version_takes_nothing_away_from_it(world: World) -> None:
+    for generations in (world.cache.generations, world.mails.generations):
+        generations[world.good] = 99
+    assert world.roll_back().state is SagaState.DONE
+    assert world.cache.written(world.bad).items == 0
+    assert list(world.mails.caused_by(world.bad, state=EffectState.HELD)) == []
+
+
+def test_what_is_held_is_cancelled_before_anybody_waits_for_the_metrics(world: World) -> None:
+    world.leave()
+    assert world.saga().next_step() is StepName.VERIFY
+    assert list(world.mails.caused_by(world.bad, state=EffectState.HELD)) == []
+    assert world.step(StepName.QUARANTINE).details == {"frozen": {"mails": 3}}
+
+
+def test_a_record_that_is_away_holds_up_no_quarantine_and_is_asked_again(world: World) -> None:
+    world.mails.fails = TransientError("the outbox does not answer")
+    world.leave()
+    assert world.saga().next_step() is StepName.VERIFY
+    assert world.step(StepName.QUARANTINE).details == {"frozen": {"mails": "the outbox does not answer"}}
+    world.mails.fails = None
+    assert world.roll_back().state is SagaState.DONE
+    assert world.step(StepName.EFFECTS).details["effects"]["mails"]["cancelled"] == 3
 
 
 def test_what_a_barred_standby_once_did_is_left_as_it_is(world: World) -> None:

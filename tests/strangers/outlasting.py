@@ -22,7 +22,7 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS written (number INTEGER PRIMARY KEY, place TEXT, version TEXT, key TEXT, value TEXT);
     CREATE TABLE IF NOT EXISTS acts (place TEXT, id TEXT, version TEXT, what TEXT, subject TEXT, at TEXT, state TEXT,
         compensable INTEGER, compensated_as TEXT, PRIMARY KEY (place, id));
-    CREATE TABLE IF NOT EXISTS fences (place TEXT PRIMARY KEY, generation INTEGER);
+    CREATE TABLE IF NOT EXISTS fences (place TEXT, version TEXT, generation INTEGER, PRIMARY KEY (place, version));
     CREATE TABLE IF NOT EXISTS journal (number INTEGER PRIMARY KEY, place TEXT, version TEXT, did TEXT, what TEXT);
 """
 _ACT = "id, version, what, subject, at, state, compensable"
@@ -41,11 +41,13 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         raise TransientError(f"{path} cannot be used now: {error}") from error
 
 
-def _fence(connection: sqlite3.Connection, place: str, generation: int) -> None:
-    row = connection.execute("SELECT generation FROM fences WHERE place = ?", (place,)).fetchone()
+def _fence(connection: sqlite3.Connection, place: str, version: str, generation: int) -> None:
+    row = connection.execute(
+        "SELECT generation FROM fences WHERE place = ? AND version = ?", (place, version)
+    ).fetchone()
     if row is not None and row[0] > generation:
-        raise ConflictError(f"{place} was changed for generation {row[0]}, so not for {generation}")
-    connection.execute("INSERT OR REPLACE INTO fences VALUES (?, ?)", (place, generation))
+        raise ConflictError(f"generation {row[0]} saw to this version in {place}, so generation {generation} does not")
+    connection.execute("INSERT OR REPLACE INTO fences VALUES (?, ?, ?)", (place, version, generation))
 
 
 def _note(connection: sqlite3.Connection, place: str, version: str, did: str, what: str) -> None:
@@ -102,7 +104,7 @@ class TableState:
     def repair(self, version: str, *, generation: int, deadline: timedelta) -> Repaired:  # noqa: ARG002 - it is short
         """Take the rows of a version away; what stood there before shows again."""
         with _opened(self._path) as connection:
-            _fence(connection, self.name, generation)
+            _fence(connection, self.name, version, generation)
             keys = self._keys(connection, version)
             connection.execute("DELETE FROM written WHERE place = ? AND version = ?", (self.name, version))
             for key in keys:
@@ -156,7 +158,7 @@ class OutboxEffects:
         """Never carry it out."""
         with _opened(self._path) as connection:
             effect = self._found(connection, effect_id)
-            _fence(connection, self.name, generation)
+            _fence(connection, self.name, effect.version, generation)
             if effect.state is EffectState.HELD:
                 self._goes_on(connection, effect, EffectState.CANCELLED)
             return self._found(connection, effect_id)

@@ -15,15 +15,37 @@ from knowngood.domain.saga import Saga, StepOutcome
 from knowngood.domain.state import StateClass
 from knowngood.ports.effects import Effects
 from knowngood.ports.written_state import WrittenState
-from knowngood_sdk.errors import ConflictError, NotFoundError, PermanentError
+from knowngood_sdk.errors import ConflictError, KnownGoodError, NotFoundError, PermanentError
 
-__all__ = ["Seen", "cancel_held", "discard_derived"]
+__all__ = ["Seen", "cancel_held", "discard_derived", "freeze"]
 
 _DEADLINE = timedelta(minutes=5)
 _PAGE = 500
 
 Seen = tuple[StepOutcome, dict[str, Any]]
 """How it ended, and what goes on record of it."""
+
+
+def freeze(plane: Plane, saga: Saga) -> dict[str, Any]:
+    """
+    Cancel what is held as soon as the version is barred, as far as that can be done at once.
+
+    What cannot is tried again by the step that sees to it for good; nothing may wait here for somebody else's record.
+
+    Returns:
+        By the name of the record how much was cancelled, or why nothing could be; empty where none is declared.
+    """
+    try:
+        declared = plane.effects(plane.system_file(saga.system))
+    except KnownGoodError as error:
+        return {"effects": str(error)}
+    seen: dict[str, Any] = {}
+    for name, effects in declared.items():
+        try:
+            seen[name], _ = _cancelled(effects, saga)
+        except KnownGoodError as error:
+            seen[name] = str(error)
+    return seen
 
 
 def discard_derived(plane: Plane, saga: Saga) -> Seen:

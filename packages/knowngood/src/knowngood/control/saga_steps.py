@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from knowngood.control.aftermath import Seen, cancel_held, discard_derived
+from knowngood.control.aftermath import Seen, cancel_held, discard_derived, freeze
 from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.flip import reach_without_agent
 from knowngood.control.gate import live_replicas
@@ -155,7 +155,7 @@ def _dependents(plane: Plane, saga: Saga) -> Result:
 
 
 def _quarantine(plane: Plane, saga: Saga) -> Result:
-    """See that neither the store nor what replicas read would let the version back in."""
+    """See that neither store nor replicas would let the version back in, and freeze what it still had to do."""
     state = plane.store.read(saga.system)
     if saga.version not in state.facts.quarantined:
         return Step(
@@ -166,8 +166,10 @@ def _quarantine(plane: Plane, saga: Saga) -> Result:
         )
     if saga.version not in published(plane, saga.system).facts.quarantined:
         spread(plane, publish(plane, saga.system, state))
+    # Acts are held for minutes, and the metrics may take longer to come back.
+    frozen = freeze(plane, saga) if _was_in_front(plane, saga) else {}
     reach(FaultPoint.SAGA_QUARANTINE)
-    return Step(name=StepName.QUARANTINE, at=plane.now())
+    return Step(name=StepName.QUARANTINE, at=plane.now(), details={"frozen": frozen} if frozen else {})
 
 
 def _verify(plane: Plane, saga: Saga) -> Result:

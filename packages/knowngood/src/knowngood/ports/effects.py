@@ -58,11 +58,12 @@ class Effects(Protocol):
 
         Args:
             effect_id: Which.
-            generation: Of the flip that left its version: a fence. Kept in the record itself.
+            generation: Of the flip that left its version: a fence, kept in the record itself for each version.
 
         Raises:
             NotFoundError: There is no such act.
-            ConflictError: A higher generation was here before: whoever asks was overtaken. Nothing is changed.
+            ConflictError: A higher generation was here before for its version: whoever asks was overtaken, and the
+                act is a later rollback's. Nothing is changed.
         """
         ...
 

@@ -57,12 +57,13 @@ class WrittenState(Protocol):
 
         Args:
             version: Content digest.
-            generation: Of the flip that left the version: a fence. Kept at the place itself.
+            generation: Of the flip that left the version: a fence, kept at the place itself for each version.
             deadline: Longest time that it may take, from the call; TransientError when it does not suffice, and what
                 was done stays done.
 
         Raises:
-            ConflictError: A higher generation was here before: whoever asks was overtaken. Nothing is changed.
+            ConflictError: A higher generation was here before for this version: whoever asks was overtaken, and what
+                the version wrote is a later rollback's. Nothing is changed.
         """
         ...
 

@@ -21,14 +21,14 @@ class MemoryState:
         state_class: Whether it can be computed again.
         entries: Key -> every write of it, oldest first, as (version, value); the last one is what is read.
         fails: Raised by every call; None while all is well.
-        generation: The fence.
+        generations: The fence: version -> highest generation.
     """
 
     name: str
     state_class: StateClass
     entries: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     fails: KnownGoodError | None = None
-    generation: int = 0
+    generations: dict[str, int] = field(default_factory=dict)
 
     def write(self, version: str, key: str, value: str) -> None:
         """Write as a version."""
@@ -46,9 +46,7 @@ class MemoryState:
     def repair(self, version: str, *, generation: int, deadline: timedelta) -> Repaired:  # noqa: ARG002 - it is at once
         """Take back what was written under a version."""
         self._check()
-        if generation < self.generation:
-            raise ConflictError(f"{self.name} was repaired for generation {self.generation}, so not for {generation}")
-        self.generation = generation
+        _pass(self.generations, version, generation)
         keys = self._keys(version)
         for key in keys:
             self.entries[key] = [write for write in self.entries[key] if write[0] != version]
@@ -71,7 +69,7 @@ class MemoryEffects:
         name: Its name in the system.
         record: Effect id -> the act.
         fails: Raised by every call; None while all is well.
-        generation: The fence.
+        generations: The fence: version -> highest generation.
         keys: Effect id -> key that it was compensated under.
         made_good: Ids, each time that an act was really made good.
     """
@@ -79,7 +77,7 @@ class MemoryEffects:
     name: str
     record: dict[str, Effect] = field(default_factory=dict)
     fails: KnownGoodError | None = None
-    generation: int = 0
+    generations: dict[str, int] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     made_good: list[str] = field(default_factory=list)
 
@@ -103,9 +101,7 @@ class MemoryEffects:
     def cancel(self, effect_id: str, *, generation: int) -> Effect:
         """Never carry it out."""
         effect = self._found(effect_id)
-        if generation < self.generation:
-            raise ConflictError(f"{self.name} is at generation {self.generation}, so not at {generation}")
-        self.generation = generation
+        _pass(self.generations, effect.version, generation)
         if effect.state is EffectState.HELD:
             self.record[effect_id] = replace(effect, state=EffectState.CANCELLED)
         return self.record[effect_id]
@@ -130,3 +126,10 @@ class MemoryEffects:
     def _check(self) -> None:
         if self.fails is not None:
             raise self.fails
+
+
+def _pass(generations: dict[str, int], version: str, generation: int) -> None:
+    highest = generations.get(version, 0)
+    if generation < highest:
+        raise ConflictError(f"generation {highest} saw to this version, so generation {generation} does not")
+    generations[version] = generation

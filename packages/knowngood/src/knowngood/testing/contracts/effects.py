@@ -91,6 +91,12 @@ class EffectsContract:
             acts.effects.cancel("mail-0002", generation=3)
         assert list(acts.effects.caused_by(BAD, state=EffectState.HELD)) == [act(2)]
 
+    def test_a_later_rollback_of_another_version_overtakes_nobody(self, acts: Acts) -> None:
+        acts.record(act(1))
+        acts.record(act(2, version=GOOD))
+        acts.effects.cancel("mail-0002", generation=4)
+        assert acts.effects.cancel("mail-0001", generation=3) == act(1, EffectState.CANCELLED)
+
     def test_an_act_is_made_good_once(self, acts: Acts) -> None:
         acts.record(act(1, EffectState.EXECUTED))
         for _ in range(2):

@@ -95,3 +95,9 @@ class WrittenStateContract:
         with pytest.raises(ConflictError):
             place.state.repair(BAD, generation=3, deadline=_SOON)
         assert place.read(BAD, "rider 1") == "12.40"
+
+    def test_a_later_rollback_of_another_version_overtakes_nobody(self, places: Places) -> None:
+        place = places(StateClass.DERIVED)
+        place.write(BAD, "rider 1", "17.20")
+        place.state.repair(GOOD, generation=4, deadline=_SOON)
+        assert place.state.repair(BAD, generation=3, deadline=_SOON).items == 1
