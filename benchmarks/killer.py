@@ -18,11 +18,15 @@ class Killer:
         random: Seeded; what is drawn is drawn by the caller's thread alone.
         within_seconds: A kill comes at most so long after it was asked for.
         kills: What was killed -> how often.
+        doing: What is being done meanwhile, for people.
+        met: What was being done when a kill fell -> how often.
     """
 
     random: random.Random
     within_seconds: float
     kills: dict[str, int] = field(default_factory=dict)
+    doing: str = ""
+    met: dict[str, int] = field(default_factory=dict)
     _timers: list[threading.Timer] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -31,6 +35,7 @@ class Killer:
 
         def kill() -> None:
             with self._lock:
+                self.met[self.doing] = self.met.get(self.doing, 0) + 1
                 again()
                 self.kills[what] = self.kills.get(what, 0) + 1
 

@@ -47,6 +47,7 @@ _KILL_WITHIN_SECONDS = 1.0
 _OVER_SECONDS = 180.0
 _LOOK_SECONDS = 0.02
 _CONTROL = "control plane"
+_DEPLOYING, _ROLLING_BACK, _RELEASING, _BETWEEN = "a deployment", "a rollback", "a release", "no verb"
 _STORE = "BENCH_STORE"
 _NONE = Target(column="count", limit=0)
 _HOW = (
@@ -56,8 +57,8 @@ _HOW = (
     "by a rollback, released by name, and so on; {outages} times the control plane is killed and each host leaves by "
     "break-glass meanwhile. Flips keep pace with the requests, so that they are spread over all of them. {agents} "
     "kills of an agent and {controls} of the control plane by SIGKILL, at instants drawn from the seed, within a "
-    "second of a verb; each is started again at once, and what was cut or refused is asked again. Counted from the "
-    "riders' log. Memory and open files: all processes of a kind together, at the start, half way and at the end; "
+    "second of the beginning of a verb; each is started again at once, and what was cut or refused is asked again. "
+    "Counted from the riders' log. Memory and open files: all processes of a kind together, at the start, half way and at the end; "
     "riders keep their whole log in memory, and hold the other ends of what servers hold of connections."
 )
 
@@ -130,13 +131,16 @@ class _Soak:
             self._wait_for(number / self.plan.flips)
             if number in {2, self.plan.flips // 2}:
                 self.measure()
+            # Whoever is still to be killed for the flip before is; the kills of this one fall in it.
+            killer.doing = _BETWEEN
+            killer.settle()
             for victim in self.plan.kills.get(number, ()):
                 killer.soon(victim, self._killing(victim))
             if number % 2 == 0:
+                killer.doing = _DEPLOYING
                 self.operator.deploy()
             else:
-                killer.settle()
-                self._leave(number)
+                self._leave(number, killer)
             if number % (self.plan.flips // 10 or 1) == 0:
                 self.context.tell(f"  {number} of {self.plan.flips} flips, {self.asked:,} requests, {killer.kills}")
         self._wait_for(1.0)
@@ -158,11 +162,13 @@ class _Soak:
         }
         self.held.append({kind: held(child.process.pid for child in children) for kind, children in kinds.items()})
 
-    def _leave(self, number: int) -> None:
+    def _leave(self, number: int, killer: Killer) -> None:
+        killer.doing = _ROLLING_BACK
         if number in self.plan.outages:
             self.operator.break_glass()
         else:
             self.operator.roll_back()
+        killer.doing = _RELEASING
         self.operator.release()
 
     def _killing(self, victim: str) -> Callable[[], None]:
@@ -254,6 +260,10 @@ def _flips(soak: _Soak, killer: Killer) -> list[Row]:
         Row(name="flips", unit="count", values={"count": len(moves)}),
         Row(name="kills of an agent", unit="count", values={"count": killer.all_kills - killer.kills.get(_CONTROL, 0)}),
         Row(name="kills of the control plane", unit="count", values={"count": control}),
+    ]
+    rows += [
+        Row(name=f"kills that fell in {what}", unit="count", values={"count": killer.met.get(what, 0)})
+        for what in (_DEPLOYING, _ROLLING_BACK, _RELEASING, _BETWEEN)
     ]
     rows += [
         Row(name=f"verbs asked again: {code}", unit="count", values={"count": times})

@@ -1,10 +1,14 @@
 """A server ends its process itself, whatever threads still wait, with the exit code of what came of it."""
 
+import socket
 import subprocess
 import sys
 
 import pytest
 
+from knowngood.cli.serve import url_of
+from knowngood.config import Settings
+from tests.acceptance.control import start_control
 from tests.acceptance.stage import Stage
 
 PROGRAM = """
@@ -35,7 +39,23 @@ def test_the_exit_code_says_how_it_ended(last: str, code: int, said: str) -> Non
     assert said in done.stderr
 
 
-def test_a_server_whose_component_root_is_no_folder_does_not_start(applied: Stage) -> None:
+def test_a_component_root_that_is_not_there_is_said_and_keeps_nobody_from_rolling_back(applied: Stage) -> None:
     absent = applied.folder / "absent"
-    refused = applied.kg("serve", "--port", "0", env={"KNOWNGOOD_COMPONENT_ROOTS": str(absent)})
-    assert (refused.code, f"component_roots names {absent}" in refused.err) == (1, True), refused.err
+    with start_control(applied, env={"KNOWNGOOD_COMPONENT_ROOTS": str(absent)}) as control:
+        assert f"component_roots names {absent}, and there is no such folder" in control.process.text
+        assert control.ask("/v1/systems/pricing").status == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "tls", "url"),
+    [
+        pytest.param("127.0.0.1", "", "http://127.0.0.1:8400", id="this host"),
+        pytest.param("::1", "", "http://[::1]:8400", id="this host, IPv6"),
+        pytest.param("0.0.0.0", "", "http://127.0.0.1:8400", id="everywhere"),  # noqa: S104 - nobody listens
+        pytest.param("::", "", "http://127.0.0.1:8400", id="everywhere, IPv6"),
+        pytest.param("::", "cert.pem", f"https://{socket.gethostname()}:8400", id="everywhere, with a certificate"),
+        pytest.param("control.example", "cert.pem", "https://control.example:8400", id="by name"),
+    ],
+)
+def test_a_server_says_where_it_can_be_asked(host: str, tls: str, url: str) -> None:
+    assert url_of(Settings(host=host, tls_cert=tls, tls_key=tls and "key.pem"), 8400) == url

@@ -6,6 +6,7 @@ that installs it.
 """
 
 import json
+import logging
 import os
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -49,7 +50,7 @@ from knowngood.ports.telemetry import Telemetry
 from knowngood.ports.tokens import Tokens
 from knowngood.ports.traffic import Traffic
 from knowngood.ports.written_state import WrittenState, WrittenStateFactory
-from knowngood_sdk.errors import ConflictError, InvalidError, NotFoundError, PermanentError
+from knowngood_sdk.errors import ConflictError, InvalidError, KnownGoodError, NotFoundError, PermanentError
 from knowngood_sdk.model.manifest import Role, check_name
 from knowngood_sdk.model.wire import FORMAT, ReleaseDocument, ReplicaReport
 from knowngood_sdk.serving.disk import OWNER_FILE, read_json
@@ -70,6 +71,7 @@ __all__ = [
 
 _COMPONENTS, _STATE, _EFFECTS = "knowngood.components", "knowngood.state", "knowngood.effects"
 """Groups of entry points, by what the adapters in them are for."""
+_log = logging.getLogger(__name__)
 _LOADED: dict[tuple[str, str], Any] = {}
 
 
@@ -103,14 +105,15 @@ def replicas_elsewhere(directory: str | Path, system: str) -> tuple[str, ...]:
     """
     Return the replicas of a system that its servers know, and that nobody reaches from their working folder.
 
-    One that said that it stops, or of which nothing was heard for as long as a host is taken for gone, is none.
+    One that said that it stops, or of which nothing was heard for as long as a host is taken for gone, is none. One
+    that moved to another host may have left its folder behind: of here is who lives here.
 
     Raises:
         TransientError: The store of the folder is locked.
         PermanentError: It cannot be read.
     """
     folder = Path(directory).resolve()
-    here = FolderTraffic(folder).replicas(system).keys()
+    here = {name for name, replica in FolderTraffic(folder).replicas(system).items() if replica.alive}
     with SqlStore.open(folder / "store.db") as store:
         reports = SqlExchange(store.database).reports(system)
     oldest = SystemClock().now() - timedelta(seconds=Spans().unheard)
@@ -178,7 +181,11 @@ class Server:
         folder = ReplicaFolder.of(self.settings.folder, system, report.replica)
         if not is_held(folder.agent_lock):
             return False
-        here = folder.report()
+        try:
+            here = folder.report()
+        except KnownGoodError:
+            # What cannot be read tells nothing of anybody.
+            return False
         if here is None or not here.crew or here.crew & report.crew:
             return False
         return bool(report.crew) or report.at > here.at
@@ -209,12 +216,10 @@ def open_server(settings: Settings) -> Server:
 
     folder = settings.folder.resolve()
     check_format(folder)
-    missing = [root for root in settings.component_roots if not root.is_dir()]
-    if missing:
-        raise NotFoundError(
-            f"component_roots names {missing[0]}, and there is no such folder on this host",
-            hint="Make it, or correct the configuration: nothing could be captured below it",
-        )
+    for root in settings.component_roots:
+        if not root.is_dir():
+            # A disk may come later than this process, and what rolls back needs none of it.
+            _log.warning("component_roots names %s, and there is no such folder: nothing is captured below it", root)
     make_folder(folder)
     incarnation = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     kept = SqlStore.open(settings.store or folder / "store.db")
@@ -271,9 +276,12 @@ class _Exchange(SqlExchange):
         found = super().rules(system)
         if found is not None:
             return found
-        here: Mapping[str, Any] | None = read_json(
-            self._folder / "systems" / check_name(system, "system") / "system.json"
-        )
+        path = self._folder / "systems" / check_name(system, "system") / "system.json"
+        try:
+            here: Mapping[str, Any] | None = read_json(path)
+        except KnownGoodError as error:
+            _log.warning("the rules of %s are not told to replicas of other hosts: %s", system, error)
+            return None
         return here
 
 

@@ -91,7 +91,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     )
     done = place.verbs().rollback(system, wish, show)
     code = code_of(done, waited=not no_wait)
-    if done["elsewhere"] and code in {ExitCode.DONE, ExitCode.WAITING}:
+    if done.get("elsewhere") and code in {ExitCode.DONE, ExitCode.WAITING}:
         code = ExitCode.PARTIAL
     answer(done, output, lambda: lines_of(done, code))
     return code

@@ -1,14 +1,19 @@
 """``kg serve``: the control plane over HTTP."""
 
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from knowngood.cli.console import GIVEN, fail, mark, say
 from knowngood.cli.exit_code import ExitCode
 from knowngood_sdk.errors import KnownGoodError, NotFoundError
+
+if TYPE_CHECKING:
+    from knowngood.config import Settings
 
 
 @click.command(
@@ -59,22 +64,28 @@ def command(*, path: Path | None, **options: str | int | bool | None) -> None:
     check_exposure(settings)
     listener = bind(settings)
     with listener:
+        write_logs(settings.log)
         server = open_server(settings)
         router = replica_router(server.hub, authenticate_replica, namesake=server.has_namesake)
         app = create_app(server, routers=[router], on_stop=[server.hub.end_streams])
-        write_logs(settings.log)
-        scheme, port = ("https" if settings.tls_cert else "http"), listener.getsockname()[1]
+        url = url_of(settings, listener.getsockname()[1])
 
         def announce() -> None:
-            server.answers_at(f"{scheme}://{settings.host}:{port}")
-            say(f"{mark('good')} listening at {scheme}://{settings.host}:{port}; Ctrl-C stops it")
+            server.answers_at(url)
+            say(f"{mark('good')} listening at {url}; Ctrl-C stops it")
             say(f"  systems and their record: {settings.folder}")
             say(f"  to get a token: kg token create --for NAME --scope on-call --system SYSTEM --dir {settings.folder}")
-            say(
-                f"  then, where you work: export KNOWNGOOD_URL={scheme}://{settings.host}:{port} KNOWNGOOD_TOKEN=kg_..."
-            )
+            say(f"  then, where you work: export KNOWNGOOD_URL={url} KNOWNGOOD_TOKEN=kg_...")
 
         _end_with(lambda: serve(app, settings, listener, announce))
+
+
+def url_of(settings: "Settings", port: int) -> str:
+    """Return where it is asked: who listens everywhere is asked on this host by name, which a certificate may have."""
+    scheme = "https" if settings.tls_cert else "http"
+    everywhere = settings.host in {"0.0.0.0", "::"}  # noqa: S104 - it is looked for, not listened on
+    host = (socket.gethostname() if settings.tls_cert else "127.0.0.1") if everywhere else settings.host
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _end_with(serving: Callable[[], None]) -> None:

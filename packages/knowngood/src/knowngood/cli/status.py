@@ -34,7 +34,7 @@ def command(system: str | None, *, watch: bool, place: Place, output: str) -> No
 
 def _all_lines(found: dict[str, Any]) -> Iterator[str]:
     yield from (line for one in found["systems"] for line in _lines(one))
-    server = found["server"]
+    server = found.get("server")
     if server:
         yield f"{mark('warning')} replicas on other hosts are not seen from here; the server that runs here sees them:"
         yield f"    export KNOWNGOOD_URL={server}"
@@ -55,7 +55,7 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield "  a trip leads to: nothing, for no static fallback is declared"
     else:
         yield f"  a trip leads to: {_named(behind)}; whether that is safe: kg plan {system}"
-    if status["deploying"]:
+    if status.get("deploying"):
         yield f"  {mark('waiting')} {short(status['deploying'])} is being deployed, and serves nobody yet"
         yield "    where whoever deploys it has ended, kg serve or kg watch gives it up"
     if status["left"]:

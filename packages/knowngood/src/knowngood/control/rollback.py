@@ -60,6 +60,8 @@ _log = logging.getLogger(__name__)
 ROLLBACK = "rollback"
 """Kind of the runs that carry rollbacks forward; the id of the first run of a rollback is the saga's."""
 _POLL = timedelta(milliseconds=100)
+_STORE_BACK = timedelta(minutes=1)
+"""How long a run that begins waits for its store; one that gives up is begun again by whoever looks next."""
 
 
 def trip_of(plane: Plane, system: str, version: str, *, source: str, why: str) -> Trip:
@@ -180,8 +182,24 @@ def carry(plane: Plane, run: RunContext) -> None:
         ConflictError: This process may not write any longer; whoever may goes on.
     """
     system, saga = str(run.payload["system"]), str(run.payload["saga"])
-    for name in find_saga(plane, system, saga).planned:
+    for name in _planned(plane, system, saga):
         run.until(name, lambda name=name: _ended_with(plane, system, saga, name), _POLL)  # type: ignore[misc]
+
+
+def _planned(plane: Plane, system: str, saga: str) -> tuple[StepName, ...]:
+    """
+    Return the steps of a rollback, waiting for a store that is away for a moment.
+
+    No step of the run, for that would stand in front of the steps that a run of an older program has on record.
+    """
+    last = plane.clock.monotonic() + _STORE_BACK.total_seconds()
+    while True:
+        try:
+            return find_saga(plane, system, saga).planned
+        except TransientError:
+            if plane.clock.monotonic() > last:
+                raise
+            plane.clock.pause(_POLL)
 
 
 def _ended_with(plane: Plane, system: str, saga_id: str, name: StepName) -> str | None:

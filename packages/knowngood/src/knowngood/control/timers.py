@@ -43,8 +43,8 @@ def set_timers(plane: Plane, runner: Runner, system: str, known: set[str], keep:
     """
     Open the deferred runs of a system.
 
-    A time that was over longer ago than runs are kept is nobody's any more: its run was carried out and forgotten, and
-    to open one for each version that ever cooled down would keep a server that starts busy for hours.
+    A cool-down that was over longer ago than runs are kept is nobody's any more: the grade follows from the record, and
+    to open a run for each version that ever cooled down would keep a server that starts busy for hours.
 
     Args:
         plane: The ports.
@@ -69,8 +69,8 @@ def set_timers(plane: Plane, runner: Runner, system: str, known: set[str], keep:
         if within is not None and run not in known:
             due = datetime.fromisoformat(saga.started_at) + timedelta(seconds=within)
             undone = partial(_owes_an_answer, plane, saga)
-            if due > oldest:
-                runner.defer(run_to_open(runner, run, undone), _NOTIFY, {"system": system, "saga": saga.id}, due)
+            # However late: that somebody was not told in time is put on record by whoever lives then.
+            runner.defer(run_to_open(runner, run, undone), _NOTIFY, {"system": system, "saga": saga.id}, due)
             known.add(run)
 
 
