@@ -58,8 +58,8 @@ _HOW = (
     "break-glass meanwhile. Flips keep pace with the requests, so that they are spread over all of them. {agents} "
     "kills of an agent and {controls} of the control plane by SIGKILL, at instants drawn from the seed, within a "
     "second of the beginning of a verb; each is started again at once, and what was cut or refused is asked again. "
-    "Counted from the riders' log. Memory and open files: all processes of a kind together, at the start, half way and at the end; "
-    "riders keep their whole log in memory, and hold the other ends of what servers hold of connections."
+    "Counted from the riders' log. Memory and open files: all processes of a kind together, at the start, half way and "
+    "at the end; riders keep their whole log in memory, and hold the other ends of what servers hold of connections."
 )
 
 
