@@ -99,7 +99,9 @@ def test_a_newcomer_leaves_at_once_what_any_of_its_peers_knows_to_be_bad() -> No
     for version in ("v1", "v2"):
         act(world, ("load", "r1", version))
     act(world, ("retry", "r1"))
-    newcomer = world.replicas["r1"].to_write[0].state
+    arriving = [step.state for step in world.replicas["r1"].to_write if step.name != "leave"]
+    assert {(state.fleet.generation, state.latched) for state in arriving} == {(2, 1)}, "it never stands on v2"
+    newcomer = arriving[0]
     assert (newcomer.fleet.generation, newcomer.latched, newcomer.chain) == (2, 1, ("v2", "v1"))
 
 
