@@ -28,6 +28,7 @@ from benchmarks import (
     saga,
     soak,
     store,
+    telemetry,
 )
 from benchmarks.contenders import check_peers
 from benchmarks.context import Context
@@ -50,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[Context], Figure]] = {
     "model_servers": model_servers.run,
     "soak": soak.run,
     "store": store.run,
+    "telemetry": telemetry.run,
 }
 NEEDS: dict[str, Callable[[], None]] = {"model_servers": check_peers}
 """Benchmark -> what raises BenchmarkError where something is missing that it needs besides our own environment."""

@@ -44,6 +44,10 @@ COUNTED: dict[str, set[str]] = {
         "replicas not where the record says in the end",
     },
     "store": set(),
+    "telemetry": {
+        "workers whose counts are not as sent, 20 metrics",
+        "workers whose counts are not as sent, 20 metrics and 256 subjects",
+    },
 }
 FIGURE = Figure(
     key="k",
