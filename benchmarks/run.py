@@ -24,6 +24,7 @@ from benchmarks import (
     local_trip,
     model_servers,
     next_call,
+    reconnect,
     routing,
     saga,
     soak,
@@ -52,6 +53,7 @@ BENCHMARKS: dict[str, Callable[[Context], Figure]] = {
     "soak": soak.run,
     "store": store.run,
     "telemetry": telemetry.run,
+    "reconnect": reconnect.run,
 }
 NEEDS: dict[str, Callable[[], None]] = {"model_servers": check_peers}
 """Benchmark -> what raises BenchmarkError where something is missing that it needs besides our own environment."""

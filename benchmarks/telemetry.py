@@ -35,9 +35,9 @@ _HOW = (
     "One kg serve with its SQLite file, which watches the system that {replicas:,} replicas belong to; each has a "
     "stream and a connection that it keeps, with a real token, and sends once a second what its worker counted: "
     "{metrics} metrics (five counts, latency and output each as a histogram of twenty bins and as moments, the moments "
-    "of eleven outcomes). All replicas are one other process, with one thread. An answer's time counts from "
-    "when its message was due. Afterwards each replica sends its last two messages again, the older one first; then what is on record is "
-    "compared with what was sent.{size}"
+    "of eleven outcomes). All replicas are one other process, with one thread. An answer's time counts from when its "
+    "message was due. Afterwards each replica sends its last two messages again, the older one first; then what is on "
+    "record is compared with what was sent.{size}"
 )
 _PART = " These are {percent:g} % of the replicas that the targets are about, so it is held against none of them."
 

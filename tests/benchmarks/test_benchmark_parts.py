@@ -48,6 +48,7 @@ COUNTED: dict[str, set[str]] = {
         "workers whose counts are not as sent, 20 metrics",
         "workers whose counts are not as sent, 20 metrics and 256 subjects",
     },
+    "reconnect": set(),
 }
 FIGURE = Figure(
     key="k",
