@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 from knowngood_sdk.errors import InvalidError
@@ -239,10 +240,10 @@ class VersionCounts:
                 rescued=_count(document, "rescued"),
                 nonsense=_count(document, "nonsense"),
                 latency=_bins(document, "latency"),
-                latencies=_sums(document, "latencies") if "latencies" in document else Sums(),
-                predictions=_sums(document, "predictions") if "predictions" in document else Sums(),
+                latencies=_moments(document["latencies"], "latencies") if "latencies" in document else Sums(),
+                predictions=_moments(document["predictions"], "predictions") if "predictions" in document else Sums(),
                 prediction_bins=_bins(document, "prediction_bins"),
-                outcomes={name: _sums(outcomes, name) for name in outcomes},
+                outcomes={name: _moments(moments, name) for name, moments in outcomes.items()},
                 shadow={version: _paired(shadow, version) for version in shadow},
                 subjects=_sketch(document) if "subjects" in document else (),
             )
@@ -253,6 +254,7 @@ class VersionCounts:
 # Not looked up anew for each of a thousand replicas' twenty metrics each second.
 _MOMENTS = len(fields(Sums))
 _NAMES = frozenset(item.name for item in fields(VersionCounts))
+_LAST_BIN = log_bin(_LARGEST)
 
 
 def merge_sketches(sketches: Iterable[Iterable[int]]) -> tuple[int, ...]:
@@ -284,10 +286,16 @@ def _sums_json(sums: Sums) -> list[float]:
 
 
 def _sums(item: Any, name: str) -> Sums:
-    moments = entry(item, name)
+    return _moments(entry(item, name), name)
+
+
+def _moments(moments: Any, name: str) -> Sums:
     if not isinstance(moments, list) or len(moments) != _MOMENTS:
         raise TypeError(f"{name} must be [n, sum, sum of squares]")
     n, total, squares = moments
+    if type(n) is int and type(total) is float and type(squares) is float and n >= 0 and math.isfinite(total + squares):
+        return Sums(n, total, squares)
+    # Numbers of another type, and what is none: to be told which it is.
     return Sums(integer_value(n, name), number_value(total, name), number_value(squares, name))
 
 
@@ -321,14 +329,19 @@ def _optional(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _bins(document: Mapping[str, Any], name: str) -> dict[int, int]:
-    last = log_bin(_LARGEST)
-    counts = _optional(document, name)
     bins = {}
-    for index in counts:
-        if not _BIN.fullmatch(index) or abs(int(index)) > last:
-            raise ValueError(f"{name} has no bin {index:.80}; the grid ends at {last}")
-        bins[int(index)] = integer(counts, index)
+    for index, count in _optional(document, name).items():
+        number = _bin(index)
+        if number is None:
+            raise ValueError(f"{name} has no bin {index:.80}; the grid ends at {_LAST_BIN}")
+        bins[number] = count if type(count) is int and count >= 0 else integer_value(count, index)
     return bins
+
+
+@lru_cache(maxsize=4096)
+def _bin(index: str) -> int | None:
+    """Return the number of a bin; None where the grid has none of that name. Reporters use the same few all day."""
+    return int(index) if _BIN.fullmatch(index) and abs(int(index)) <= _LAST_BIN else None
 
 
 def _sketch(document: Mapping[str, Any]) -> tuple[int, ...]:
