@@ -135,6 +135,19 @@ def test_every_answer_has_the_id_of_its_request_and_the_log_line_too(control: Co
     assert logged["path"] == "/v1/systems/nope"
 
 
+def test_what_a_replica_sends_each_second_is_a_line_of_the_log_where_it_is_refused_alone(
+    place: Stage, control: Control
+) -> None:
+    path, body = "/v1/systems/pricing/replicas/loud/counts", {"at": "2026-01-01T00:00:00Z", "counts": []}
+    fleet = token_for(place.home, "fleet", "replica")
+    assert control.ask(path, body, token=fleet, X_Request_Id="taken-1").status == 204
+    assert control.ask(path, {}, token=fleet, X_Request_Id="malformed-1").status == 422
+    assert control.ask(path, body, X_Request_Id="refused-1").status == 403
+    until(lambda: "refused-1" in control.process.text, "the line of the one that was refused")
+    assert "malformed-1" in control.process.text
+    assert "taken-1" not in control.process.text
+
+
 def test_figures_are_in_base_units_and_name_no_versions(control: Control) -> None:
     control.ask("/v1/systems/pricing")
     control.ask("/v1/systems/nope/history")

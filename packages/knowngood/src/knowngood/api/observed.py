@@ -32,6 +32,9 @@ REQUEST_ID: ContextVar[str] = ContextVar("knowngood_request_id", default="")
 _log = logging.getLogger(__name__)
 _GIVEN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+_TOLD = frozenset({"/v1/systems/{system}/replicas/{replica}/report", "/v1/systems/{system}/replicas/{replica}/counts"})
+"""What every replica sends each second; where it is taken as usual, that is counted and no line of the log."""
+_REFUSED = 400
 _FAILED = 500
 
 
@@ -83,7 +86,11 @@ class Observed:
     def _tell(self, scope: Scope, status: int, head: float, whole: float) -> None:
         route, method = _route(scope), str(scope["method"])
         self._metrics.answered(method, route, status, head)
-        level = logging.ERROR if status >= _FAILED else logging.DEBUG if route in _QUIET else logging.INFO
+        level = logging.ERROR if status >= _FAILED else logging.INFO
+        if level == logging.INFO and (route in _QUIET or (route in _TOLD and status < _REFUSED)):
+            level = logging.DEBUG
+        if not _log.isEnabledFor(level):
+            return
         fields: Mapping[str, Any] = {
             "method": method,
             "path": scope["path"],
