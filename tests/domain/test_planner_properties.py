@@ -1,6 +1,8 @@
 """Whatever the history, evidence and wish: a plan is safe, explained, and says how to stop the harm."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -8,9 +10,10 @@ from hypothesis import strategies as st
 
 from knowngood.domain.evidence import Grade, Standing
 from knowngood.domain.level import Level, diff
+from knowngood.domain.on_record import OnRecord
 from knowngood.domain.plan import Choice, Estimates
 from knowngood.domain.planner import Shadowed, Situation, plan
-from knowngood_sdk.model.canonical import digest_of
+from knowngood_sdk.model.canonical import canonical_bytes, digest_of
 from knowngood_sdk.model.manifest import Manifest, Role, Switching
 from tests.domain.priced_versions import MEASURED, config, features, manifest, model, part, recorded
 
@@ -129,3 +132,94 @@ def test_nothing_shallower_is_passed_over_without_a_reason(situation: Situation)
 @given(situations())
 def test_a_plan_has_a_json_form_without_numbers_that_json_lacks(situation: Situation) -> None:
     digest_of(plan(situation).to_json())
+
+
+# ------------------------------------------------------------------------------------------------- a long history
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A version of which is noted that its manifest was read."""
+
+    entry: OnRecord
+    read: list[str]
+
+    @property
+    def version(self) -> str:
+        return self.entry.version
+
+    @property
+    def manifest(self) -> Manifest:
+        self.read.append(self.version)
+        return self.entry.manifest
+
+    @property
+    def standing(self) -> Standing:
+        return self.entry.standing
+
+    @property
+    def known_issues(self) -> tuple[str, ...]:
+        return self.entry.known_issues
+
+    def may_mention(self, text: str) -> bool:
+        return text in canonical_bytes(self.entry.manifest.to_json()).decode()
+
+
+@st.composite
+def longer(draw: st.DrawFn) -> Situation:
+    situation = draw(situations())
+    versions = st.sampled_from([None, None, *(entry.version for entry in situation.history)])
+    return replace(situation, beside=draw(versions), wanted=draw(versions))
+
+
+def by_the_whole_history(situation: Situation) -> str | None:
+    """The version to go back to, by all that are on record, each judged and compared."""
+    known: dict[str, OnRecord] = {}
+    for entry in situation.history:
+        known.setdefault(entry.version, entry)
+    known.pop(situation.live.content_digest, None)
+
+    def possible(entry: OnRecord) -> bool:
+        suspected = situation.suspected
+        return (entry.standing.eligible or (entry.version == situation.beside and not entry.standing.quarantined)) and (
+            suspected is None or suspected in diff(situation.live, entry.manifest).components
+        )
+
+    def first(some: Sequence[str]) -> str | None:
+        return next(iter(some), None)
+
+    safe = [version for version, entry in known.items() if possible(entry)]
+    if situation.wanted is not None:
+        return first([version for version in safe if version == situation.wanted])
+    beside = [version for version in safe if version == situation.beside]
+    return first([*beside, *(version for version in safe if version in situation.ready), *safe])
+
+
+@given(longer())
+def test_the_version_to_go_back_to_is_the_one_that_the_whole_history_gives(situation: Situation) -> None:
+    made, expected = plan(situation), by_the_whole_history(situation)
+    if made.chosen is None:
+        assert expected is None or situation.asked is not None
+    elif made.chosen.scope == "system":
+        assert made.chosen.target.content_digest == expected
+    else:
+        allowed = [item.target.content_digest for item in made.alternatives if item.allowed and item.scope == "system"]
+        assert expected in [*allowed, made.chosen.target.content_digest]
+
+
+@given(longer())
+def test_a_history_that_is_read_only_as_far_as_needed_gives_the_same_plan(situation: Situation) -> None:
+    read: list[str] = []
+    made = plan(replace(situation, history=tuple(Watched(entry, read) for entry in situation.history)))
+    assert made.to_json() == plan(situation).to_json()
+
+
+def test_of_a_long_history_a_plan_reads_what_it_names_and_no_more() -> None:
+    read: list[str] = []
+    live, bad = (manifest(model=model(name), config=config(name)) for name in ("live", "bad"))
+    old = [manifest(model=model(f"old {n}"), config=config(f"old {n}")) for n in range(100)]
+    history = [recorded(live), recorded(bad, quarantined=True), *map(recorded, old)]
+    made = plan(Situation(live=live, history=tuple(Watched(entry, read) for entry in history)))
+    assert made.chosen is not None
+    assert made.chosen.target == old[0]
+    assert set(read) <= {live.content_digest, bad.content_digest, old[0].content_digest}

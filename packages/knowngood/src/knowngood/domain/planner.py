@@ -8,10 +8,12 @@ measured on real requests, or that a person allowed by name. Where there is none
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from knowngood.domain.compatibility import Override, judge_combination, mismatches, proof_of
-from knowngood.domain.evidence import Grade, Standing
+from knowngood.domain.evidence import Grade
 from knowngood.domain.level import Level, diff
+from knowngood.domain.on_record import OnRecord, Recorded
 from knowngood.domain.plan import Alternative, Choice, Estimates, Plan, Verb, duration_of, steps_of
 from knowngood.domain.system import Tolerance
 from knowngood_sdk.errors import InvalidError
@@ -27,22 +29,6 @@ _SHOWN = 3
 """Options of one kind that are told."""
 _NEVER = math.nan
 _ROLE_ASKED: Mapping[Level, Role] = {Level.FEATURES: Role.FEATURES, Level.DATA: Role.DATA}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """
-    A system version on record.
-
-    Attributes:
-        manifest: What it consists of.
-        standing: What is known of it now.
-        known_issues: What is known to be wrong with it, in sentences.
-    """
-
-    manifest: Manifest
-    standing: Standing
-    known_issues: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +76,7 @@ class Situation:
     """
 
     live: Manifest
-    history: Sequence[Recorded]
+    history: Sequence[OnRecord]
     ready: frozenset[str] = frozenset()
     shadow: Mapping[str, Shadowed] = field(default_factory=dict)
     overrides: Mapping[str, Override] = field(default_factory=dict)
@@ -120,19 +106,20 @@ def plan(situation: Situation) -> Plan:
         The plan. Its alternatives are ordered: the planned one first, then what could be taken as well, then what was
         refused, each group from shallow to deep. Whole versions older than the one to go back to are not among them.
     """
-    wholes = [_whole(situation, entry) for entry in _others(situation)]
-    reference = _reference(situation, wholes)
+    others = _others(situation)
+    reference = _reference(situation, others)
     if reference is None:
-        return _unsafe(situation, wholes)
+        return _unsafe(situation, [_whole(situation, entry) for entry in others])
     parts = [] if situation.wanted else _parts(situation, reference.target)
     told = {part.target.content_digest for part in parts}
-    newer = [item for item in wholes[: wholes.index(reference)] if item.target.content_digest not in told]
+    after = takewhile(lambda entry: entry.version != reference.target.content_digest, others)
+    newer = [_whole(situation, entry) for entry in after if entry.version not in told]
     choice = _choose(situation, [*parts, reference])
     if choice is None:
         return _unsafe(situation, [*parts, *newer, reference])
     chosen = _preferred(choice, parts)
-    others = [_told(situation, item, chosen) for item in (*parts, *newer, reference) if item is not choice]
-    alternatives = (chosen, *_sorted(others))
+    rest = [_told(situation, item, chosen) for item in (*parts, *newer, reference) if item is not choice]
+    alternatives = (chosen, *_sorted(rest))
     shallow = [item for item in alternatives if item.allowed and item.level <= Level.SYSTEM]
     too_deep = situation.realtime and chosen.level > Level.SYSTEM
     stop_first = min(shallow, key=_speed, default=None) if too_deep else None
@@ -160,20 +147,35 @@ def _sorted(alternatives: Iterable[Alternative]) -> tuple[Alternative, ...]:
 # ---------------------------------------------------------------------------------------------------- alternatives
 
 
-def _others(situation: Situation) -> list[Recorded]:
+def _others(situation: Situation) -> list[OnRecord]:
     """Return the versions that differ from the live one, newest first, each once."""
-    seen = {situation.live.content_digest}
-    others = []
+    others: dict[str, OnRecord] = {}
     for entry in situation.history:
-        if entry.manifest.content_digest not in seen:
-            seen.add(entry.manifest.content_digest)
-            others.append(entry)
-    return others
+        others.setdefault(entry.version, entry)
+    others.pop(situation.live.content_digest, None)
+    return list(others.values())
 
 
-def _whole(situation: Situation, entry: Recorded) -> Alternative:
+def _whole(situation: Situation, entry: OnRecord) -> Alternative:
     """Judge going back to a recorded version as a whole."""
-    standing, version = entry.standing, entry.manifest.content_digest
+    allowed, reason, override = _judged(situation, entry)
+    alternative = Alternative(
+        scope=WHOLE,
+        target=entry.manifest,
+        changes=diff(situation.live, entry.manifest),
+        choice=Choice.ALLOWED if allowed else Choice.REFUSED,
+        reason=reason,
+        proven=True,
+        grade=entry.standing.grade,
+        known_issues=entry.known_issues,
+        override=override if allowed else None,
+    )
+    return _timed(situation, alternative)
+
+
+def _judged(situation: Situation, entry: OnRecord) -> tuple[bool, str, Override | None]:
+    """Tell whether a recorded version may be gone back to, why, and by whose leave; without reading its manifest."""
+    standing, version = entry.standing, entry.version
     override = situation.overrides.get(version) if version == situation.wanted else None
     allowed = standing.eligible
     if standing.quarantined:
@@ -188,33 +190,25 @@ def _whole(situation: Situation, entry: Recorded) -> Alternative:
         if override is not None:
             reason = f"{override.by} allowed it although {reason}: {override.reason}"
             allowed = True
-    alternative = Alternative(
-        scope=WHOLE,
-        target=entry.manifest,
-        changes=diff(situation.live, entry.manifest),
-        choice=Choice.ALLOWED if allowed else Choice.REFUSED,
-        reason=reason,
-        proven=True,
-        grade=standing.grade,
-        known_issues=entry.known_issues,
-        override=override if allowed else None,
-    )
-    return _timed(situation, alternative)
+    return allowed, reason, override
 
 
-def _reference(situation: Situation, wholes: Sequence[Alternative]) -> Alternative | None:
+def _reference(situation: Situation, others: Sequence[OnRecord]) -> Alternative | None:
     """
     Return the version to go back to: the newest that may be a target and that differs where the fault is suspected.
 
     What serves the rest of the traffic anyway comes first, and one that stands ready before a newer one that has to be
-    loaded. Where a person named one, it is that one or none.
+    loaded. Where a person named one, it is that one or none. Manifests of older versions are not read: nothing of them
+    could change the choice.
     """
-    possible = [item for item in wholes if item.allowed and _restores_suspect(situation, item)]
     if situation.wanted is not None:
-        return next((item for item in possible if item.target.content_digest == situation.wanted), None)
-    beside = [item for item in possible if item.target.content_digest == situation.beside]
-    ready = [item for item in possible if item.ready]
-    return next(iter([*beside, *ready, *possible]), None)
+        candidates = [entry for entry in others if entry.version == situation.wanted]
+    else:
+        beside = [entry for entry in others if entry.version == situation.beside]
+        ready = [entry for entry in others if entry.version in situation.ready]
+        candidates = [*beside, *ready, *others]
+    possible = (_whole(situation, entry) for entry in candidates if _judged(situation, entry)[0])
+    return next((item for item in possible if _restores_suspect(situation, item)), None)
 
 
 def _parts(situation: Situation, target: Manifest) -> list[Alternative]:
@@ -238,8 +232,7 @@ def _parts(situation: Situation, target: Manifest) -> list[Alternative]:
 def _part(situation: Situation, scope: str, combination: Manifest) -> Alternative:
     """Judge a combination of live and target components."""
     digest = combination.content_digest
-    recorded = [situation.live, *(entry.manifest for entry in situation.history)]
-    same = next((entry for entry in situation.history if entry.manifest.content_digest == digest), None)
+    same = next((entry for entry in situation.history if entry.version == digest), None)
     if same is not None and (same.standing.eligible or same.standing.quarantined):
         return replace(_whole(situation, same), scope=scope)
     evidence = situation.shadow.get(digest, Shadowed(divergence=_NEVER, n=0))
@@ -251,7 +244,7 @@ def _part(situation: Situation, scope: str, combination: Manifest) -> Alternativ
         failed=evidence.failed,
         override=situation.overrides.get(digest),
     )
-    proof = proof_of(combination, recorded)
+    proof = proof_of(combination, _telling(situation, combination, same))
     alternative = Alternative(
         scope=scope,
         target=combination,
@@ -268,6 +261,19 @@ def _part(situation: Situation, scope: str, combination: Manifest) -> Alternativ
         override=verdict.override,
     )
     return _timed(situation, alternative)
+
+
+def _telling(situation: Situation, combination: Manifest, same: OnRecord | None) -> list[Manifest]:
+    """
+    Return the manifests on record that tell something of a combination, the live one first.
+
+    That is those that hold one of its models, which tell what it was recorded with; those that provide what its
+    contracts miss, which gives that its name; and the combination itself.
+    """
+    marks = [part.ref.digest for part in combination.components.values() if part.role is Role.MODEL]
+    marks += [item.required for item in mismatches(combination)]
+    entries = (e for e in situation.history if e is same or any(map(e.may_mention, marks)))
+    return [situation.live, *(entry.manifest for entry in entries)]
 
 
 def _timed(situation: Situation, alternative: Alternative) -> Alternative:
@@ -413,8 +419,8 @@ def _options(situation: Situation, alternatives: Sequence[Alternative]) -> tuple
     back = f"kg rollback {system}"
     suspect = "" if situation.suspected is None else f" --suspect {situation.suspected}"
     level = "" if situation.asked is None else f" --level {situation.asked}"
-    held = {entry.manifest.content_digest for entry in situation.history if entry.standing.quarantined}
-    age = {entry.manifest.content_digest: i for i, entry in reversed(list(enumerate(situation.history)))}
+    held = {entry.version for entry in situation.history if entry.standing.quarantined}
+    age = {entry.version: i for i, entry in reversed(list(enumerate(situation.history)))}
     safe: list[str] = []
     unproven: list[str] = []
     unverified: list[str] = []
