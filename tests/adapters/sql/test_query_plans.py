@@ -24,6 +24,7 @@ READS: dict[str, Callable[[SqlStore], object]] = {
     "read": lambda store: store.read(SYSTEM),
     "system_spec": lambda store: store.system_spec(SYSTEM),
     "manifests": lambda store: store.manifests(SYSTEM),
+    "versions": lambda store: store.versions(SYSTEM),
     "manifest": lambda store: store.manifest(SYSTEM, manifest("new 1").content_digest),
     "manifest by its first digits": lambda store: store.manifest(SYSTEM, manifest("new 1").label),
     "evidence": lambda store: store.evidence(SYSTEM),

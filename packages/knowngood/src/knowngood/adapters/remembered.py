@@ -18,6 +18,7 @@ from knowngood.domain.evidence import Evidence
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import Anchor, Entry
 from knowngood.domain.lookup import Recorded, find_version, no_deployment
+from knowngood.domain.on_record import Unread, unread
 from knowngood.domain.saga import Saga
 from knowngood.ports.lease import Held
 from knowngood.ports.store import Change, Store
@@ -131,6 +132,12 @@ class RememberedStore:
     def manifests(self, system: str) -> tuple[Manifest, ...]:
         """Return every manifest, in the order of recording."""
         return self._answer(system, lambda: self._store.manifests(system), lambda known: known.manifests)
+
+    def versions(self, system: str) -> tuple[Unread, ...]:
+        """Return every manifest, in the order of recording, each to be read once it is asked for."""
+        return self._answer(
+            system, lambda: self._store.versions(system), lambda known: tuple(map(unread, known.manifests))
+        )
 
     def manifest(self, system: str, name: str) -> Manifest:
         """Return a manifest by what people call it."""

@@ -1,7 +1,8 @@
 """Situation: everything that a plan is made from, gathered from the store, the replicas and what was measured."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 from knowngood.control.compose import best_pairs
 from knowngood.control.gate import live_replicas, ready_everywhere
@@ -11,8 +12,9 @@ from knowngood.domain.compatibility import Override
 from knowngood.domain.component import Depth
 from knowngood.domain.evidence import Evidence, Grade, Standing, standing_of
 from knowngood.domain.level import Level
+from knowngood.domain.on_record import OnRecord, Unread
 from knowngood.domain.plan import Estimates
-from knowngood.domain.planner import Recorded, Shadowed, Situation
+from knowngood.domain.planner import Shadowed, Situation
 from knowngood.domain.system import SystemFile, SystemKind
 from knowngood_sdk.errors import ComponentError, NotFoundError
 from knowngood_sdk.model.counts import VersionCounts
@@ -78,7 +80,28 @@ def situation_of(  # noqa: PLR0913 - what may be known of a wish, each by its na
     )
 
 
-def _history(plane: Plane, spec: SystemFile, facts: Facts, evidence: Sequence[Evidence]) -> tuple[Recorded, ...]:
+class _Entry:
+    """A version on record, read and judged once it is asked for: of a long history few are."""
+
+    def __init__(self, kept: Unread, standing: Callable[[str], Standing]) -> None:
+        self.version = kept.version
+        self.known_issues: tuple[str, ...] = ()
+        self._kept = kept
+        self._standing = standing
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return self._kept.read()
+
+    @cached_property
+    def standing(self) -> Standing:
+        return self._standing(self.version)
+
+    def may_mention(self, text: str) -> bool:
+        return self._kept.may_mention(text)
+
+
+def _history(plane: Plane, spec: SystemFile, facts: Facts, evidence: Sequence[Evidence]) -> tuple[OnRecord, ...]:
     """Return the versions on record, newest first, each with what its own evidence makes of it."""
     shown: dict[str, list[Evidence]] = {}
     for fact in evidence:
@@ -88,8 +111,7 @@ def _history(plane: Plane, spec: SystemFile, facts: Facts, evidence: Sequence[Ev
     def standing(version: str) -> Standing:
         return standing_of(version, shown.get(version, ()), facts, now=now, cool_down=keep)
 
-    manifests = reversed(plane.store.manifests(spec.system))
-    return tuple(Recorded(manifest=one, standing=standing(one.content_digest)) for one in manifests)
+    return tuple(_Entry(kept, standing) for kept in reversed(plane.store.versions(spec.system)))
 
 
 def _counted(plane: Plane, system: str) -> Mapping[str, VersionCounts]:
@@ -101,9 +123,9 @@ def _counted(plane: Plane, system: str) -> Mapping[str, VersionCounts]:
         return {}
 
 
-def _shadowed(counts: Mapping[str, VersionCounts], leaving: str, history: Sequence[Recorded]) -> dict[str, Shadowed]:
+def _shadowed(counts: Mapping[str, VersionCounts], leaving: str, history: Sequence[OnRecord]) -> dict[str, Shadowed]:
     """Return what was measured of every version beside a known one."""
-    known = frozenset(entry.manifest.content_digest for entry in history if entry.standing.eligible)
+    known = frozenset(e.version for e in history if e.version in counts and e.standing.eligible)
     measured: dict[str, Shadowed] = {}
     for version in {version for of in counts.values() for version in of.shadow}:
         pairs, beside = best_pairs(counts, version, known)

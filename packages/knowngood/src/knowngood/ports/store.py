@@ -13,6 +13,7 @@ from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence, Grade
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import Anchor, Entry
+from knowngood.domain.on_record import Unread
 from knowngood.domain.saga import Saga
 from knowngood.ports.lease import Held
 from knowngood_sdk.model.manifest import Manifest
@@ -124,6 +125,10 @@ class Store(Protocol):
 
     def manifests(self, system: str) -> tuple[Manifest, ...]:
         """Return every manifest, in the order of recording."""
+        ...
+
+    def versions(self, system: str) -> tuple[Unread, ...]:
+        """Return every manifest as ``manifests`` does, each to be read only once it is asked for."""
         ...
 
     def manifest(self, system: str, name: str) -> Manifest:

@@ -14,6 +14,7 @@ from knowngood.domain.evidence import Evidence, Grade
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import EMPTY, Anchor, Entry
 from knowngood.domain.lookup import Recorded, find_version, no_deployment, no_system, not_minted
+from knowngood.domain.on_record import Unread, unread
 from knowngood.domain.saga import Saga
 from knowngood.ports.lease import Held, Leases
 from knowngood.ports.store import Store
@@ -99,6 +100,10 @@ class MemoryStore:
     def manifests(self, system: str) -> tuple[Manifest, ...]:
         """Return every manifest, in the order of recording."""
         return tuple(self._of(system).manifests.values())
+
+    def versions(self, system: str) -> tuple[Unread, ...]:
+        """Return every manifest, in the order of recording, each to be read once it is asked for."""
+        return tuple(map(unread, self.manifests(system)))
 
     def manifest(self, system: str, name: str) -> Manifest:
         """Return a manifest by what people call it."""

@@ -5,6 +5,7 @@ Every verb, every look and every step of a rollback reads the whole history of a
 changes, and the same row is the same value: readers keep it by the row.
 """
 
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Select, Table, Text, select, type_coerce
@@ -20,13 +21,24 @@ KEPT = 4_096
 
 def texts(table: Table, system: str) -> Select[Any]:
     """Select the rows of a system, their documents as the texts that are kept."""
-    columns = (type_coerce(c, Text).label(c.name) if isinstance(c.type, CanonicalJson) else c for c in table.c)
-    return select(*columns).where(table.c.system == system)
+    return _texts(table).where(table.c.system == system)
 
 
 def documents(table: Table, row: tuple[Any, ...]) -> dict[str, Any]:
     """Return a row of ``texts`` by column, its documents read; raises InvalidError for a text that is not JSON."""
     return {
-        column.name: parse_canonical(value) if isinstance(column.type, CanonicalJson) else value
-        for column, value in zip(table.c, row, strict=True)
+        name: parse_canonical(value) if is_document else value
+        for (name, is_document), value in zip(_columns(table), row, strict=True)
     }
+
+
+@lru_cache
+def _texts(table: Table) -> Select[Any]:
+    columns = (type_coerce(c, Text).label(c.name) if isinstance(c.type, CanonicalJson) else c for c in table.c)
+    return select(*columns)
+
+
+@lru_cache
+def _columns(table: Table) -> tuple[tuple[str, bool], ...]:
+    """Return the name of each column, and whether it holds documents."""
+    return tuple((column.name, isinstance(column.type, CanonicalJson)) for column in table.c)

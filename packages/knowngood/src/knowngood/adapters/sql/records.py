@@ -1,7 +1,7 @@
 """Records: rows of the store read as values of the domain, on a connection that sees one moment."""
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any
 
@@ -13,9 +13,10 @@ from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence
 from knowngood.domain.ledger import EMPTY, Anchor, Entry
 from knowngood.domain.lookup import Recorded, find_version, no_deployment
+from knowngood.domain.on_record import Unread
 from knowngood.domain.saga import Saga
 from knowngood_sdk.errors import InvalidError
-from knowngood_sdk.model.canonical import DIGEST_PREFIX, parse_canonical, short
+from knowngood_sdk.model.canonical import DIGEST_PREFIX, canonical_bytes, parse_canonical, short
 from knowngood_sdk.model.manifest import Manifest
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "sagas",
     "spec",
     "systems",
+    "versions",
 ]
 
 
@@ -57,6 +59,23 @@ def manifests(connection: Connection, system: str) -> tuple[Manifest, ...]:
     """Return every manifest, in the order of recording; raises InvalidError when one is not what was recorded."""
     rows = connection.execute(_manifests(system).order_by(schema.manifests.c.position))
     return tuple(_manifest(system, row) for row in rows)
+
+
+def versions(connection: Connection, system: str) -> tuple[Unread, ...]:
+    """
+    Return every manifest, in the order of recording, its text checked but not read.
+
+    Raises InvalidError when a text is not what was recorded.
+    """
+    rows = connection.execute(_manifests(system).order_by(schema.manifests.c.position)).all()
+    for row in rows:
+        if (digest := _digest(row.document)) != row.digest:
+            raise _edited(system, row, digest)
+    return tuple(Unread(row.version, partial(_manifest, system, row), partial(_mentions, row.document)) for row in rows)
+
+
+def _mentions(document: str, text: str) -> bool:
+    return canonical_bytes(text).decode() in document
 
 
 def manifest(connection: Connection, system: str, name: str) -> Manifest:
@@ -89,12 +108,20 @@ def _manifests(system: str) -> Select[Any]:
 def _manifest(system: str, row: Row[Any]) -> Manifest:
     found, digest = _parsed(row.document)
     if (found.content_digest, digest) != (row.version, row.digest):
-        raise InvalidError(
-            f"the manifest of {system} that was recorded as {short(row.digest)} was edited: its digest is"
-            f" {short(digest)} now",
-            hint="Restore the store from a copy, or deploy that version again from its components",
-        )
+        raise _edited(system, row, digest)
     return found
+
+
+def _edited(system: str, row: Row[Any], digest: str) -> InvalidError:
+    return InvalidError(
+        f"the manifest of {system} that was recorded as {short(row.digest)} was edited: its digest is"
+        f" {short(digest)} now",
+        hint="Restore the store from a copy, or deploy that version again from its components",
+    )
+
+
+def _digest(document: str) -> str:
+    return f"{DIGEST_PREFIX}{sha256(document.encode()).hexdigest()}"
 
 
 @lru_cache(maxsize=KEPT)
@@ -104,7 +131,7 @@ def _parsed(document: str) -> tuple[Manifest, str]:
 
     The same text is the same manifest, so one that was read is kept.
     """
-    return Manifest.from_json(parse_canonical(document)), f"{DIGEST_PREFIX}{sha256(document.encode()).hexdigest()}"
+    return Manifest.from_json(parse_canonical(document)), _digest(document)
 
 
 def evidence(connection: Connection, system: str) -> tuple[Evidence, ...]:

@@ -20,6 +20,7 @@ from knowngood.domain.evidence import Evidence
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import Anchor, Entry
 from knowngood.domain.lookup import no_system
+from knowngood.domain.on_record import Unread
 from knowngood.domain.saga import Saga
 from knowngood.ports.lease import Held
 from knowngood_sdk.model.manifest import Manifest
@@ -101,6 +102,11 @@ class SqlStore:
         """Return every manifest, in the order of recording."""
         with self._reading(system) as connection:
             return records.manifests(connection, system)
+
+    def versions(self, system: str) -> tuple[Unread, ...]:
+        """Return every manifest, in the order of recording, each to be read once it is asked for."""
+        with self._reading(system) as connection:
+            return records.versions(connection, system)
 
     def manifest(self, system: str, name: str) -> Manifest:
         """Return a manifest by what people call it."""

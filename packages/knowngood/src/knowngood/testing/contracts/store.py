@@ -177,6 +177,7 @@ READS: dict[str, Callable[[Store, str], object]] = {
     "read": lambda store, system: store.read(system),
     "system_spec": lambda store, system: store.system_spec(system),
     "manifests": lambda store, system: store.manifests(system),
+    "versions": lambda store, system: store.versions(system),
     "manifest": lambda store, system: store.manifest(system, "abcd"),
     "evidence": lambda store, system: store.evidence(system),
     "deployments": lambda store, system: store.deployments(system),
@@ -370,6 +371,12 @@ class StoreContract:
             with store.change(SYSTEM) as change:
                 change.record_manifest(item, AT)
         assert store.manifests(SYSTEM) == tuple(recorded)
+        kept = store.versions(SYSTEM)
+        assert [one.version for one in kept] == [item.content_digest for item in recorded]
+        assert [one.read() for one in kept] == recorded
+        for one, item in zip(kept, recorded, strict=True):
+            parts = [part.ref.digest for part in item.components.values()]
+            assert all(map(one.may_mention, parts)), "what is in it is never overlooked"
 
     @pytest.mark.requirement("B2")
     def test_a_manifest_is_found_by_whatever_names_it_alone(self, store: Store) -> None:
