@@ -243,9 +243,10 @@ class TestDamaged:
         with closing(sqlite3.connect(path)) as other, other:
             other.execute("UPDATE manifests SET document = replace(document, '\"files\"', '\"git\"')")
         with SqlStore.open(path) as store:
-            for read in (lambda: store.manifest(SYSTEM, edited), lambda: store.manifests(SYSTEM)):
+            reads = (store.manifests, store.versions, lambda system: store.manifest(system, edited))
+            for read in reads:
                 with pytest.raises(InvalidError, match="was edited: its digest is"):
-                    read()
+                    read(SYSTEM)
 
 
 def with_a_manifest(path: Path) -> str:

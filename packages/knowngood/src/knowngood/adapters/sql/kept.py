@@ -13,10 +13,12 @@ from sqlalchemy import Select, Table, Text, select, type_coerce
 from knowngood.adapters.sql.schema import CanonicalJson
 from knowngood_sdk.model.canonical import parse_canonical
 
-__all__ = ["KEPT", "documents", "texts"]
+__all__ = ["KEPT", "KEPT_LARGE", "documents", "texts"]
 
 KEPT = 4_096
-"""How many values of each kind are kept, those that were asked for last."""
+"""How many values of each kind are kept, those that were asked for last; of 1 to 2 kB each, so some 7 MB of a kind."""
+KEPT_LARGE = 1_024
+"""The same of manifests, deployments and rollbacks, of which the first two take 5 to 6 kB each: some 6 MB of a kind."""
 
 
 def texts(table: Table, system: str) -> Select[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Text, select, type_coerce
 
 from knowngood.adapters.sql import schema
-from knowngood.adapters.sql.kept import KEPT, documents, texts
+from knowngood.adapters.sql.kept import KEPT, KEPT_LARGE, documents, texts
 from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence
 from knowngood.domain.ledger import EMPTY, Anchor, Entry
@@ -124,7 +124,7 @@ def _digest(document: str) -> str:
     return f"{DIGEST_PREFIX}{sha256(document.encode()).hexdigest()}"
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=KEPT_LARGE)
 def _parsed(document: str) -> tuple[Manifest, str]:
     """
     Read a manifest, and take its digest from the text, which is its canonical form unless somebody edited it.
@@ -188,12 +188,12 @@ def head(connection: Connection, system: str) -> Anchor:
     return EMPTY if row is None else Anchor(row.sequence, row.hash)
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=KEPT_LARGE)
 def _deployment(row: tuple[Any, ...]) -> Deployment:
     return Deployment.from_json(documents(schema.deployments, row))
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=KEPT_LARGE)
 def _saga(row: tuple[Any, ...]) -> Saga:
     return Saga.from_json(documents(schema.sagas, row))
 
