@@ -48,11 +48,11 @@ def exists(connection: Connection, system: str) -> bool:
 
 
 def spec(connection: Connection, system: str) -> Mapping[str, Any]:
-    """Return the rules that were applied to a system that is on record."""
-    found: Mapping[str, Any] = connection.execute(
+    """Return the rules that were applied to a system; none when it is not on record."""
+    found: Mapping[str, Any] | None = connection.execute(
         select(schema.systems.c.spec).where(schema.systems.c.system == system)
-    ).scalar_one()
-    return found
+    ).scalar_one_or_none()
+    return found or {}
 
 
 def manifests(connection: Connection, system: str) -> tuple[Manifest, ...]:

@@ -1,11 +1,11 @@
 """Store: the port's ``Store`` on SQL tables."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection
 
@@ -26,6 +26,8 @@ from knowngood.ports.lease import Held
 from knowngood_sdk.model.manifest import Manifest
 
 __all__ = ["SqlStore"]
+
+_T = TypeVar("_T")
 
 
 class SqlStore:
@@ -95,18 +97,15 @@ class SqlStore:
 
     def system_spec(self, system: str) -> Mapping[str, Any]:
         """Return the rules that were applied, as JSON."""
-        with self._reading(system) as connection:
-            return records.spec(connection, system)
+        return self._found(system, records.spec)
 
     def manifests(self, system: str) -> tuple[Manifest, ...]:
         """Return every manifest, in the order of recording."""
-        with self._reading(system) as connection:
-            return records.manifests(connection, system)
+        return self._found(system, records.manifests)
 
     def versions(self, system: str) -> tuple[Unread, ...]:
         """Return every manifest, in the order of recording, each to be read once it is asked for."""
-        with self._reading(system) as connection:
-            return records.versions(connection, system)
+        return self._found(system, records.versions)
 
     def manifest(self, system: str, name: str) -> Manifest:
         """Return a manifest by what people call it."""
@@ -115,13 +114,11 @@ class SqlStore:
 
     def evidence(self, system: str) -> tuple[Evidence, ...]:
         """Return all evidence, in the order of recording."""
-        with self._reading(system) as connection:
-            return records.evidence(connection, system)
+        return self._found(system, records.evidence)
 
     def deployments(self, system: str) -> tuple[Deployment, ...]:
         """Return every deployment, by generation."""
-        with self._reading(system) as connection:
-            return records.deployments(connection, system)
+        return self._found(system, records.deployments)
 
     def deployment(self, system: str, generation: int) -> Deployment:
         """Return a deployment."""
@@ -147,6 +144,14 @@ class SqlStore:
         """Return how far every ledger goes."""
         with self.database.reading() as connection:
             return records.heads(connection)
+
+    def _found(self, system: str, read: Callable[[Connection, str], _T]) -> _T:
+        """Return what is read; whether the system is on record is asked only where nothing is found of it."""
+        with self.database.reading() as connection:
+            found = read(connection, system)
+            if not found and not records.exists(connection, system):
+                raise no_system(system, records.systems(connection))
+            return found
 
     @contextmanager
     def _reading(self, system: str) -> Iterator[Connection]:
