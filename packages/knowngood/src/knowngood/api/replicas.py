@@ -5,7 +5,6 @@ Nothing here waits for a database but what fetches a release: streams are fed an
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from fastapi.routing import APIRoute
 from knowngood.adapters.hub.channel import Channel
 from knowngood.adapters.hub.hub import Hub
 from knowngood.adapters.hub.pack import packed
+from knowngood.api.bell import Bell, Bells
 from knowngood_sdk.errors import (
     ComponentError,
     ConflictError,
@@ -156,11 +156,13 @@ def replica_router(
 
 
 def _add_reading(router: APIRouter, hub: Hub, caller: Any, patience: Patience) -> None:
+    bells = Bells()
+
     @router.get("/stream", response_class=Response)
     async def stream(system: str, replica: str, who: caller, last_event_id: Annotated[str, Header()] = "") -> Response:
         """Stream what is published, and what is asked of a replica, as server-sent events."""
         _allow(who, "read", system)
-        return _Stream(hub, (system, check_name(replica, "replica")), last_event_id, patience)
+        return _Stream(hub, (system, check_name(replica, "replica")), last_event_id, (patience, bells.here()))
 
     @router.get("/route")
     async def route(system: str, who: caller, if_none_match: Annotated[str, Header()] = "") -> Response:
@@ -287,24 +289,19 @@ class _Stream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, hub: Hub, whose: tuple[str, str], known: str, patience: Patience) -> None:
+    def __init__(self, hub: Hub, whose: tuple[str, str], known: str, by: tuple[Patience, Bell]) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._hub = hub
         self._system, self._replica = whose
         self._known = known
-        self._patience = patience
+        self._patience, self._bell = by
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Send what is there, and a heartbeat when nothing is, until either end has enough."""
         del scope
         loop, rung = asyncio.get_running_loop(), asyncio.Event()
-
-        def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # the server has stopped
-                loop.call_soon_threadsafe(rung.set)
-
-        channel = Channel(self._system, self._replica, wake)
+        channel = Channel(self._system, self._replica, lambda: self._bell.ring(rung))
         gone = loop.create_task(_until_gone(receive))
         gone.add_done_callback(lambda _: rung.set())
         self._hub.open(channel, self._known)
