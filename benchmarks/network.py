@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from benchmarks.host import ROOT, BenchmarkError, free_port, until
 from knowngood.adapters.hub.hub import Hub
@@ -32,7 +32,7 @@ class _Anybody:
         return bool(verb and system)
 
 
-async def _anybody() -> _Anybody:
+async def _anybody(_request: Request) -> _Anybody:
     return _Anybody()
 
 
@@ -71,6 +71,7 @@ def network() -> Iterator[Network]:
             access_log=False,
             lifespan="off",
             backlog=4096,
+            timeout_keep_alive=30,  # as kg serve: a thousand that connect one after the other are idle for a while
             timeout_graceful_shutdown=1,
         )
         server = uvicorn.Server(config)

@@ -187,9 +187,9 @@ async def authenticate(
 Asking = Annotated[Caller, Depends(authenticate)]
 
 
-async def authenticate_replica(caller: Asking) -> ReplicaCaller:
-    """Return the agent that calls."""
-    return ReplicaCaller(caller=caller)
+async def authenticate_replica(request: Request) -> ReplicaCaller:
+    """Return the agent that calls; raises as ``authenticate``."""
+    return ReplicaCaller(caller=await authenticate(request, await _bearer(request)))
 
 
 def allow(caller: Caller, verb: Verb, system: str | None, level: Level | None = None) -> None:

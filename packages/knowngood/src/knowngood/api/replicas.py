@@ -83,6 +83,10 @@ class Caller(Protocol):
         ...
 
 
+Authenticate = Callable[[Request], Awaitable[Caller]]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
 def problem(error: KnownGoodError, status: int | None = None) -> JSONResponse:
     """Return the answer that tells an error (RFC 9457)."""
     code = status or next((number for kind, number in _STATUSES if isinstance(error, kind)), 500)
@@ -110,8 +114,8 @@ def _route_of(hub: Hub) -> type[APIRoute]:
     """Return a kind of route that answers an error of ours with its problem document, and notes who was refused."""
 
     class Route(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
+        def get_route_handler(self) -> Handler:
+            handle = self.endpoint if isinstance(self.endpoint, _Plain) else super().get_route_handler()
 
             async def guarded(request: Request) -> Response:
                 try:
@@ -129,9 +133,34 @@ def _route_of(hub: Hub) -> type[APIRoute]:
     return Route
 
 
+class _Plain:
+    """
+    An endpoint that takes the request as it is.
+
+    A report is what comes from every replica at once when a version is left. To have its parameters found and its
+    dependencies solved by the library costs more than to read it and to take it.
+
+    Args:
+        authenticate: Tells who calls.
+        answer: Answers them.
+    """
+
+    def __init__(
+        self, authenticate: Authenticate, answer: Callable[[Request, Caller], Coroutine[Any, Any, Response]]
+    ) -> None:
+        self._authenticate = authenticate
+        self._answer = answer
+        self.__name__ = answer.__name__
+        self.__doc__ = answer.__doc__
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        return await self._answer(request, await self._authenticate(request))
+
+
 def replica_router(
     hub: Hub,
-    authenticate: Callable[..., Any],
+    authenticate: Authenticate,
     patience: Patience | None = None,
     namesake: Callable[[str, ReplicaReport], bool] = lambda _system, _report: False,
 ) -> APIRouter:
@@ -140,8 +169,8 @@ def replica_router(
 
     Args:
         hub: Where replicas are connected.
-        authenticate: A dependency that returns the ``Caller``, or raises. It is run for every report: let it be quick,
-            and ``async``, for others run in threads.
+        authenticate: Takes the request and returns the ``Caller``, or raises. It is run for every report: let it be
+            quick.
         patience: How long is waited for what.
         namesake: Whether a report is not of the replica that has its name on this host.
     """
@@ -149,7 +178,7 @@ def replica_router(
     caller = Annotated[Caller, Depends(authenticate)]
     # In the order in which they are called: routes are looked through one after the other.
     patience = patience or Patience()
-    _add_reporting(router, hub, caller, patience, namesake)
+    _add_reporting(router, hub, authenticate, patience, namesake)
     _add_reading(router, hub, caller, patience)
     _add_releases(router, hub, caller)
     return router
@@ -217,11 +246,15 @@ def _add_releases(router: APIRouter, hub: Hub, caller: Any) -> None:
 
 
 def _add_reporting(
-    router: APIRouter, hub: Hub, caller: Any, patience: Patience, namesake: Callable[[str, ReplicaReport], bool]
+    router: APIRouter,
+    hub: Hub,
+    authenticate: Authenticate,
+    patience: Patience,
+    namesake: Callable[[str, ReplicaReport], bool],
 ) -> None:
-    @router.post("/replicas/{replica}/report", status_code=_NO_CONTENT)
-    async def report(system: str, replica: str, who: caller, request: Request) -> Response:
+    async def report(request: Request, who: Caller) -> Response:
         """Take a report; the answer's header tells which document is published now."""
+        system, replica = request.path_params["system"], request.path_params["replica"]
         _allow(who, "report", system)
         said = Answered.from_json(decode_json(await _body(request, _MAX_REPORT, patience)))
         if said.report.replica != check_name(replica, "replica"):
@@ -233,12 +266,16 @@ def _add_reporting(
             )
         return _taken(hub.report(system, said.report, said.answers))
 
-    @router.post("/replicas/{replica}/counts", status_code=_NO_CONTENT)
-    async def counts(system: str, replica: str, who: caller, request: Request) -> Response:
+    async def counts(request: Request, who: Caller) -> Response:
         """Take cumulative counts; those that come twice or late do no harm."""
+        system, replica = request.path_params["system"], request.path_params["replica"]
         _allow(who, "report", system)
         said = Counted.from_json(decode_json(await _body(request, _MAX_COUNTS, patience)))
         return _taken(hub.count(system, check_name(replica, "replica"), said.at, said.counts))
+
+    for answer in (report, counts):
+        path = f"/replicas/{{replica}}/{answer.__name__}"
+        router.add_api_route(path, _Plain(authenticate, answer), methods=["POST"], status_code=_NO_CONTENT)
 
 
 def _allow(who: Caller, verb: str, system: str) -> None:
