@@ -16,6 +16,7 @@ from benchmarks.host import ROOT, BenchmarkError, free_port, until
 from knowngood.adapters.hub.hub import Hub
 from knowngood.adapters.hub.traffic import HubTraffic
 from knowngood.api.replicas import replica_router
+from knowngood.api.serving import settle
 from knowngood.testing.memory_exchange import MemoryExchange
 from knowngood_sdk.model.route import FULL, Facts, FleetRoute, Generation, Trip
 from knowngood_sdk.model.wire import RouteDocument
@@ -78,6 +79,7 @@ def network() -> Iterator[Network]:
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         until(lambda: server.started, "the server listens")
+        settle()
         try:
             yield Network(hub, HubTraffic(hub), port)
         finally:
