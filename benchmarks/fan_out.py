@@ -7,9 +7,10 @@ from datetime import timedelta
 from threading import Event
 
 from benchmarks.context import Context
+from benchmarks.fan_bare import Bare, bare
 from benchmarks.fan_streams import HEARD
 from benchmarks.figure import Figure, Row, Target, quantiles
-from benchmarks.host import BenchmarkError
+from benchmarks.host import BenchmarkError, until
 from benchmarks.network import SYSTEM, Deployments, Network, network, started
 from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
 
@@ -26,8 +27,10 @@ _HOW = (
     "is on the way (reports go to the exchange afterwards, here in memory). A way back is acknowledged by an agent "
     "when it is in force and durable: one sync of the disk, which all agents here share. Agents are real, three as a "
     "process each, fifty as threads of five processes; the thousand are light stream clients in one process, which "
-    "answer at once and keep nothing, so that they measure the control plane alone."
+    "answer at once and keep nothing, so that they measure the control plane alone. The same clients are then "
+    "served by a bare server as the peer. CPU is that of the whole process that serves and decides."
 )
+_BARE = "the floor of this machine and of these clients: fixed bytes out, answers counted, nothing read or checked"
 
 
 def run(context: Context) -> Figure:
@@ -48,6 +51,9 @@ def run(context: Context) -> Figure:
         # A small run has fewer streams than the target is about.
         limit = _TARGETS_MS[_MANY] if many == _MANY else None
         rows += _flips(control, many, context.times(_FLIPS), f"{many:,} light streams", limit)
+    context.tell(f"fan-out: {many} streams of a bare server")
+    with bare() as peer, started("benchmarks.fan_streams", (peer.port, many)):
+        rows += _bare_flips(peer, many, context.times(_FLIPS))
     context.tell(f"telemetry: {many} replicas")
     with network() as control, started("benchmarks.fan_streams", (control.port, many, "--counts")):
         rows.append(_telemetry(control, many, max(2.0, _COUNTING_SECONDS * context.scale)))
@@ -57,11 +63,13 @@ def run(context: Context) -> Figure:
 def _flips(control: Network, replicas: int, times: int, who: str, limit: float | None) -> list[Row]:
     control.wait_for(replicas)
     deployments = Deployments()
-    back, there, heard = [], [], []
+    back, there, heard, used = [], [], [], []
     for _ in range(times + 1):
         deployment, way_back = deployments.next()
         there.append(_push(control, deployment, replicas)[0])
+        before = time.process_time()
         took, told = _push(control, way_back, replicas)
+        used.append((time.process_time() - before) * 1000)
         back.append(took)
         heard.append(told)
     target = None if limit is None else Target(column="p99", limit=limit)
@@ -71,6 +79,23 @@ def _flips(control: Network, replicas: int, times: int, who: str, limit: float |
         *told_rows,
         Row(name=f"way back, {who}", unit="ms", values=quantiles(back[1:]), target=target),
         Row(name=f"new generation, {who}", unit="ms", values=quantiles(there[1:])),
+        Row(name=f"CPU of the server for a way back, {who}", unit="ms", values=quantiles(used[1:])),
+    ]
+
+
+def _bare_flips(peer: Bare, streams: int, times: int) -> list[Row]:
+    """Measure a server that does nothing but write and count, with the same clients."""
+    until(lambda: len(peer.streams) >= streams, f"{streams} are connected")
+    took, used = [], []
+    for _ in range(times + 1):
+        began, before = time.monotonic(), time.process_time()
+        peer.push(streams)
+        took.append((time.monotonic() - began) * 1000)
+        used.append((time.process_time() - before) * 1000)
+    who = f"{streams:,} light streams of a bare server"
+    return [
+        Row(name=f"written and answered, {who}", unit="ms", values=quantiles(took[1:]), note=_BARE),
+        Row(name=f"CPU of the server, {who}", unit="ms", values=quantiles(used[1:])),
     ]
 
 
