@@ -4,7 +4,7 @@ Scenario: a system with its control plane in memory, for tests that read as a st
 Everything in it is the product's own code but the edges: time, store, replicas and components are the in-memory ports.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -26,6 +26,7 @@ from knowngood_sdk.model.counts import Paired, Sums, VersionCounts, log_bin
 from knowngood_sdk.model.manifest import Intent
 from knowngood_sdk.model.route import FULL
 from knowngood_sdk.model.wire import CountsReport
+from tests.control.house import House
 
 RULES: Mapping[str, Any] = {
     "system": "pricing",
@@ -199,3 +200,12 @@ def incident(pricing: Scenario) -> Scenario:
 def make_scenario() -> type[Scenario]:
     """Makes a system with rules of its own."""
     return Scenario
+
+
+@pytest.fixture
+def house(incident: Scenario) -> Iterator[House]:
+    """Nobody looks after it yet."""
+    house = House(incident)
+    yield house
+    for overseer in house.started:
+        overseer.stop()

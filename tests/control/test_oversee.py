@@ -1,7 +1,5 @@
 """Processes of a control plane share the work: one owner for a system, one run for a rollback, heirs for the dead."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -11,22 +9,17 @@ from typing import Any
 import pytest
 
 from knowngood.adapters.clock import SystemClock
-from knowngood.control.apply import apply
 from knowngood.control.exclusive import ExclusiveDeployments
-from knowngood.control.oversee import Overseer, Pace
-from knowngood.control.roll_back import Wish, roll_back
+from knowngood.control.oversee import Pace
+from knowngood.control.roll_back import roll_back
 from knowngood.control.rollback import follow, resume
-from knowngood.domain.saga import Saga, SagaState, StepName
-from knowngood.domain.system import SystemFile
+from knowngood.domain.saga import SagaState, StepName
 from knowngood.ports.runner import RunState
-from knowngood.testing.memory_leases import MemoryLeases, MemoryPresence
 from knowngood.testing.memory_runner import MemoryRunner, MemoryRuns
 from knowngood.testing.replica import until
 from knowngood_sdk.errors import ConflictError, PermanentError
 from knowngood_sdk.model.canonical import short
-
-PACE = Pace(every=timedelta(seconds=0.01), lease=timedelta(seconds=0.3))
-WISH = Wish(actor="ann", why="wrong prices")
+from tests.control.house import PACE, WISH, House, state_of
 
 pytestmark = pytest.mark.requirement("B2", "G2")
 
@@ -41,59 +34,6 @@ class StumblingRunner(MemoryRunner):
         if not self.stumbled:
             self.stumbled = True
             raise RuntimeError("it cannot be closed")
-
-
-class House:
-    """A system, and the processes that look after it."""
-
-    def __init__(self, scenario: Any) -> None:
-        self.scenario = scenario
-        self.leases = MemoryLeases(scenario.clock)
-        self.presence = MemoryPresence()
-        self.runs = MemoryRuns()
-        self.said: list[str] = []
-        self.started: list[Overseer] = []
-        self.runners: dict[str, MemoryRunner] = {}
-        scenario.store.leases = self.leases
-
-    def start(self, name: str, pace: Pace = PACE, kind: type[MemoryRunner] = MemoryRunner) -> Overseer:
-        runner = kind(self.runs, name, self.scenario.clock)
-        plane = replace(self.scenario.plane, runner=runner)
-        overseer = Overseer(
-            plane, self.leases, self.presence, name, pace=pace, tell=lambda _, line: self.said.append(line)
-        )
-        self.runners[name] = runner
-        self.started.append(overseer)
-        overseer.start()
-        return overseer
-
-    @property
-    def owner(self) -> str:
-        held = self.leases.held("watch:").get("watch:pricing")
-        return held.holder if held else ""
-
-    def renew(self, name: str) -> None:
-        """Wait until a process has been through its leases twice more."""
-        lease = f"worker:{name}"
-        for _ in range(2):
-            self.scenario.clock.pause(timedelta(seconds=0.01))
-            until(lambda: self.leases.held()[lease].expires_in == PACE.lease, "the leases to be renewed")
-
-    def rollback(self) -> Saga:
-        """Leave what is served; whoever lives carries the rest."""
-        return roll_back(self.scenario.plane, "pricing", WISH).saga
-
-    def saga(self, saga: Saga) -> Saga:
-        found: Saga = next(s for s in self.scenario.store.sagas("pricing") if s.id == saga.id)
-        return found
-
-
-@pytest.fixture
-def house(incident: Any) -> Iterator[House]:
-    house = House(incident)
-    yield house
-    for overseer in house.started:
-        overseer.stop()
 
 
 def test_one_process_watches_a_system_and_another_takes_over_when_it_stops(house: House) -> None:
@@ -395,13 +335,13 @@ def test_what_nobody_foresaw_in_a_step_waits_for_a_person_and_is_not_tried_for_e
     house.scenario.traffic.replicas = fail
     saga = house.rollback()
     until(lambda: house.saga(saga).state is SagaState.STUCK, "it to wait for a person")
-    until(lambda: _state(house, saga.id) is RunState.FAILED, "its run to have failed")
+    until(lambda: state_of(house, saga.id) is RunState.FAILED, "its run to have failed")
     assert house.saga(saga).needs == "fan-out: nobody foresaw KeyError: 'r3'. The log says where it came from"
     until(lambda: any("waits for a person: fan-out: nobody foresaw" in line for line in house.said), "it to be told")
     tried = len(looks)
     seen = house.started[0].looked["pricing"].succeeded
     until(lambda: house.started[0].looked["pricing"].succeeded > seen + 2, "more looks")
-    assert (len(looks), _state(house, saga.id)) == (tried, RunState.FAILED)
+    assert (len(looks), state_of(house, saga.id)) == (tried, RunState.FAILED)
 
 
 def test_only_what_waits_for_a_person_is_resumed(incident: Any) -> None:
@@ -421,133 +361,3 @@ def test_leases_that_cannot_be_reached_stop_no_watch(house: House) -> None:
     house.leases.away = False
     until(lambda: any("the store is back" in line for line in house.said), "it to take up its own runs")
     assert first.watching == ("pricing",)
-
-
-class CountingStore:
-    """A store that counts how often its route is read, by system."""
-
-    def __init__(self, store: Any, counted: Counter[str]) -> None:
-        self._store, self.counted = store, counted
-
-    def read(self, system: str) -> Any:
-        self.counted[system] += 1
-        return self._store.read(system)
-
-    def fenced(self, held: Any) -> Any:
-        return CountingStore(self._store.fenced(held), self.counted)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-
-@pytest.mark.requirement("G2")
-def test_a_system_where_nothing_moves_is_read_again_once_something_does(house: House) -> None:
-    plane, counted = house.scenario.plane, Counter[str]()
-    rules = {**house.scenario.rules, "system": "fraud"}
-    apply(plane, SystemFile.from_json(rules), root="/", actor="test")
-    house.scenario.plane = replace(plane, store=CountingStore(house.scenario.store, counted))
-    overseer = house.start("one")
-
-    def at_rest() -> bool:
-        before, looks = counted["fraud"], overseer.looked["fraud"].succeeded
-        until(lambda: overseer.looked["fraud"].succeeded > looks + 5, "more looks")
-        return counted["fraud"] == before
-
-    until(lambda: "fraud" in overseer.looked, "the first look")
-    until(at_rest, "it to rest")
-    for move in (_note, _publish):
-        before = counted["fraud"]
-        move(house, "fraud")
-        until(lambda before=before: counted["fraud"] > before, "a look at what moved")  # type: ignore[misc]
-        until(at_rest, "it to rest again")
-    house.scenario.traffic.join("fraud", "r1", loads=True)
-    until(lambda: not at_rest(), "a system with a replica to be read at every look")
-
-
-def _note(house: House, system: str) -> None:
-    with house.scenario.store.change(system) as change:
-        change.append("noted", "ann", "2026-01-01T18:00:00Z", {})
-
-
-def _publish(house: House, system: str) -> None:
-    house.scenario.traffic.publish(system, lambda known: replace(known, anchor=(7, "sha256:" + "0" * 64)))
-
-
-@pytest.mark.requirement("N4", "J2")
-def test_a_cool_down_that_was_over_long_ago_is_not_set_again_and_a_duty_is_told_however_late(house: House) -> None:
-    house.start("one")
-    saga = house.rollback()
-    until(lambda: len(house.saga(saga).steps) == 4, "the steps before the verification")
-    house.scenario.serve(saga.target, 200)
-    until(lambda: house.saga(saga).state is SagaState.DONE, "the rollback to end")
-    until(lambda: _state(house, "cool-down:pricing:1") is RunState.DEFERRED, "the cool-down to be set")
-    house.started[0].stop()
-    house.scenario.clock.pause(timedelta(days=34))
-    house.runs = MemoryRuns()
-    second = house.start("two")
-    until(lambda: "pricing" in second.looked and second.looked["pricing"].succeeded > 3, "some looks")
-    until(lambda: "notify-overdue" in house.scenario.kinds(), "the duty that nobody met to be on record")
-    assert [run.kind for run in house.runners["two"].runs() if "cool-down" in run.id] == []
-    assert "known-good" not in house.scenario.kinds()
-
-
-@pytest.mark.requirement("N4", "J2")
-def test_what_is_due_later_is_put_on_record_by_whoever_lives_then(house: House) -> None:
-    house.start("one")
-    saga = house.rollback()
-    until(lambda: len(house.saga(saga).steps) == 4, "the steps before the verification")
-    house.scenario.serve(saga.target, 200)
-    until(lambda: house.saga(saga).state is SagaState.DONE, "the rollback to end")
-    until(lambda: _state(house, f"notify-deadline:{saga.id}") is RunState.DEFERRED, "the deadline to be set")
-    until(lambda: _state(house, "cool-down:pricing:1") is RunState.DEFERRED, "the cool-down to be set")
-    house.started[0].stop()
-    house.scenario.clock.pause(timedelta(hours=73))
-    house.start("two")
-    kinds: Callable[[], list[str]] = house.scenario.kinds
-    until(lambda: {"notify-overdue", "known-good"} <= set(kinds()), "both to be on record")
-    assert kinds().count("known-good") == kinds().count("notify-overdue") == 1
-
-
-@pytest.mark.requirement("N4")
-def test_a_rollback_goes_on_in_another_run_where_an_older_copy_of_the_store_was_put_back(house: House) -> None:
-    house.start("one")
-    saga = house.rollback()
-    until(lambda: len(house.saga(saga).steps) == 4, "the steps before the verification")
-    house.scenario.serve(saga.target, 200)
-    until(lambda: _state(house, saga.id) is RunState.DONE, "its run to end")
-    house.started[0].stop()
-    over = house.saga(saga)
-    # The row as the copy has it; what was done since is over in the store of runs alone.
-    earlier = replace(over, state=SagaState.RUNNING, steps=over.steps[:1])
-    house.scenario.store._systems["pricing"].sagas[saga.id] = earlier
-    house.start("two")
-    until(lambda: house.saga(saga).state is SagaState.DONE, "the rollback to end once more")
-    until(lambda: _state(house, f"{saga.id}#2") is RunState.DONE, "its second run to end")
-    assert _state(house, f"{saga.id}#3") is None
-
-
-def test_a_deadline_that_passed_is_put_on_record_again_where_an_older_copy_was_put_back(house: House) -> None:
-    house.start("one")
-    saga = house.rollback()
-    until(lambda: len(house.saga(saga).steps) == 4, "the steps before the verification")
-    house.scenario.serve(saga.target, 200)
-    until(lambda: _state(house, f"notify-deadline:{saga.id}") is RunState.DEFERRED, "the deadline to be set")
-    copy = house.scenario.store.ledger("pricing")
-    house.scenario.clock.pause(timedelta(hours=73))
-    until(lambda: _state(house, f"notify-deadline:{saga.id}") is RunState.DONE, "the deadline to pass")
-    until(lambda: _state(house, "cool-down:pricing:1") is RunState.DONE, "the cool-down to be over")
-    house.started[0].stop()
-    house.scenario.store._systems["pricing"].ledger[:] = copy
-    kinds: Callable[[], list[str]] = house.scenario.kinds
-    assert not {"notify-overdue", "known-good"} & set(kinds())
-    house.start("two")
-    until(lambda: {"notify-overdue", "known-good"} <= set(kinds()), "both to be on record again")
-    house.started[1].stop()
-    third = house.start("three")
-    until(lambda: "pricing" in third.looked, "a third one to look")
-    assert kinds().count("known-good") == kinds().count("notify-overdue") == 1
-    assert _state(house, f"notify-deadline:{saga.id}#3") is None
-
-
-def _state(house: House, run: str) -> RunState | None:
-    return house.runs.kept[run].run.state if run in house.runs.kept else None

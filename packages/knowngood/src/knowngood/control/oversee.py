@@ -235,8 +235,7 @@ class Overseer:
             self._drop({system})
             watch = None
         if watch is None and held is not None:
-            self.first_looks.acquire(timeout=_TURN_SECONDS)
-            watch = Watch(self, system, held)
+            watch = Watch(self, system, held, permitted=self.first_looks.acquire(timeout=_TURN_SECONDS))
             with self._lock:
                 self._watches[system] = watch
             watch.start()

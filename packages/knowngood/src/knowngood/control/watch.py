@@ -107,7 +107,8 @@ class Watcher:
         document = published(self.plane, self.system)
         state = merge(stored, document.facts, frozenset())[0]
         deployment = self._deployment(state)
-        quiet = not (notes or sagas or document.prepare or spec.health) and state.row == stored.row
+        # What could not be done at this pass is told once, and tried again until it can.
+        quiet = not (notes or sagas or self.trouble or document.prepare or spec.health) and state.row == stored.row
         quiet = quiet and self._is_settled(state, deployment) and not self.plane.traffic.replicas(self.system)
         if deployment is None or deployment.state not in _WATCHED:
             return Tick(sagas=sagas, notes=tuple(notes), quiet=quiet)

@@ -86,8 +86,9 @@ class Overseeing(Protocol):
 class Watch:
     """The thread that watches one system, for as long as this process holds the lease."""
 
-    def __init__(self, overseer: Overseeing, system: str, held: Held) -> None:
+    def __init__(self, overseer: Overseeing, system: str, held: Held, *, permitted: bool) -> None:
         self.held = held
+        self._permitted = permitted
         self.system = system
         self._overseer = overseer
         self._plane = replace(overseer.plane, store=overseer.plane.store.fenced(held))
@@ -124,10 +125,14 @@ class Watch:
         """Whether its thread has not ended."""
         return self._thread.is_alive()
 
+    def _give_permit_back(self) -> None:
+        if self._permitted:
+            self._permitted = False
+            self._overseer.first_looks.release()
+
     def _look_on(self) -> None:
         watcher = Watcher(self._plane, self.system, hold=self._pace.hold)
         timers: set[str] = set()
-        is_first = True
         while not self._over.is_set():
             self._began_at = self._plane.clock.monotonic()
             try:
@@ -155,24 +160,23 @@ class Watch:
                 self._overseer.count(self.system)
                 _log.exception("the look at %s failed", self.system)
             finally:
-                if is_first:
-                    self._overseer.first_looks.release()
-                is_first = False
+                self._give_permit_back()
                 self._began_at = None
                 self.told_hanging = False
                 self._over.wait(self._pace.every.total_seconds())
+        self._give_permit_back()
 
     def _stamp(self) -> object:
         """
         Return what is another value once something was put on record or published, or a replica joined.
 
-        None while the store is away: then every look is a whole one, for a version that fails is left all the same.
+        None where that cannot be told, as while the store is away, or where the ledger of another system is damaged:
+        then every look is a whole one, for a version that fails is left all the same.
         """
         try:
-            head = self._overseer.heads().get(self.system)
-        except TransientError:
+            return self._overseer.heads().get(self.system), self._plane.traffic.stamp(self.system)
+        except KnownGoodError:
             return None
-        return head, self._plane.traffic.stamp(self.system)
 
     def _rests(self, stamp: object) -> bool:
         """Whether nothing moves: then a look would read the whole record to find what the last one found."""

@@ -375,8 +375,9 @@ class Hub:
         """Leave what is due on the exchange, and look there, system by system, until it cannot be reached."""
         with self._changed:
             told, asking = self._told_elsewhere, self._asking()
-            # Of a thousand rooms that nobody is in and where nothing changes, none costs a question.
-            rooms = [room for room in self._rooms.values() if looks or asking or room.is_due or room.system in told]
+            # A beat takes all, for who streams to another process is heard of at beats alone.
+            whole = looks or beats or asking
+            rooms = [room for room in self._rooms.values() if whole or room.is_due or room.system in told]
             self._told_elsewhere = set()
         if looks:
             self._note_changes(rooms)
@@ -402,8 +403,12 @@ class Hub:
     def _note_changes(self, rooms: Collection[Room]) -> None:
         """Ask once what changed on the exchange, of all rooms; where that cannot be told each is looked at."""
         stamps: Mapping[str, str] = {}
-        with contextlib.suppress(KnownGoodError):
+        try:
             stamps = self.exchange.stamps()
+        except KnownGoodError:
+            pass  # the looks themselves tell what is wrong
+        except Exception:  # noqa: BLE001 - a thread that ends here would share nothing more of any system
+            _log.exception("what changed on the exchange cannot be told; every room is looked at")
         for room in rooms:
             room.note(stamps.get(room.system))
 
