@@ -32,6 +32,7 @@ _COMMANDS_INTRODUCTION = """
 | `KNOWNGOOD_TOKEN`, `KNOWNGOOD_TOKEN_FILE` | the token for it, or a file that holds one |
 | `KNOWNGOOD_CA` | certificates (PEM) by which the server is trusted, where the system's do not do |
 | `KNOWNGOOD_CONFIG` | the [configuration](configuration.md) of a server, where `--config` does not name one |
+| `KNOWNGOOD_STORE` | where the record is: for servers and commands about the store; others ask the server then |
 | `KNOWNGOOD_REPLICA` | name of the replica, for `kg agent` and for servers; `r1` otherwise |
 | `KNOWNGOOD_ACTOR` | who acts, as it goes on record; else the user of the process, and who became it by `sudo` |
 | `KNOWNGOOD_TRUST` | file with the root of the keys that routes must be signed by, for `kg agent` |

@@ -49,7 +49,8 @@ class Settings:
     Attributes:
         dir: Working folder: objects, locks, and the replicas of this host.
         store: Where the record is kept: a path for SQLite, or an address ``postgresql://…``; empty for ``store.db`` in
-            the working folder.
+            the working folder. Commands without a server work on that one alone, and refuse where the variable names
+            another.
         host: Address to listen on.
         port: Port to listen on; 0 for any that is free.
         tls_cert: File with the certificate chain, PEM; empty for no TLS.

@@ -50,7 +50,7 @@ class Place:
         """Return the verbs of the working folder, whatever server is named."""
         from knowngood.verbs.embedded import Embedded
 
-        return Embedded(self.directory, named=self.named)
+        return Embedded(self.directory, named=self.named, store=os.environ.get("KNOWNGOOD_STORE", ""))
 
 
 def refuse_a_server(why: str, *, hint: str) -> None:

@@ -35,12 +35,15 @@ def command(*, system: str, every: float, hold: float | None, ticks: int | None,
     import itertools
     import json
     import logging
+    import os
     from datetime import timedelta
 
     from knowngood.app import open_plane
     from knowngood.control.watch import Watcher
+    from knowngood.verbs.record_elsewhere import refuse_another_store
     from knowngood_sdk.errors import KnownGoodError
 
+    refuse_another_store(directory, os.environ.get("KNOWNGOOD_STORE", ""))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for handler in logging.getLogger().handlers:
         handler.addFilter(_naming(click.get_current_context()))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowngood.ports.verbs import DeployWish, Document, RollbackWish, SystemText, Tell, silent
-from knowngood_sdk.errors import ComponentError, ConflictError, KnownGoodError
+from knowngood_sdk.errors import ComponentError, ConflictError, KnownGoodError, NotFoundError
 
 if TYPE_CHECKING:
     from knowngood.control.plane import Plane
@@ -23,20 +23,23 @@ class Embedded:
     Attributes:
         directory: The folder.
         named: Whether a person named it; where nobody did, one who breaks the glass may mean another one of this host.
+        store: Store that was named beside the folder; where it is another than the folder's, nothing here touches a
+            record.
     """
 
-    def __init__(self, directory: str, *, named: bool = True) -> None:
+    def __init__(self, directory: str, *, named: bool = True, store: str = "") -> None:
         self.directory = directory
         self.named = named
+        self.store = store
 
     def apply(self, system: SystemText) -> Document:
         """See ``Verbs``; makes the folder where there is none, once the file is known to be right."""
         from knowngood.adapters.yaml import system_file_of
-        from knowngood.app import actor, installed_kinds, open_plane
+        from knowngood.app import actor, installed_kinds
         from knowngood.verbs.apply import apply
 
         system_file_of(system.text.encode(), system.file, kinds=installed_kinds())
-        return apply(open_plane(self.directory, make=True), system, actor=actor())
+        return apply(self._plane(make=True), system, actor=actor())
 
     def deploy(self, system: str, wish: DeployWish, tell: Tell = silent) -> Document:
         """See ``Verbs``."""
@@ -86,18 +89,22 @@ class Embedded:
     def rollback(self, system: str, wish: RollbackWish, tell: Tell = silent) -> Document:
         """See ``Verbs``."""
         from knowngood.app import actor
+        from knowngood.verbs.record_elsewhere import ask_the_server_instead, server_to_ask
         from knowngood.verbs.rollback import break_glass_instead, rollback
 
         try:
-            plane = self._plane()
+            plane = self._plane(leaving=system)
         except ComponentError as error:
             raise break_glass_instead(error, system) from error
         elsewhere = self._elsewhere(system)
         if elsewhere:
             tell("warning", f"not asked from here, for they are on other hosts: {', '.join(elsewhere)}")
-            tell("", f"  {self._server_to_ask()}, and this command again")
+            tell("", f"  {server_to_ask(self.directory)}, and this command again")
             tell("", f"  or, on each of those hosts: kg rollback {system} --break-glass")
-        return {**rollback(plane, system, wish, actor=actor(), tell=tell), "elsewhere": elsewhere}
+        try:
+            return {**rollback(plane, system, wish, actor=actor(), tell=tell), "elsewhere": elsewhere}
+        except NotFoundError as error:
+            raise ask_the_server_instead(error, plane, system, self.directory) from error
 
     def resume(
         self, system: str, version: str | None = None, wait_seconds: float | None = None, tell: Tell = silent
@@ -180,13 +187,14 @@ class Embedded:
     def _plane_of_all(self, system: str) -> "Plane":
         """Open the folder; raises ConflictError where replicas that it does not reach would be given a version."""
         from knowngood.app import replicas_elsewhere
+        from knowngood.verbs.record_elsewhere import server_to_ask
 
         plane = self._plane()
         elsewhere = replicas_elsewhere(self.directory, system)
         if elsewhere:
             raise ConflictError(
                 f"{system} has replicas on other hosts, which are not reached from here: {', '.join(elsewhere)}",
-                hint=f"{self._server_to_ask()}, and this command again",
+                hint=f"{server_to_ask(self.directory)}, and this command again",
             )
         return plane
 
@@ -199,16 +207,10 @@ class Embedded:
         except KnownGoodError:
             return []
 
-    def _server_to_ask(self) -> str:
-        """Say how to ask the server of this folder, which reaches every replica."""
-        from knowngood.adapters.folder.presence import server_of
-
-        address = server_of(Path(self.directory).resolve())
-        return (
-            f"Ask the server: export KNOWNGOOD_URL={address}" if address else "Ask the server, once it runs: kg serve"
-        )
-
-    def _plane(self) -> "Plane":
+    def _plane(self, *, make: bool = False, leaving: str = "") -> "Plane":
+        """Open the folder; raises InvalidError where the record is in another store than its own."""
         from knowngood.app import open_plane
+        from knowngood.verbs.record_elsewhere import refuse_another_store
 
-        return open_plane(self.directory)
+        refuse_another_store(self.directory, self.store, leaving=leaving)
+        return open_plane(self.directory, make=make)
