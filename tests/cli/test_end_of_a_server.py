@@ -3,10 +3,11 @@
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from knowngood.cli.serve import url_of
+from knowngood.cli.serve import places_of, url_of
 from knowngood.config import Settings
 from tests.acceptance.control import start_control
 from tests.acceptance.stage import Stage
@@ -59,3 +60,34 @@ def test_a_component_root_that_is_not_there_is_said_and_keeps_nobody_from_rollin
 )
 def test_a_server_says_where_it_can_be_asked(host: str, tls: str, url: str) -> None:
     assert url_of(Settings(host=host, tls_cert=tls, tls_key=tls and "key.pem"), 8400) == url
+
+
+HOW = "to get a token: kg token create --for NAME --scope on-call --system SYSTEM --dir /srv/kg"
+
+
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        ("", ["systems and their record: /srv/kg", HOW]),
+        ("/srv/x.db", ["systems: /srv/kg", "their record: /srv/x.db", f"{HOW} --store /srv/x.db"]),
+        (
+            "postgresql://kg@db/kg?sslmode=require",
+            [
+                "systems: /srv/kg",
+                "their record: postgresql://kg@db/kg?sslmode=require",
+                f"{HOW} --store 'postgresql://kg@db/kg?sslmode=require'",
+            ],
+        ),
+        (
+            "postgresql://kg:hush@db/kg",
+            [
+                "systems: /srv/kg",
+                "their record: postgresql://kg@db/kg",
+                f"{HOW} --store postgresql://kg@db/kg",
+                "  with the password of the store in PGPASSWORD, or in ~/.pgpass",
+            ],
+        ),
+    ],
+)
+def test_a_server_says_where_its_record_is_and_how_a_token_gets_into_it(store: str, said: list[str]) -> None:
+    assert places_of(Settings(dir=Path("/srv/kg"), store=store)) == said

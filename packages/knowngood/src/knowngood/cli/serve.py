@@ -1,5 +1,6 @@
 """``kg serve``: the control plane over HTTP."""
 
+import shlex
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -73,11 +74,24 @@ def command(*, path: Path | None, **options: str | int | bool | None) -> None:
         def announce() -> None:
             server.answers_at(url)
             say(f"{mark('good')} listening at {url}; Ctrl-C stops it")
-            say(f"  systems and their record: {settings.folder}")
-            say(f"  to get a token: kg token create --for NAME --scope on-call --system SYSTEM --dir {settings.folder}")
+            for line in places_of(settings):
+                say(f"  {line}")
             say(f"  then, where you work: export KNOWNGOOD_URL={url} KNOWNGOOD_TOKEN=kg_...")
 
         _end_with(lambda: serve(app, settings, listener, announce))
+
+
+def places_of(settings: "Settings") -> list[str]:
+    """Return where the systems and their record are, without a password, and how a token gets into that record."""
+    from knowngood.domain.store_address import without_password
+
+    token = f"to get a token: kg token create --for NAME --scope on-call --system SYSTEM --dir {settings.folder}"
+    if not settings.store:
+        return [f"systems and their record: {settings.folder}", token]
+    store = settings.store if "://" in settings.store else str(Path(settings.store).absolute())
+    shown = without_password(store)
+    lines = [f"systems: {settings.folder}", f"their record: {shown}", f"{token} --store {shlex.quote(shown)}"]
+    return lines if shown == store else [*lines, "  with the password of the store in PGPASSWORD, or in ~/.pgpass"]
 
 
 def url_of(settings: "Settings", port: int) -> str:
