@@ -101,6 +101,27 @@ def test_a_full_disk_stops_a_change_as_a_whole(applied: Stage) -> None:
     assert applied.kg("apply", "pricing.yaml").code == 0
 
 
+def test_a_copy_that_finds_no_room_names_its_own_folder_and_leaves_nothing_there(applied: Stage) -> None:
+    target = applied.folder / "copies"
+    target.mkdir()
+    # Enough for what opening the store takes, and less than the copy.
+    command = f"ulimit -f 64 && exec {sys.executable} -m knowngood.cli backup copies/monday.db"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=applied.folder,
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+        capture_output=True,
+        check=False,
+    )
+    said = done.stderr.decode()
+    assert done.returncode == 1, said
+    assert f"there is no room for the copy monday.db in {target}; no copy was made" in said
+    assert f"df {target}" in said
+    assert "cannot grow" not in said
+    assert not list(target.iterdir())
+    assert applied.kg("backup", "copies/monday.db").code == 0
+
+
 def to_a_full_disk(stage: Stage, words: str) -> tuple[int, str]:
     """Run a command whose answer does not fit where it is written; return its code and what it says beside that."""
     done = subprocess.run(

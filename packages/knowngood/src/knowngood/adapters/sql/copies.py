@@ -6,6 +6,7 @@ file or onto a server, so it is also the way from the one to the other. Beside i
 ``sha256sum --check`` reads.
 """
 
+import errno
 import hashlib
 import os
 import sqlite3
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
 from knowngood.adapters.sql import records
 from knowngood.adapters.sql.database import Database, ServerDatabase
@@ -33,6 +35,8 @@ _ROWS = 500
 """Rows that are read and written at a time."""
 _FENCES = 1_000_000
 """How far the fences of leases are put forward: a holder from after the copy must stay behind the next one."""
+_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE")
+_NO_ROOM_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,10 +282,15 @@ def _beside(file: Path) -> str | None:
 
 
 def _write_beside(file: Path, digest: str) -> None:
-    with _name_beside(file).open("w", encoding="utf-8") as beside:
-        beside.write(f"{digest}  {file.name}\n")
-        beside.flush()
-        os.fsync(beside.fileno())
+    name = _name_beside(file)
+    try:
+        with name.open("w", encoding="utf-8") as beside:
+            beside.write(f"{digest}  {file.name}\n")
+            beside.flush()
+            os.fsync(beside.fileno())
+    except OSError:
+        name.unlink(missing_ok=True)  # half of it would speak against the next copy of this name
+        raise
 
 
 def _sync(folder: Path) -> None:
@@ -294,10 +303,28 @@ def _sync(folder: Path) -> None:
 
 @contextmanager
 def _writing_to(file: Path) -> Iterator[None]:
+    """Say what kept a copy from being written; where it was room, whose disk it is that is full: not the store's."""
     try:
         yield
-    except OSError as error:
+    except (OSError, sqlite3.Error, PermanentError) as error:
+        if _lacks_room(error):
+            folder = file.absolute().parent
+            raise PermanentError(
+                f"there is no room for the copy {file.name} in {folder}; no copy was made",
+                hint=f"Make room there, raise the quota, or name a file in another place: df {folder}",
+            ) from error
+        if not isinstance(error, OSError):
+            raise
         raise PermanentError(
             f"the copy {file} cannot be written: {error.strerror}",
             hint=f"See that its folder exists, belongs to you and has room: ls -la {file.parent}",
         ) from error
+
+
+def _lacks_room(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM_ERRNO
+    # The store is only read meanwhile, so what cannot grow is the copy, whichever database said so.
+    cause = error.__cause__ if isinstance(error, PermanentError) else error
+    driver = cause.orig if isinstance(cause, DBAPIError) else cause
+    return str(getattr(driver, "sqlite_errorname", "")).startswith(_NO_ROOM)
