@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from knowngood.config import ELSEWHERE, Settings, read_settings
+from knowngood.config import ELSEWHERE, FOR_TESTS, Settings, read_settings
 from knowngood_sdk.errors import InvalidError, NotFoundError
 
 NOTHING: dict[str, str] = {}
@@ -54,7 +54,7 @@ def test_a_list_in_a_variable_is_parted_by_colons() -> None:
     assert read_settings(None, {"KNOWNGOOD_COMPONENT_ROOTS": ""}, {}).component_roots == ()
 
 
-@pytest.mark.parametrize("name", sorted(ELSEWHERE))
+@pytest.mark.parametrize("name", sorted(ELSEWHERE | FOR_TESTS))
 def test_variables_that_others_read_are_left_to_them(name: str) -> None:
     read_settings(None, {name: "x"}, {})
 
@@ -101,6 +101,13 @@ def test_a_time_that_is_no_finite_number_is_refused(name: str, value: str) -> No
 def test_a_mistyped_variable_is_named_with_the_nearest_known_one() -> None:
     with pytest.raises(InvalidError, match=r"KNOWNGOOD_PROT is unknown\. Did you mean 'KNOWNGOOD_PORT'"):
         read_settings(None, {"KNOWNGOOD_PROT": "1"}, {})
+
+
+def test_variables_of_drills_and_tests_are_proposed_to_nobody() -> None:
+    with pytest.raises(InvalidError) as refused:
+        read_settings(None, {"KNOWNGOOD_FAULTS": "1"}, {})
+    assert "KNOWNGOOD_URL" in refused.value.hint
+    assert not [name for name in FOR_TESTS if name in refused.value.hint]
 
 
 def test_a_file_that_is_not_there_or_no_toml_is_named(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from knowngood.adapters.yaml import read_document
 from knowngood.domain.spelling import did_you_mean
 from knowngood_sdk.errors import InvalidError, NotFoundError, PermanentError
 
-__all__ = ["ELSEWHERE", "Settings", "read_settings"]
+__all__ = ["ELSEWHERE", "FOR_TESTS", "Settings", "read_settings"]
 
 _PREFIX = "KNOWNGOOD_"
 _LARGEST = 64 * 1024
@@ -27,18 +27,23 @@ ELSEWHERE = frozenset(
         "KNOWNGOOD_ACTOR",
         "KNOWNGOOD_CA",
         "KNOWNGOOD_CONFIG",
-        "KNOWNGOOD_FAULT",
         "KNOWNGOOD_REPLICA",
-        "KNOWNGOOD_SIMULATION_RUNS",
-        "KNOWNGOOD_SIMULATION_SEED",
-        "KNOWNGOOD_TEST_POSTGRES",
         "KNOWNGOOD_TOKEN",
         "KNOWNGOOD_TOKEN_FILE",
         "KNOWNGOOD_TRUST",
         "KNOWNGOOD_URL",
     }
 )
-"""Variables that others read: the command line, agents, tests."""
+"""Variables that the command line and agents read."""
+FOR_TESTS = frozenset(
+    {
+        "KNOWNGOOD_FAULT",
+        "KNOWNGOOD_SIMULATION_RUNS",
+        "KNOWNGOOD_SIMULATION_SEED",
+        "KNOWNGOOD_TEST_POSTGRES",
+    }
+)
+"""Variables that drills and tests read: let pass, and proposed to nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +174,7 @@ def _of_variables(environment: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
     ours = {f"{_PREFIX}{name.upper()}": name for name in _names()}
     found = {}
     for variable, value in environment.items():
-        if not variable.startswith(_PREFIX) or variable in ELSEWHERE:
+        if not variable.startswith(_PREFIX) or variable in ELSEWHERE | FOR_TESTS:
             continue
         if variable not in ours:
             raise InvalidError(
