@@ -149,6 +149,18 @@ def test_story_tells_what_was_measured_in_plain_lines(play: Play) -> None:
     assert "$" not in story  # no money is claimed
 
 
+@pytest.mark.parametrize(("share", "lines"), [(0.0, 0), (0.04, 0), (0.06, 1), (0.5, 1)])
+def test_story_ends_with_the_machine_where_it_was_too_busy_to_send_many_riders(
+    play: Play, share: float, lines: int
+) -> None:
+    seen = play()
+    riders = Outcome(seen).served.requests
+    late = round(share * riders / (1 - share))
+    end = list(tell_end(Outcome(replace(seen, notes=replace(seen.notes, passed_over=late))), Path("report.html")))
+    words = f"This machine was too busy for the run to say much: {late} of {riders + late} riders could not be sent"
+    assert sum(words in line for line in end[-2:]) == lines
+
+
 def test_story_of_a_version_that_nobody_noticed_says_so_and_claims_nothing_that_did_not_happen(unnoticed: Seen) -> None:
     story = told(unnoticed)
     assert "Not noticed within 60 s: no trigger was breached" in story

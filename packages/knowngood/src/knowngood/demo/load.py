@@ -27,12 +27,12 @@ from knowngood.demo.world.riders import RIDES_KNOWN_AFTER_SECONDS, Rider, arriva
 from knowngood_sdk.errors import InvalidError, KnownGoodError
 from knowngood_sdk.model.wire import ReleaseDocument
 
-__all__ = ["Forecast", "Notes", "Order", "Request", "read_log", "read_notes", "run"]
+__all__ = ["LATE_SECONDS", "Forecast", "Notes", "Order", "Request", "read_log", "read_notes", "run"]
 
 _TIMEOUT_SECONDS = 5.0
 _IDLE_SECONDS = 2.0
 """An idle connection is let go of before the server does (after 30 s), or else a request may meet its closing."""
-_LATE_SECONDS = 1.0
+LATE_SECONDS = 1.0
 """A rider who is later than that, because this process was, is passed over and counted: a burst would be no evening."""
 _VERSION = "sha256:"
 """How the name of a version begins; what answers without one is no version."""
@@ -163,7 +163,7 @@ class _Load:
             wait_seconds = start + due - time.monotonic()
             if due < 0:
                 continue
-            if wait_seconds < -_LATE_SECONDS:
+            if wait_seconds < -LATE_SECONDS:
                 self._note("passed_over", {"rider": rider.rider_id, "late_seconds": -wait_seconds})
                 continue
             try:

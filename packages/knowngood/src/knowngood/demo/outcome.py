@@ -12,6 +12,9 @@ from knowngood.demo.seen import Seen
 
 __all__ = ["Outcome"]
 
+_TOO_MANY_LATE = 0.05
+"""Share of riders that may be missing. A machine that keeps up sends every one; this only words how the story ends."""
+
 
 class Outcome:
     """
@@ -124,6 +127,12 @@ class Outcome:
         saga = record.saga(bad, 1)
         once = len(record.trips(bad)) == 1 + (record.saga(bad, 2) is not None)
         return bool(self.seen.incident.killed and saga and saga["state"] == "done" and once and self.seen.ledger["ok"])
+
+    @property
+    def too_busy(self) -> bool:
+        """Whether so many riders could not be sent in time that this was another evening than the real one."""
+        late = self.seen.notes.passed_over
+        return late > _TOO_MANY_LATE * (self.served.requests + late)
 
     @property
     def broken(self) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from knowngood.demo.aligned import aligned
 from knowngood.demo.as_canary import AsCanary
+from knowngood.demo.load import LATE_SECONDS
 from knowngood.demo.outcome import Outcome
 from knowngood.demo.recovery import Recovery
 from knowngood.demo.replay_clock import SPEED
@@ -80,6 +81,12 @@ def tell_end(outcome: Outcome, report: Path) -> Iterator[str]:
     """Say where the report is, and how long it all took."""
     yield ""
     yield from (f"DID NOT HOLD: {promise}" for promise in outcome.broken)
+    late, riders = outcome.seen.notes.passed_over, outcome.served.requests + outcome.seen.notes.passed_over
+    if outcome.too_busy:
+        yield (
+            f"This machine was too busy for the run to say much: {late} of {riders} riders could not be sent within"
+            f" {LATE_SECONDS:g} s of their time. Run it again when less goes on beside it"
+        )
     took = f"The whole run took {outcome.wall_seconds:.0f} s. " if outcome.wall_seconds is not None else ""
     yield f"{took}Report: {report}"
 
