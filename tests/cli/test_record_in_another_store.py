@@ -2,7 +2,9 @@
 
 import pytest
 
+from knowngood.domain.store_address import without_password
 from tests.acceptance.stage import Stage, until
+from tests.cli.conftest import SMALL
 
 ELSEWHERE = {"KNOWNGOOD_STORE": "postgresql://kg:hush@127.0.0.1:1/none?password=hush"}
 
@@ -63,3 +65,31 @@ def test_the_running_server_of_the_folder_is_named_where_another_store_or_record
 
 def test_a_rollback_that_finds_nothing_and_no_server_says_to_deploy(applied: Stage) -> None:
     assert "Deploy one: kg deploy pricing" in applied.kg("rollback", "pricing").err
+
+
+def test_the_first_apply_into_a_shared_store_asks_its_server_with_a_token_made_there(
+    stage: Stage, postgres_url: str
+) -> None:
+    (stage.folder / "pricing.yaml").write_text(SMALL)
+    (stage.folder / "model.json").write_text('{"factor": 2}')
+    (stage.folder / "curve.yaml").write_text("base: 3\n")
+    (stage.folder / "knowngood.yaml").write_text(f"component_roots: [{stage.folder}]\nport: 0\n")
+    there = {"KNOWNGOOD_STORE": postgres_url}
+    server = stage.start_kg("serve", "--config", "knowngood.yaml", env=there)
+    until(lambda: "listening at" in server.text or not server.running, "the server listens")
+    assert f"their record: {without_password(postgres_url)}" in until(
+        lambda: "to get a token" in server.text and server.text, "it says where"
+    )
+    url = server.text.partition("listening at ")[2].partition(";")[0]
+
+    refused = stage.kg("apply", "pricing.yaml", env=there)
+    assert refused.code == 1
+    assert f"export KNOWNGOOD_URL={url}" in refused.err
+    order = ("--for", "maya", "--scope", "owner", "--system", "pricing", "--to", "owner.token")
+    made = stage.kg("token", "create", "--config", "knowngood.yaml", *order, env=there)
+    assert made.code == 0, made.err
+    asking = {**there, "KNOWNGOOD_URL": url, "KNOWNGOOD_TOKEN_FILE": "owner.token"}
+    applied = stage.kg("apply", "pricing.yaml", env=asking)
+    assert applied.code == 0, applied.err
+    assert "maya" in stage.kg("history", "pricing", env=asking).out
+    assert not (stage.home / "store.db").exists()
