@@ -57,7 +57,7 @@ BENCHMARKS: dict[str, Callable[[Context], Figure]] = {
 }
 NEEDS: dict[str, Callable[[], None]] = {"model_servers": check_peers}
 """Benchmark -> what raises BenchmarkError where something is missing that it needs besides our own environment."""
-SHARES = {"soak": 0.1}
+SHARES = {"soak": 0.1, "store": 0.1}
 """What is done in part where everything is measured, and whole where it is asked for by name."""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -44,13 +45,15 @@ def test_changes_can_be_told_of_replicas_of_the_far_future_too(exchange: SqlExch
     assert exchange.stamps()[SYSTEM] != before
 
 
-def test_what_cannot_be_told_ends_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    exchange = MemoryExchange()
+class Overflowing(MemoryExchange):
+    """An exchange that fails in a way that nobody foresaw."""
 
-    def fail() -> None:
+    def stamps(self) -> NoReturn:
         raise RuntimeError("integer overflow")
 
-    monkeypatch.setattr(exchange, "stamps", fail)
+
+def test_what_cannot_be_told_ends_no_thread() -> None:
+    exchange = Overflowing()
     exchange.save_reports(SYSTEM, [report("r2", "2026-01-01T18:00:00Z")])
     here = Hub(exchange)
     here.loaded(SYSTEM)
