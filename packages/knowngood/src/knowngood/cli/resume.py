@@ -21,11 +21,18 @@ def command(*, system: str, version: str | None, no_wait: bool, timeout: int, pl
 
     Each goes on from the step that could not be done; what it waited for is in kg status and in the record.
     """
+    from knowngood.cli.exit_code import ExitCode
     from knowngood.cli.rollback import code_of, lines_of
 
     resumed = place.verbs().resume(system, version, None if no_wait else timeout, show)
     rollbacks = resumed["rollbacks"]
-    codes = [code_of({"unreachable": {}, "unpublished": "", **one}, waited=not no_wait) for one in rollbacks]
+    codes = [
+        # What could not be reached before is only being tried again.
+        ExitCode.WAITING
+        if no_wait and one["state"] == "running"
+        else code_of({"unreachable": {}, "unpublished": "", **one}, waited=not no_wait)
+        for one in rollbacks
+    ]
     answer(
         resumed,
         output,

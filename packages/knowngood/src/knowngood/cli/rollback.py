@@ -91,9 +91,6 @@ def command(  # noqa: PLR0913 - one parameter for each option
     )
     done = place.verbs().rollback(system, wish, show)
     code = code_of(done, waited=not no_wait)
-    if code is ExitCode.WAITING and done["target"] is None:
-        # It is left everywhere, and nothing has to verify the static fallback.
-        code = ExitCode.DONE
     if done.get("elsewhere") and code in {ExitCode.DONE, ExitCode.WAITING}:
         code = ExitCode.PARTIAL
     answer(done, output, lambda: lines_of(done, code))
@@ -111,7 +108,10 @@ def code_of(done: dict[str, Any], *, waited: bool) -> ExitCode:
         return ExitCode.PARTIAL
     if done["state"] == "running":
         reached = not (done["unreachable"] or done["unpublished"])
-        return ExitCode.TIMED_OUT if waited else ExitCode.WAITING if reached else ExitCode.PARTIAL
+        if waited or not reached:
+            return ExitCode.TIMED_OUT if waited else ExitCode.PARTIAL
+        # Nothing has to verify the static fallback, so nothing is waited for.
+        return ExitCode.WAITING if done["target"] else ExitCode.DONE
     return ExitCode.DONE
 
 
