@@ -14,8 +14,8 @@ _INTRODUCTION = """\
 beside it: met or missed. It installs itself and OpenFeature's Python SDK, a peer, into an environment of its own
 (`.venv-bench`), and the model servers that it compares with, MLServer and MLflow's, into another (`.venv-peers`, some
 400 MB); without the latter everything but `model_servers` can be carried out, by `--only`. It takes some nine minutes
-on two cores. `make soak` carries out the soak alone, and whole: `make bench` does a tenth of it, and a tenth of the large
-store, which `--only store` measures whole. `BENCH_ARGS` takes the options of both:
+on two cores. `make soak` carries out the soak alone, and whole: `make bench` does a tenth of it, and a tenth of the
+large store, which `--only store` measures whole. `BENCH_ARGS` takes the options of both:
 
 | option | meaning |
 | --- | --- |
