@@ -49,7 +49,10 @@ def test_no_request_fails_or_is_mixed_or_goes_to_what_was_left(pricing: Pricing)
             pricing.restart(name, server=False)
             until(lambda: all(one["agent"] for one in pricing.status()["replicas"]), "the agent to be back")
         until(lambda: len(load.log) > 500, "enough requests to say so")
-        until(lambda: len({answer.body.get("pid") for answer in list(load.log)}) == 3, "every worker process to serve")
+        # Which worker gets a connection is the kernel's choice: on a busy machine one may be passed over for long.
+        until(
+            lambda: len({answer.body.get("pid") for answer in list(load.log)}) == 3, "all workers to serve", seconds=90
+        )
     assert load.failed == []
     assert load.mixed == []
     for one in left:
