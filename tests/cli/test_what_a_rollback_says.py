@@ -73,3 +73,15 @@ def test_the_history_says_so_too_and_names_versions_and_shares_for_people(applie
     assert f"{LEFT[7:19]} share=5%\n" in shown
     assert " step=fan-out outcome=done\n" in shown
     assert " step=verify outcome=failed reason=no request came (0 of 20)\n" in shown
+
+
+@pytest.mark.parametrize("name", [StepName.STATE, StepName.EFFECTS])
+def test_what_could_not_be_seen_to_afterwards_is_said_and_the_exit_code_too(name: StepName) -> None:
+    saga = Saga(id="rb", system="pricing", version=LEFT, episode=1, target=TARGET, generation=2, started_at=AT)
+    for step in StepName:
+        failed = {"outcome": StepOutcome.FAILED, "details": {"why": "mails: it is gone"}} if step is name else {}
+        saga = saga.with_step(Step(name=step, at=AT, **failed))  # type: ignore[arg-type]
+    document = {**saga.to_json(), "unreachable": {}, "unpublished": ""}
+    code = code_of(document, waited=True)
+    assert code is ExitCode.PARTIAL
+    assert next(lines_of(document, code)).endswith(f"{TARGET[7:19]} serves, {name}: mails: it is gone")

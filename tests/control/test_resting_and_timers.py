@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from knowngood.control.apply import apply
-from knowngood.domain.saga import SagaState
+from knowngood.domain.saga import SagaState, StepName
 from knowngood.domain.system import SystemFile
 from knowngood.ports.runner import RunState
 from knowngood.testing.memory_runner import MemoryRuns
@@ -101,6 +101,23 @@ def test_what_is_due_later_is_put_on_record_by_whoever_lives_then(house: House) 
     kinds: Callable[[], list[str]] = house.scenario.kinds
     until(lambda: {"notify-overdue", "known-good"} <= set(kinds()), "both to be on record")
     assert kinds().count("known-good") == kinds().count("notify-overdue") == 1
+
+
+@pytest.mark.requirement("B2")
+def test_a_rollback_that_an_older_program_began_is_carried_to_the_end_that_it_knows(house: House) -> None:
+    house.start("one")
+    saga = house.rollback()
+    until(lambda: len(house.saga(saga).steps) == 4, "the steps before the verification")
+    house.started[0].stop()
+    begun = house.saga(saga)
+    first = replace(begun.steps[0], details={k: v for k, v in begun.steps[0].details.items() if k != "planned"})
+    older = replace(begun, steps=(first, *begun.steps[1:]))
+    house.scenario.store._systems["pricing"].sagas[saga.id] = older
+    house.start("two")
+    house.scenario.serve(saga.target, 200)
+    until(lambda: house.saga(saga).state is SagaState.DONE, "the rollback to end")
+    until(lambda: state_of(house, saga.id) is RunState.DONE, "its run to end")
+    assert {StepName.STATE, StepName.EFFECTS}.isdisjoint(step.name for step in house.saga(saga).steps)
 
 
 @pytest.mark.requirement("N4")

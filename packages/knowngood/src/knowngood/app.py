@@ -42,14 +42,14 @@ from knowngood.control.plane import Plane
 from knowngood.control.signed_traffic import SignedTraffic, vouched
 from knowngood.domain.compatibility import Contract
 from knowngood.domain.system import ComponentSpec, Kinds, SystemFile
-from knowngood.ports.component import Component, ComponentFactory
-from knowngood.ports.effects import Effects, EffectsFactory
+from knowngood.ports.component import Component
+from knowngood.ports.effects import Effects
 from knowngood.ports.runner import Runner
 from knowngood.ports.store import Store
 from knowngood.ports.telemetry import Telemetry
 from knowngood.ports.tokens import Tokens
 from knowngood.ports.traffic import Traffic
-from knowngood.ports.written_state import WrittenState, WrittenStateFactory
+from knowngood.ports.written_state import WrittenState
 from knowngood_sdk.errors import ConflictError, InvalidError, KnownGoodError, NotFoundError, PermanentError
 from knowngood_sdk.model.manifest import Role, check_name
 from knowngood_sdk.model.wire import FORMAT, ReleaseDocument, ReplicaReport
@@ -370,36 +370,31 @@ class _Workshop:
 
     def components(self, spec: SystemFile, root: str | None = None) -> dict[str, Component]:
         """Return the adapter of every component."""
-        base = Path(root) if root else self._root(spec.system)
-        return {
-            name: _factory(declared.kind)(declared, system=spec.system, root=base, folder=self._folder)
-            for name, declared in spec.components.items()
-        }
+        return self._made(_COMPONENTS, spec, spec.components, root)
 
     def states(self, spec: SystemFile, root: str | None = None) -> dict[str, WrittenState]:
         """Return the adapter of all written state."""
-        base = Path(root) if root else self._root(spec.system)
-        made: dict[str, WrittenState] = {}
-        for name, declared in spec.state.items():
-            factory: WrittenStateFactory = _loaded(_STATE, declared.kind)
-            made[name] = factory(declared, system=spec.system, root=base, folder=self._folder)
-        return made
+        return self._made(_STATE, spec, spec.state, root)
 
     def effects(self, spec: SystemFile, root: str | None = None) -> dict[str, Effects]:
         """Return the adapter of every record of effects."""
+        return self._made(_EFFECTS, spec, spec.effects, root)
+
+    def _made(self, group: str, spec: SystemFile, declared: Mapping[str, Any], root: str | None) -> dict[str, Any]:
+        """Make what a section declares; every group's factories are called alike, as their ports say."""
         base = Path(root) if root else self._root(spec.system)
-        made: dict[str, Effects] = {}
-        for name, declared in spec.effects.items():
-            factory: EffectsFactory = _loaded(_EFFECTS, declared.kind)
-            made[name] = factory(declared, system=spec.system, root=base, folder=self._folder)
-        return made
+        return {
+            name: _loaded(group, one.kind)(one, system=spec.system, root=base, folder=self._folder)
+            for name, one in declared.items()
+        }
 
     def golden(self, spec: SystemFile) -> Component | None:
         """Return the adapter that keeps golden inputs: files by content, as a component's."""
         if spec.golden is None:
             return None
         declared = ComponentSpec(name="golden", role=Role.STATE, kind="files", target=spec.golden)
-        return _factory("files")(declared, system=spec.system, root=self._root(spec.system), folder=self._folder)
+        made: Component = self._made(_COMPONENTS, spec, {"golden": declared}, None)["golden"]
+        return made
 
     def contracts(self, spec: SystemFile) -> dict[str, Contract]:
         """Return the contracts of the components that declare one."""
@@ -412,11 +407,6 @@ class _Workshop:
 
     def _root(self, system: str) -> Path:
         return Path(str(self._store.system_spec(system)["root"]))
-
-
-def _factory(kind: str) -> ComponentFactory:
-    factory: ComponentFactory = _loaded(_COMPONENTS, kind)
-    return factory
 
 
 def _loaded(group: str, kind: str) -> Any:
