@@ -1,5 +1,6 @@
 """A system where nothing moves is left in peace, and what is due later is done by whoever lives then."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,12 +10,13 @@ from typing import Any
 import pytest
 
 from knowngood.control.apply import apply
+from knowngood.control.oversee import Looked
 from knowngood.domain.saga import SagaState, StepName
 from knowngood.domain.system import SystemFile
 from knowngood.ports.runner import RunState
 from knowngood.testing.memory_runner import MemoryRuns
 from knowngood.testing.replica import until
-from knowngood_sdk.errors import PermanentError
+from knowngood_sdk.errors import InvalidError, PermanentError, TransientError
 from tests.control.house import House, state_of
 
 
@@ -52,6 +54,7 @@ def test_a_system_where_nothing_moves_is_read_again_once_something_does(house: H
     until(at_rest, "it to rest")
     for move in (_note, _publish):
         before = counted["fraud"]
+        assert "watch-fraud" not in {thread.name for thread in threading.enumerate()}, "a rest takes no thread"
         move(house, "fraud")
         until(lambda before=before: counted["fraud"] > before, "a look at what moved")  # type: ignore[misc]
         until(at_rest, "it to rest again")
@@ -180,12 +183,40 @@ def test_a_ledger_that_is_damaged_keeps_nobody_from_looking_at_other_systems(hou
     assert (overseer.looked["pricing"].failed, counted["pricing"] > 3) == (0, True)
 
 
-def test_what_could_not_be_done_is_tried_again_at_the_next_look(house: House) -> None:
+class HalfAway(CountingStore):
+    """A store that answers what is asked of rollbacks by saying that it is away."""
+
+    def sagas(self, system: str) -> Any:
+        raise TransientError(f"the rollbacks of {system} cannot be read now")
+
+    def fenced(self, held: Any) -> Any:
+        return HalfAway(self._store.fenced(held), self.counted)
+
+
+def test_what_could_not_be_done_is_tried_again_and_again(house: House) -> None:
     plane, counted = house.scenario.plane, Counter[str]()
     apply(plane, SystemFile.from_json({**house.scenario.rules, "system": "fraud"}), root="/", actor="test")
-    house.scenario.plane = replace(plane, store=CountingStore(house.scenario.store, counted))
-    house.scenario.traffic.damage("fraud")
+    house.scenario.plane = replace(plane, store=HalfAway(house.scenario.store, counted))
+    house.start("one")
+    for _ in range(3):
+        before = counted["fraud"]
+        until(lambda before=before: counted["fraud"] > before + 5, "it to be looked at again")  # type: ignore[misc]
+
+
+def test_what_replicas_cannot_read_any_more_is_published_anew_though_nothing_else_moves(house: House) -> None:
+    plane, traffic = house.scenario.plane, house.scenario.traffic
+    apply(plane, SystemFile.from_json({**house.scenario.rules, "system": "fraud"}), root="/", actor="test")
     overseer = house.start("one")
-    until(lambda: "fraud" in overseer.looked, "the first look")
-    before = counted["fraud"]
-    until(lambda: counted["fraud"] > before + 5, "it to be looked at again and again")
+    for _ in range(3):
+        looks = overseer.looked.get("fraud", Looked()).succeeded
+        until(lambda looks=looks: overseer.looked.get("fraud", Looked()).succeeded > looks + 5, "looks")  # type: ignore[misc]
+        traffic.damage("fraud")
+        until(lambda: _is_published(traffic, "fraud"), "it to be published anew")
+
+
+def _is_published(traffic: Any, system: str) -> bool:
+    try:
+        traffic.published(system)
+    except InvalidError:
+        return False
+    return True

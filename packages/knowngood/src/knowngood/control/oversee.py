@@ -6,8 +6,9 @@ lives, and one for each system that it watches, for one owner is enough. What a 
 lost it is refused by the store. It does not guard a flip, for a flip is a fact that may be told twice, and whoever sees
 a version fail while the store is away must not wait for it.
 
-Four kinds of threads, so that what hangs holds up nothing else: one renews the leases, one looks after the runs (its
-own, and those of processes that died), one for each system watches it; runs have theirs from the runner.
+Threads of several kinds, so that what hangs holds up nothing else: one renews the leases, one looks after the runs (its
+own, and those of processes that died), one for each system where something moves watches it, and one for all others
+sees whether anything does; runs have theirs from the runner.
 """
 
 import logging
@@ -26,7 +27,7 @@ from knowngood.domain.ledger import Anchor
 from knowngood.ports.lease import Held, Leases
 from knowngood.ports.presence import Presence
 from knowngood.ports.runner import Runner, RunState
-from knowngood_sdk.errors import ConflictError, KnownGoodError
+from knowngood_sdk.errors import ConflictError, KnownGoodError, TransientError
 
 __all__ = ["Looked", "Overseer", "Pace"]
 
@@ -80,7 +81,7 @@ class Overseer:
         self._over = Event()
         self._entered = Event()
         self._lock = Lock()
-        self.first_looks = Semaphore(_MOST_FIRST_LOOKS)
+        self._turns = Semaphore(_MOST_FIRST_LOOKS)
         self._asking = Lock()
         self._heads: tuple[Mapping[str, Anchor], float] | None = None
         self._watches: dict[str, Watch] = {}
@@ -90,6 +91,7 @@ class Overseer:
         self._away_since: float | None = None
         self._owed = Event()
         self._claimable = Event()
+        self._stirred = Event()
         self._launched = False
         self._forgot_at: float | None = None
         self._threads: list[Thread] = []
@@ -129,6 +131,14 @@ class Overseer:
                 self._heads = self.plane.store.heads(), now
             return self._heads[0]
 
+    def take_turn(self) -> bool:
+        """Wait for others to end their first look, for a while, and say whether there is a turn to give back."""
+        return self._turns.acquire(timeout=_TURN_SECONDS)
+
+    def give_turn_back(self) -> None:
+        """Let another one begin."""
+        self._turns.release()
+
     def start(self) -> None:
         """
         Begin. Returns at once; what the database keeps waiting begins when it is there.
@@ -141,12 +151,14 @@ class Overseer:
         reach(FaultPoint.SERVER_ENTERED)
         self._spawn("leases", self._renew, self.pace.beat, self._claimable)
         self._spawn("runs", self._tend, min(self.pace.beat, self.pace.every), self._entered)
+        self._spawn("rests", self._rouse, self.pace.every, self._stirred)
 
     def stop(self) -> None:
         """Stop: looks and steps under way are finished, leases are given back, the rest is whoever's comes next."""
         self._over.set()
         self._claimable.set()
         self._entered.set()
+        self._stirred.set()
         for thread in self._threads:
             thread.join(_LINGER_SECONDS)
         with self._lock:
@@ -235,7 +247,7 @@ class Overseer:
             self._drop({system})
             watch = None
         if watch is None and held is not None:
-            watch = Watch(self, system, held, permitted=self.first_looks.acquire(timeout=_TURN_SECONDS))
+            watch = Watch(self, system, held)
             with self._lock:
                 self._watches[system] = watch
             watch.start()
@@ -268,6 +280,31 @@ class Overseer:
                 watch = self._watches.pop(system, None)
                 if watch is not None:
                     watch.stop()
+
+    # ---- systems that rest
+
+    def _rouse(self) -> None:
+        """Begin to look again at the systems where something moved; that nothing did at the others is a look, too."""
+        with self._lock:
+            resting = [watch for watch in self._watches.values() if watch.rests]
+        if not resting:
+            return
+        heads = self._heads_unless_away()
+        for watch in resting:
+            if watch.is_stirred(heads):
+                watch.start()
+            else:
+                self.count(watch.system, at=self.plane.clock.now().timestamp())
+
+    def _heads_unless_away(self) -> Mapping[str, Anchor] | None:
+        try:
+            return self.heads()
+        except TransientError:
+            return None
+        except KnownGoodError as error:
+            # One ledger is damaged, and of the others nobody knows: each is looked at for itself.
+            _log.warning("every system is looked at, for it cannot be told where anything moved: %s", error)
+            return {}
 
     # ---- runs
 

@@ -62,7 +62,9 @@ def set_timers(plane: Plane, runner: Runner, system: str, known: set[str], keep:
             payload = {"system": system, "generation": made.generation}
             if due > oldest:
                 runner.defer(run_to_open(runner, run, partial(_owes_known_good, plane, made)), _COOL_DOWN, payload, due)
-            known.add(run)
+                # The others are told by their time at every look: of a thousand systems they would be a hundred
+                # thousand names to keep.
+                known.add(run)
     for saga in plane.store.sagas(system):
         run = f"{_NOTIFY}:{saga.id}"
         within = _duty(saga).get("within_seconds")

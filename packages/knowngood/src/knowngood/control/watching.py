@@ -1,11 +1,16 @@
-"""Watching: the thread that looks at one system, again and again, for as long as its process holds the lease."""
+"""
+Watching: looks at one system, again and again, for as long as its process holds the lease.
+
+In a thread of its own while anything moves, so that a look that hangs holds up no other system. Where nothing moves it
+rests: it has no thread then, and costs one comparison a look.
+"""
 
 import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from threading import Event, Semaphore, Thread
+from threading import Event, Thread
 from typing import Protocol
 
 from knowngood.control.plane import Plane
@@ -65,6 +70,22 @@ class Looked:
     last_at: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rest:
+    """
+    A rest of a system where nothing moves.
+
+    Attributes:
+        head: How far its ledger went at the last look.
+        traffic: What ``Traffic.stamp`` said of it then.
+        until: When it is looked at all the same, in seconds of the plane's clock.
+    """
+
+    head: Anchor | None
+    traffic: object
+    until: float
+
+
 class Overseeing(Protocol):
     """What a watch needs of the one who started it."""
 
@@ -72,7 +93,6 @@ class Overseeing(Protocol):
     pace: Pace
     tell: Tell
     remember: Callable[[str], None]
-    first_looks: Semaphore
 
     def heads(self) -> Mapping[str, Anchor]:
         """Return how far every ledger goes."""
@@ -82,13 +102,27 @@ class Overseeing(Protocol):
         """Count a look."""
         ...
 
+    def take_turn(self) -> bool:
+        """Wait for a turn to begin, for a while, and say whether there was one, which is to be given back."""
+        ...
+
+    def give_turn_back(self) -> None:
+        """Let the next one begin."""
+        ...
+
 
 class Watch:
-    """The thread that watches one system, for as long as this process holds the lease."""
+    """
+    Watches one system, for as long as this process holds the lease.
 
-    def __init__(self, overseer: Overseeing, system: str, held: Held, *, permitted: bool) -> None:
+    Args:
+        overseer: Who started it.
+        system: Name of the system.
+        held: The lease.
+    """
+
+    def __init__(self, overseer: Overseeing, system: str, held: Held) -> None:
         self.held = held
-        self._permitted = permitted
         self.system = system
         self._overseer = overseer
         self._plane = replace(overseer.plane, store=overseer.plane.store.fenced(held))
@@ -96,12 +130,17 @@ class Watch:
         self._over = Event()
         self._began_at: float | None = None
         self._told = ""
-        self._quiet: tuple[object, float] | None = None  # what tells a change, and until when that is enough
+        self._rest: _Rest | None = None
         self.told_hanging = False
-        self._thread = Thread(target=self._look_on, name=f"watch-{system}", daemon=True)
+        self._watcher = Watcher(self._plane, system, hold=self._pace.hold)
+        self._timers: set[str] = set()
+        self._thread: Thread | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to look, in turn: a thousand first looks at once would take all connections, and all of a core."""
+        self._rest = None
+        has_turn = self._overseer.take_turn()
+        self._thread = Thread(target=self._look_on, args=(has_turn,), name=f"watch-{self.system}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -110,7 +149,30 @@ class Watch:
 
     def join(self, seconds: float) -> None:
         """Wait for that."""
-        self._thread.join(seconds)
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing moved at the last look, so that the next one is ``is_stirred``."""
+        return self._rest is not None and not self._over.is_set()
+
+    def is_stirred(self, heads: Mapping[str, Anchor] | None) -> bool:
+        """
+        Whether a system that rests is to be looked at again: something moved, or it rested for long enough.
+
+        A look would read the whole record to find what the last one found.
+
+        Args:
+            heads: How far every ledger goes; None while the store is away: then what replicas see counts alone.
+        """
+        rest = self._rest
+        if rest is None:
+            return False
+        if self._plane.clock.monotonic() >= rest.until:
+            return True
+        moved = heads is not None and heads.get(self.system) != rest.head
+        return moved or self._plane.traffic.stamp(self.system) != rest.traffic
 
     @property
     def hangs(self) -> bool:
@@ -123,64 +185,65 @@ class Watch:
     @property
     def is_alive(self) -> bool:
         """Whether its thread has not ended."""
-        return self._thread.is_alive()
+        return self._thread is not None and self._thread.is_alive()
 
-    def _give_permit_back(self) -> None:
-        if self._permitted:
-            self._permitted = False
-            self._overseer.first_looks.release()
+    def _look_on(self, has_turn: bool) -> None:  # noqa: FBT001 - the argument of a thread
+        rest = None if self._over.is_set() else self._safely()
+        if has_turn:
+            self._overseer.give_turn_back()
+        while rest is None and not self._over.wait(self._pace.every.total_seconds()):
+            rest = self._safely()
+        # The last that this thread does: from here on another one may begin.
+        self._rest = rest
 
-    def _look_on(self) -> None:
-        watcher = Watcher(self._plane, self.system, hold=self._pace.hold)
-        timers: set[str] = set()
-        while not self._over.is_set():
-            self._began_at = self._plane.clock.monotonic()
-            try:
-                stamp = self._stamp()
-                if self._rests(stamp):
-                    self._overseer.count(self.system, at=self._plane.clock.now().timestamp())
-                    continue
-                self._quiet = None
-                if self._plane.traffic.replicas(self.system):
-                    self._recall()
-                tick = watcher.tick()
-                for note in tick.notes:
-                    self._overseer.tell(self.system, note)
-                if self._plane.runner is not None:
-                    set_timers(self._plane, self._plane.runner, self.system, timers, self._pace.keep)
-                self._told = ""
-                if tick.quiet and stamp is not None:
-                    rest = _FULL_LOOK.total_seconds() * random.uniform(0.5, 1.5)  # noqa: S311 - it spreads the looks
-                    self._quiet = stamp, self._plane.clock.monotonic() + rest
-                self._overseer.count(self.system, at=self._plane.clock.now().timestamp())
-            except KnownGoodError as error:
-                self._overseer.count(self.system)
-                self._trouble(error)
-            except Exception:  # noqa: BLE001 - a control loop that ends because a look failed watches nothing
-                self._overseer.count(self.system)
-                _log.exception("the look at %s failed", self.system)
-            finally:
-                self._give_permit_back()
-                self._began_at = None
-                self.told_hanging = False
-                self._over.wait(self._pace.every.total_seconds())
-        self._give_permit_back()
+    def _safely(self) -> "_Rest | None":
+        """Look once, whatever comes of it."""
+        self._began_at = self._plane.clock.monotonic()
+        try:
+            rest = self._look()
+            self._overseer.count(self.system, at=self._plane.clock.now().timestamp())
+        except KnownGoodError as error:
+            self._overseer.count(self.system)
+            self._trouble(error)
+        except Exception:  # noqa: BLE001 - a control loop that ends because a look failed watches nothing
+            self._overseer.count(self.system)
+            _log.exception("the look at %s failed", self.system)
+        else:
+            return rest
+        finally:
+            self._began_at = None
+            self.told_hanging = False
+        return None
 
-    def _stamp(self) -> object:
+    def _look(self) -> "_Rest | None":
+        """Look once, and return what tells the next change, where nothing moves."""
+        rest = self._would_rest()
+        if self._plane.traffic.replicas(self.system):
+            self._recall()
+        tick = self._watcher.tick()
+        for note in tick.notes:
+            self._overseer.tell(self.system, note)
+        if self._plane.runner is not None:
+            set_timers(self._plane, self._plane.runner, self.system, self._timers, self._pace.keep)
+        self._told = ""
+        return rest if tick.quiet else None
+
+    def _would_rest(self) -> "_Rest | None":
         """
         Return what is another value once something was put on record or published, or a replica joined.
 
-        None where that cannot be told, as while the store is away, or where the ledger of another system is damaged:
-        then every look is a whole one, for a version that fails is left all the same.
+        Asked before a look, so that what comes during it is not missed. None where that cannot be told, as while the
+        store is away, or where the ledger of another system is damaged: then every look is a whole one.
         """
+        length = _FULL_LOOK.total_seconds() * random.uniform(0.5, 1.5)  # noqa: S311 - it spreads the looks
         try:
-            return self._overseer.heads().get(self.system), self._plane.traffic.stamp(self.system)
+            return _Rest(
+                head=self._overseer.heads().get(self.system),
+                traffic=self._plane.traffic.stamp(self.system),
+                until=self._plane.clock.monotonic() + length,
+            )
         except KnownGoodError:
             return None
-
-    def _rests(self, stamp: object) -> bool:
-        """Whether nothing moves: then a look would read the whole record to find what the last one found."""
-        return self._quiet is not None and self._quiet[0] == stamp and self._plane.clock.monotonic() < self._quiet[1]
 
     def _recall(self) -> None:
         try:
