@@ -1,9 +1,10 @@
 """Change: what may be written to one system, inside one transaction."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import Connection, Insert, Table, Update, bindparam, func, insert, select, update
 
 from knowngood.adapters.sql import records, schema
 from knowngood.adapters.sql.fleet_rows import create_fleet, read_fleet, replace_fleet
@@ -11,12 +12,15 @@ from knowngood.domain import ledger
 from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence, Grade
 from knowngood.domain.fleet import FleetState
-from knowngood.domain.ledger import Entry
+from knowngood.domain.ledger import EMPTY, Entry
 from knowngood.domain.lookup import no_system, not_minted
 from knowngood.domain.saga import Saga
 from knowngood_sdk.model.manifest import Manifest, check_name
 
 __all__ = ["SqlChange"]
+
+_OF_ROW = "of_"
+"""In front of the names of what says which row: what it is set to has those of the columns."""
 
 
 class SqlChange:
@@ -25,13 +29,16 @@ class SqlChange:
     def __init__(self, connection: Connection, system: str) -> None:
         self._connection = connection
         self._system = system
-        self._begun = records.exists(connection, system)
-        self._state = read_fleet(connection, system) if self._begun else FleetState()
         self._head = records.head(connection, system)
+        # An entry is of a system that is on record.
+        self._begun = self._head != EMPTY or records.exists(connection, system)
+        self._state: FleetState | None = None
 
     @property
     def state(self) -> FleetState:
-        """The route, with what this change saved."""
+        """The route, with what this change saved; read only once it is asked for."""
+        if self._state is None:
+            self._state = read_fleet(self._connection, self._system) if self._begun else FleetState()
         return self._state
 
     def deployment(self, generation: int) -> Deployment:
@@ -50,14 +57,14 @@ class SqlChange:
     def save(self, state: FleetState) -> None:
         """Keep a state in place of the one before."""
         self._require()
-        replace_fleet(self._connection, self._system, self._state, state)
+        replace_fleet(self._connection, self._system, self.state, state)
         self._state = state
 
     def append(self, kind: str, actor: str, at: str, body: Mapping[str, Any]) -> Entry:
         """Append to the system's ledger."""
         self._require()
         entry = ledger.append(self._system, self._head, at=at, actor=actor, kind=kind, body=body)
-        self._connection.execute(insert(schema.ledger), entry.to_json())
+        self._connection.execute(_insert(schema.ledger), entry.to_json())
         self._head = entry.anchor
         return entry
 
@@ -85,7 +92,7 @@ class SqlChange:
     def save_deployment(self, deployment: Deployment) -> None:
         """Keep a deployment in place of the one of the same generation."""
         self._require()
-        if deployment.generation not in self._state.generations:
+        if deployment.generation not in self.state.generations:
             raise not_minted(self._system, deployment.generation)
         row = deployment.to_json()
         self._put(schema.deployments, {"generation": row.pop("generation")}, row)
@@ -93,11 +100,11 @@ class SqlChange:
     def save_saga(self, saga: Saga) -> None:
         """Keep a saga in place of what is on record of it."""
         self._require()
-        table = schema.sagas
-        for row in self._connection.execute(select(table).where(table.c.id == saga.id)).mappings():
-            saga.check_follows(Saga.from_json(row))
+        known = records.saga(self._connection, self._system, saga.id)
+        if known is not None:
+            saga.check_follows(known)
         document = saga.to_json()
-        self._put(table, {"version": document.pop("version"), "episode": document.pop("episode")}, document)
+        self._put(schema.sagas, {"version": document.pop("version"), "episode": document.pop("episode")}, document)
 
     def _require(self) -> None:
         if not self._begun:
@@ -105,13 +112,23 @@ class SqlChange:
 
     def _put(self, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         """Update the row of a key, or insert it; nobody can come in between."""
-        row = {**values, "system": self._system}
-        this = update(table).where(table.c.system == self._system, *(table.c[n] == value for n, value in key.items()))
-        if self._connection.execute(this, row).rowcount == 0:
-            self._connection.execute(insert(table), {**row, **key})
+        which = {f"{_OF_ROW}{name}": value for name, value in {**key, "system": self._system}.items()}
+        if self._connection.execute(_update(table), {**values, **which}).rowcount == 0:
+            self._connection.execute(_insert(table), {**values, **key, "system": self._system})
 
     def _add(self, table: Table, values: Mapping[str, Any]) -> None:
         """Insert a row behind all others of the system."""
         last = select(func.max(table.c.position)).where(table.c.system == self._system)
         position = (self._connection.execute(last).scalar_one() or 0) + 1
         self._connection.execute(insert(table), {**values, "system": self._system, "position": position})
+
+
+@lru_cache
+def _insert(table: Table) -> Insert:
+    return insert(table)
+
+
+@lru_cache
+def _update(table: Table) -> Update:
+    """Return what updates the row of a primary key: made once, as all that a step of a rollback asks a database."""
+    return update(table).where(*(column == bindparam(f"{_OF_ROW}{column.name}") for column in table.primary_key))

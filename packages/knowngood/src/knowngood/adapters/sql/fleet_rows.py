@@ -26,7 +26,7 @@ def read_fleet(connection: Connection, system: str) -> FleetState:
     """Read the state of a system that is on record."""
 
     def rows(table: Table) -> list[Any]:
-        return list(connection.execute(texts(table, system)))
+        return list(connection.execute(texts(table), {"system": system}))
 
     (route,) = rows(routes)
     minted = (_generation(tuple(row)) for row in rows(generations))

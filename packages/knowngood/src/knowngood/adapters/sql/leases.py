@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 
-from sqlalchemy import Connection, case, func, or_, select, update
+from sqlalchemy import Connection, bindparam, case, func, or_, select, update
 
 from knowngood.adapters.sql.database import Database
 from knowngood.adapters.sql.repeating import writing_again
@@ -17,6 +17,9 @@ _NOBODY = ""
 _TOGETHER = 1_000
 """Leases that one statement renews: databases limit how many values it may name."""
 _MILLISECOND = timedelta(milliseconds=1)
+# Made once, for each step of a rollback asks both.
+_HOLDER = select(leases.c.holder, leases.c.fence).where(leases.c.name == bindparam("name"))
+_HOLDER_TO_THE_END = _HOLDER.with_for_update(read=True)
 
 
 class SqlLeases:
@@ -95,10 +98,7 @@ def check_held(connection: Connection, held: Held, *, until_the_end: bool = Fals
     Raises:
         ConflictError: Somebody else holds it, or nobody.
     """
-    statement = select(leases.c.holder, leases.c.fence).where(leases.c.name == held.name)
-    if until_the_end:
-        statement = statement.with_for_update(read=True)
-    found = connection.execute(statement).first()
+    found = connection.execute(_HOLDER_TO_THE_END if until_the_end else _HOLDER, {"name": held.name}).first()
     if found is None or (found.holder, found.fence) != (held.holder, held.fence):
         who = f"{found.holder} (fence {found.fence})" if found is not None and found.holder else "nobody"
         raise ConflictError(

@@ -5,10 +5,10 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Text, select, type_coerce
+from sqlalchemy import Connection, Row, Select, Text, bindparam, select, type_coerce
 
 from knowngood.adapters.sql import schema
-from knowngood.adapters.sql.kept import KEPT, KEPT_LARGE, documents, texts
+from knowngood.adapters.sql.kept import KEPT, KEPT_LARGE, SYSTEM, documents, texts
 from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence
 from knowngood.domain.ledger import EMPTY, Anchor, Entry
@@ -29,11 +29,25 @@ __all__ = [
     "ledger",
     "manifest",
     "manifests",
+    "saga",
     "sagas",
     "spec",
     "systems",
     "versions",
 ]
+
+_EXISTS = select(schema.systems.c.system).where(schema.systems.c.system == SYSTEM)
+_SPEC = select(schema.systems.c.spec).where(schema.systems.c.system == SYSTEM)
+_EVIDENCE = texts(schema.evidence).order_by(schema.evidence.c.position)
+_DEPLOYMENTS = texts(schema.deployments).order_by(schema.deployments.c.generation)
+_DEPLOYMENT = texts(schema.deployments).where(schema.deployments.c.generation == bindparam("generation"))
+_SAGA = texts(schema.sagas).where(schema.sagas.c.id == bindparam("id"))
+_HEAD = (
+    select(schema.ledger.c.sequence, schema.ledger.c.hash)
+    .where(schema.ledger.c.system == SYSTEM)
+    .order_by(schema.ledger.c.sequence.desc())
+    .limit(1)
+)
 
 
 def systems(connection: Connection) -> tuple[str, ...]:
@@ -43,15 +57,12 @@ def systems(connection: Connection) -> tuple[str, ...]:
 
 def exists(connection: Connection, system: str) -> bool:
     """Whether a system was ever applied."""
-    table = schema.systems
-    return connection.execute(select(table.c.system).where(table.c.system == system)).first() is not None
+    return connection.execute(_EXISTS, {"system": system}).first() is not None
 
 
 def spec(connection: Connection, system: str) -> Mapping[str, Any]:
     """Return the rules that were applied to a system; none when it is not on record."""
-    found: Mapping[str, Any] | None = connection.execute(
-        select(schema.systems.c.spec).where(schema.systems.c.system == system)
-    ).scalar_one_or_none()
+    found: Mapping[str, Any] | None = connection.execute(_SPEC, {"system": system}).scalar_one_or_none()
     return found or {}
 
 
@@ -136,20 +147,19 @@ def _parsed(document: str) -> tuple[Manifest, str]:
 
 def evidence(connection: Connection, system: str) -> tuple[Evidence, ...]:
     """Return all evidence, in the order of recording."""
-    rows = connection.execute(texts(schema.evidence, system).order_by(schema.evidence.c.position))
+    rows = connection.execute(_EVIDENCE, {"system": system})
     return tuple(_evidence(tuple(row)) for row in rows)
 
 
 def deployments(connection: Connection, system: str) -> tuple[Deployment, ...]:
     """Return every deployment, by generation."""
-    rows = connection.execute(texts(schema.deployments, system).order_by(schema.deployments.c.generation))
+    rows = connection.execute(_DEPLOYMENTS, {"system": system})
     return tuple(_deployment(tuple(row)) for row in rows)
 
 
 def deployment(connection: Connection, system: str, generation: int) -> Deployment:
     """Return a deployment; raises NotFoundError when there is none."""
-    statement = texts(schema.deployments, system).where(schema.deployments.c.generation == generation)
-    for row in connection.execute(statement):
+    for row in connection.execute(_DEPLOYMENT, {"system": system, "generation": generation}):
         return _deployment(tuple(row))
     raise no_deployment(system, generation)
 
@@ -157,8 +167,14 @@ def deployment(connection: Connection, system: str, generation: int) -> Deployme
 def sagas(connection: Connection, system: str) -> tuple[Saga, ...]:
     """Return every rollback, in the order in which they started."""
     # In order here: servers compare texts by rules of their language.
-    sagas = (_saga(tuple(row)) for row in connection.execute(texts(schema.sagas, system)))
+    sagas = (_saga(tuple(row)) for row in connection.execute(texts(schema.sagas), {"system": system}))
     return tuple(sorted(sagas, key=lambda saga: (saga.started_at, saga.id)))
+
+
+def saga(connection: Connection, system: str, name: str) -> Saga | None:
+    """Return a rollback by its id; None when there is none."""
+    row = connection.execute(_SAGA, {"system": system, "id": name}).first()
+    return None if row is None else _saga(tuple(row))
 
 
 def ledger(connection: Connection, system: str, after: int, limit: int | None) -> tuple[Entry, ...]:
@@ -177,14 +193,7 @@ def ledger(connection: Connection, system: str, after: int, limit: int | None) -
 
 def head(connection: Connection, system: str) -> Anchor:
     """Return how far the ledger goes."""
-    table = schema.ledger
-    last = (
-        select(table.c.sequence, table.c.hash)
-        .where(table.c.system == system)
-        .order_by(table.c.sequence.desc())
-        .limit(1)
-    )
-    row = connection.execute(last).first()
+    row = connection.execute(_HEAD, {"system": system}).first()
     return EMPTY if row is None else Anchor(row.sequence, row.hash)
 
 

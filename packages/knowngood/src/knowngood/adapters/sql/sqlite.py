@@ -103,6 +103,7 @@ class SqliteDatabase:
         self.path = path
         self.patience = patience
         self._engine = self._make_engine()
+        self._writer = self._engine.execution_options(**{_WRITE: True})
 
     @property
     def now(self) -> ColumnElement[int]:
@@ -132,7 +133,7 @@ class SqliteDatabase:
             PermanentError: The disk is full, or the file cannot be opened or written; nothing was changed.
             OutcomeUnknownError: The commit was sent to the disk, and the disk reported a failure.
         """
-        with self._transaction(self._engine.execution_options(**{_WRITE: True})) as connection:
+        with self._transaction(self._writer) as connection:
             yield connection
 
     def exists(self) -> bool:

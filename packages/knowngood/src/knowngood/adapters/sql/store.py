@@ -127,8 +127,7 @@ class SqlStore:
 
     def sagas(self, system: str) -> tuple[Saga, ...]:
         """Return every rollback, in the order in which they started."""
-        with self._reading(system) as connection:
-            return records.sagas(connection, system)
+        return self._found(system, records.sagas)
 
     def ledger(self, system: str, *, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
         """Return the entries behind a sequence number, as they are kept."""

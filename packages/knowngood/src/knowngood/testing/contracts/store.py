@@ -27,7 +27,7 @@ from knowngood.domain import fleet
 from knowngood.domain.deployment import Deployment, DeploymentState, Strategy
 from knowngood.domain.evidence import Evidence, Grade
 from knowngood.domain.fleet import FleetState
-from knowngood.domain.ledger import EMPTY, verify
+from knowngood.domain.ledger import EMPTY, Anchor, verify
 from knowngood.domain.saga import Saga, SagaState, Step, StepName
 from knowngood.ports.store import Change, Store
 from knowngood_sdk.errors import ConflictError, InvalidError, KnownGoodError, NotFoundError, TransientError
@@ -264,6 +264,18 @@ class StoreContract:
                 change.save(state)
                 assert change.state == state
             assert store.read(SYSTEM) == state
+
+    def test_the_route_is_the_same_when_a_change_asks_for_it_late_or_not_at_all(self, store: Store) -> None:
+        with store.change(SYSTEM) as change:
+            _minted(change, digest("old"), digest("new"))
+        minted = store.read(SYSTEM)
+        with store.change(SYSTEM) as change:
+            change.save_saga(_saga())
+            one = change.append("noted", "ann", AT, {})
+            assert (change.state, one.anchor) == (minted, Anchor(1, one.hash))
+        with store.change(SYSTEM) as change:
+            change.save(FleetState())
+        assert store.read(SYSTEM) == FleetState()
 
     def test_a_state_with_less_in_it_replaces_one_with_more(self, store: Store) -> None:
         *_, long = _states(1)
