@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from knowngood.domain.spelling import did_you_mean
-from knowngood_sdk.errors import InvalidError, NotFoundError
+from knowngood_sdk.errors import ConflictError, InvalidError, NotFoundError
 from knowngood_sdk.model.canonical import DIGEST_PREFIX, short
 
-__all__ = ["Recorded", "find_version", "no_deployment", "no_system", "not_minted"]
+__all__ = ["Recorded", "find_version", "no_deployment", "no_system", "not_minted", "saved_already"]
 
 _SHOWN = 5
 
@@ -80,6 +80,13 @@ def no_deployment(system: str, generation: int) -> NotFoundError:
 def not_minted(system: str, generation: int) -> InvalidError:
     """Return the error for a deployment whose generation is not part of the system's state."""
     return InvalidError(f"generation {generation} of system {system} was not minted", hint="Save the state first")
+
+
+def saved_already(saga: str) -> ConflictError:
+    """Return the error for a rollback that is on record exactly as it is to be saved: somebody else did the same."""
+    return ConflictError(
+        f"{saga} is on record exactly so: somebody else did the same", hint="Read it again and go on from there"
+    )
 
 
 def _begins(digest: str, digits: str) -> bool:

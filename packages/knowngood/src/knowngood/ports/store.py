@@ -76,7 +76,8 @@ class Change(Protocol):
         Keep a saga in place of what is on record of it.
 
         Raises:
-            ConflictError: Steps are on record that it does not have: somebody else took it further.
+            ConflictError: Steps are on record that it does not have, or it stands there exactly so: somebody else took
+                it further, or did the same and put that on record.
         """
         ...
 

@@ -13,7 +13,7 @@ from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence, Grade
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import EMPTY, Anchor, Entry
-from knowngood.domain.lookup import Recorded, find_version, no_deployment, no_system, not_minted
+from knowngood.domain.lookup import Recorded, find_version, no_deployment, no_system, not_minted, saved_already
 from knowngood.domain.on_record import Unread, unread
 from knowngood.domain.saga import Saga
 from knowngood.ports.lease import Held, Leases
@@ -221,6 +221,8 @@ class MemoryChange:
         draft = self._drafted()
         if saga.id in draft.sagas:
             saga.check_follows(draft.sagas[saga.id])
+            if saga == draft.sagas[saga.id]:
+                raise saved_already(saga.id)
         draft.sagas[saga.id] = saga
 
     def _drafted(self) -> _System:

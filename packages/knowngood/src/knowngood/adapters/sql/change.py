@@ -13,7 +13,7 @@ from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence, Grade
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import EMPTY, Entry
-from knowngood.domain.lookup import no_system, not_minted
+from knowngood.domain.lookup import no_system, not_minted, saved_already
 from knowngood.domain.saga import Saga
 from knowngood_sdk.model.manifest import Manifest, check_name
 
@@ -103,6 +103,8 @@ class SqlChange:
         known = records.saga(self._connection, self._system, saga.id)
         if known is not None:
             saga.check_follows(known)
+            if saga == known:
+                raise saved_already(saga.id)
         document = saga.to_json()
         self._put(schema.sagas, {"version": document.pop("version"), "episode": document.pop("episode")}, document)
 
