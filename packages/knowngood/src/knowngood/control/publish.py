@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from knowngood.control.plane import Plane
 from knowngood.domain.fleet import FleetState
+from knowngood.domain.ledger import Entry
 from knowngood.ports.traffic import Replica, Traffic
 from knowngood_sdk.errors import InvalidError, KnownGoodError
 from knowngood_sdk.model.route import Generation, Trip
@@ -143,15 +144,26 @@ def publish_record(plane: Plane, system: str) -> None:
         _log.warning("what is on record of %s could not be published: %s", system, error)
 
 
-def publish_anchor(plane: Plane, system: str) -> None:
+def publish_anchor(plane: Plane, system: str, appended: Entry | None = None) -> None:
     """
     Let replicas keep how far the ledger goes, so that nobody can cut its end off unseen; the route stays.
 
     What is on record already does not fail for want of it: the next publication brings the anchor too. Where what is
     published cannot be read, in one place of several for one, it is published anew.
+
+    Args:
+        plane: The ports.
+        system: Name of the system.
+        appended: The entry that the caller has just put on record. Where the one before it is the last that is
+            published, this one follows; where another process was here in between, the store knows which comes last.
     """
+
+    def change(known: RouteDocument) -> RouteDocument:
+        follows = appended is not None and known.anchor == (appended.sequence - 1, appended.previous)
+        return replace(known, anchor=appended.anchor if appended and follows else plane.store.head(system))
+
     try:
-        plane.traffic.publish(system, lambda known: replace(known, anchor=plane.store.head(system)))
+        plane.traffic.publish(system, change)
     except InvalidError:
         publish_record(plane, system)
     except KnownGoodError as error:

@@ -182,8 +182,9 @@ def carry(plane: Plane, run: RunContext) -> None:
         ConflictError: This process may not write any longer; whoever may goes on.
     """
     system, saga = str(run.payload["system"]), str(run.payload["saga"])
+    carried = _Carried(plane, system, saga)
     for name in _planned(plane, system, saga):
-        run.until(name, lambda name=name: _ended_with(plane, system, saga, name), _POLL)  # type: ignore[misc]
+        run.until(name, lambda name=name: carried.ended_with(name), _POLL)  # type: ignore[misc]
 
 
 def _planned(plane: Plane, system: str, saga: str) -> tuple[StepName, ...]:
@@ -202,21 +203,37 @@ def _planned(plane: Plane, system: str, saga: str) -> tuple[StepName, ...]:
             plane.clock.pause(_POLL)
 
 
-def _ended_with(plane: Plane, system: str, saga_id: str, name: StepName) -> str | None:
-    """Do a step, if it is not on record yet; return how it ended, or None while it waits."""
-    try:
-        saga = find_saga(plane, system, saga_id)
-        if name not in saga.planned:
-            # An older program took its first step meanwhile, so it consists of what that program knows.
-            return StepOutcome.SKIPPED
-        if name not in _over(saga) and saga.state is SagaState.RUNNING:
-            saga = take_step(plane, saga)
-    except (TransientError, OutcomeUnknownError) as error:
-        _log.warning("%s of %s is tried again: %s", name, saga_id, error)
-        return None
-    if saga.state is SagaState.STUCK and name not in _over(saga):
-        raise PermanentError(saga.needs, hint=f"When that is done: kg resume {system}")
-    return _over(saga).get(name)
+class _Carried:
+    """
+    A rollback that a run carries.
+
+    It is read anew at each look, but for the one that follows a step which has just been put on record here: what
+    somebody else did in between shows when this one's record is refused, as it does after any reading.
+    """
+
+    def __init__(self, plane: Plane, system: str, saga: str) -> None:
+        self._plane = plane
+        self._system = system
+        self._id = saga
+        self._at_hand: Saga | None = None
+
+    def ended_with(self, name: StepName) -> str | None:
+        """Do a step, if it is not on record yet; return how it ended, or None while it waits."""
+        saga, self._at_hand = self._at_hand, None
+        try:
+            saga = saga or find_saga(self._plane, self._system, self._id)
+            if name not in saga.planned:
+                # An older program took its first step meanwhile, so it consists of what that program knows.
+                return StepOutcome.SKIPPED
+            if name not in _over(saga) and saga.state is SagaState.RUNNING:
+                saga = take_step(self._plane, saga)
+                self._at_hand = saga if name in _over(saga) and saga.state is SagaState.RUNNING else None
+        except (TransientError, OutcomeUnknownError) as error:
+            _log.warning("%s of %s is tried again: %s", name, self._id, error)
+            return None
+        if saga.state is SagaState.STUCK and name not in _over(saga):
+            raise PermanentError(saga.needs, hint=f"When that is done: kg resume {self._system}")
+        return _over(saga).get(name)
 
 
 def _over(saga: Saga) -> dict[StepName, str]:
@@ -447,8 +464,8 @@ def _leave_what_failed(plane: Plane, saga: Saga, details: Mapping[str, Any]) -> 
 def _save(plane: Plane, saga: Saga, kind: str, body: dict[str, Any], *, actor: str = "saga") -> Saga:
     with plane.store.change(saga.system) as change:
         change.save_saga(saga)
-        change.append(kind, actor, plane.now(), body)
-    publish_anchor(plane, saga.system)
+        entry = change.append(kind, actor, plane.now(), body)
+    publish_anchor(plane, saga.system, entry)
     return saga
 
 

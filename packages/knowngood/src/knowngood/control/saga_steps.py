@@ -56,7 +56,7 @@ def _record(plane: Plane, saga: Saga) -> Result:
         details["not_measured"] = str(error)
     with plane.store.change(saga.system) as change:
         state = change.state
-        left = _was_in_front(plane, saga)
+        left = _was_in_front(plane, saga, state)
         for deployment in plane.store.deployments(saga.system):
             ended = _ended(deployment, saga, state, left=left)
             if ended is not deployment:
@@ -83,30 +83,44 @@ def _ended(deployment: Deployment, saga: Saga, state: FleetState, *, left: bool)
     return deployment
 
 
-def _was_in_front(plane: Plane, saga: Saga) -> bool:
+def _was_in_front(plane: Plane, saga: Saga, state: FleetState) -> bool:
     """
     Whether the fleet left the version to get to the target of the rollback.
 
     A standby, or what was superseded, is barred by a trip too. That moves nobody: what serves is not what a rollback
     led to, so it is no business of this one.
+
+    Args:
+        plane: The ports.
+        saga: The rollback.
+        state: The route, read at any time since its flip: what a generation consists of never changes.
     """
-    generation = plane.store.read(saga.system).generations.get(saga.generation)
-    chain = generation.chain if generation is not None else ()
-    if saga.target is not None:
-        chain = chain[: chain.index(saga.target)] if saga.target in chain else ()
-    since = [saga.generation] if saga.version in chain else []
-    since += [
-        made.generation
-        for made in plane.store.deployments(saga.system)
-        if (made.leaves, made.version) == (saga.version, saga.target) and made.generation <= saga.generation
-    ]
+    since = _in_front_since(plane, saga, state)
+    if since is None or saga.episode == 1:
+        return since is not None
     # Released and barred once more, it may stand in front of what serves still, and the fleet has left it long ago.
     earlier = [
         other.generation
         for other in plane.store.sagas(saga.system)
         if other.version == saga.version and other.episode < saga.episode
     ]
-    return bool(since) and max(since) > max(earlier, default=-1)
+    return since > max(earlier, default=-1)
+
+
+def _in_front_since(plane: Plane, saga: Saga, state: FleetState) -> int | None:
+    """Return the last generation, up to that of the flip, in which the version stood in front of the target."""
+    generation = state.generations.get(saga.generation)
+    chain = generation.chain if generation is not None else ()
+    if saga.target is not None:
+        chain = chain[: chain.index(saga.target)] if saga.target in chain else ()
+    if saga.version in chain:
+        return saga.generation
+    deployed = (
+        made.generation
+        for made in plane.store.deployments(saga.system)
+        if (made.leaves, made.version) == (saga.version, saga.target) and made.generation <= saga.generation
+    )
+    return max(deployed, default=None)
 
 
 def _fan_out(plane: Plane, saga: Saga) -> Result:
@@ -167,7 +181,7 @@ def _quarantine(plane: Plane, saga: Saga) -> Result:
     if saga.version not in published(plane, saga.system).facts.quarantined:
         spread(plane, publish(plane, saga.system, state))
     # Acts are held for minutes, and the metrics may take longer to come back.
-    frozen = freeze(plane, saga) if _was_in_front(plane, saga) else {}
+    frozen = freeze(plane, saga) if _was_in_front(plane, saga, state) else {}
     reach(FaultPoint.SAGA_QUARANTINE)
     return Step(name=StepName.QUARANTINE, at=plane.now(), details={"frozen": frozen} if frozen else {})
 
@@ -181,7 +195,7 @@ def _verify(plane: Plane, saga: Saga) -> Result:
             outcome=StepOutcome.SKIPPED,
             details={"reason": "the static fallback answers: there is no version to verify"},
         )
-    if not _was_in_front(plane, saga):
+    if not _was_in_front(plane, saga, plane.store.read(saga.system)):
         return Step(
             name=StepName.VERIFY,
             at=plane.now(),
@@ -238,9 +252,10 @@ def _effects(plane: Plane, saga: Saga) -> Result:
 
 
 def _aftermath(plane: Plane, saga: Saga, name: StepName, see_to_it: Callable[[Plane, Saga], Seen]) -> Result:
-    if saga.version not in plane.store.read(saga.system).facts.quarantined:
+    state = plane.store.read(saga.system)
+    if saga.version not in state.facts.quarantined:
         seen: Seen = StepOutcome.SKIPPED, {"reason": "it was released by name meanwhile"}
-    elif not _was_in_front(plane, saga):
+    elif not _was_in_front(plane, saga, state):
         # Months may have passed since it served, and what came after it may stand on what it wrote.
         seen = StepOutcome.SKIPPED, {"reason": "nobody served what was barred: what it did once is left as it is"}
     else:
@@ -252,7 +267,7 @@ def _aftermath(plane: Plane, saga: Saga, name: StepName, see_to_it: Callable[[Pl
 
 def _people(plane: Plane, saga: Saga) -> Result:
     """Put on record who must hear of it and by when; sending is the work of whoever reads the record."""
-    if not _was_in_front(plane, saga):
+    if not _was_in_front(plane, saga, plane.store.read(saga.system)):
         reason = "nobody served what was barred: nothing moved that anybody must hear of"
         return Step(name=StepName.PEOPLE, at=plane.now(), outcome=StepOutcome.SKIPPED, details={"reason": reason})
     level = int(saga.level)

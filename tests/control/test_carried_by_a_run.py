@@ -1,0 +1,161 @@
+"""A run carries a rollback: each step is done once, whoever else comes in between, and little is asked of the store."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from knowngood.control.publish import publish_anchor
+from knowngood.control.roll_back import Wish, roll_back
+from knowngood.control.rollback import carry, take_step
+from knowngood.domain.saga import Saga, SagaState, StepName
+from knowngood_sdk.errors import PermanentError
+
+WISH = Wish(actor="ann", why="wrong prices")
+LOOKS = 20
+
+
+@dataclass
+class Run:
+    """A run that looks until there is an answer; what comes ``after`` a step, or between two looks, is the test's."""
+
+    payload: Mapping[str, Any]
+    after: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    between: Callable[[str], object] = lambda _: None
+    id: str = "run"
+
+    def until(self, name: str, look: Callable[[], Any], every: timedelta) -> Any:  # noqa: ARG002 - as in the port
+        for _ in range(LOOKS):
+            if (seen := look()) is not None:
+                self.after.get(name, lambda: None)()
+                return seen
+            self.between(name)
+        raise AssertionError(f"{name} waits still after {LOOKS} looks")
+
+
+class CountingStore:
+    """A store that counts what it is asked."""
+
+    def __init__(self, store: Any) -> None:
+        self._store, self.asked = store, Counter[str]()
+
+    @contextmanager
+    def change(self, system: str) -> Iterator[Any]:
+        self.asked["change"] += 1
+        with self._store.change(system) as change:
+            yield change
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked[name] += 1
+        return getattr(self._store, name)
+
+
+def begun(scenario: Any) -> Saga:
+    """Leave what serves; nobody carries the rest yet."""
+    saga: Saga = roll_back(scenario.plane, "pricing", WISH).saga
+    return saga
+
+
+def run_of(saga: Saga, **more: Any) -> Any:
+    return Run({"system": saga.system, "saga": saga.id}, **more)
+
+
+def serving(scenario: Any, saga: Saga) -> Callable[..., None]:
+    """Return what lets the version that it led to serve enough to be verified."""
+    return lambda *_: scenario.serve(saga.target, 200)
+
+
+def on_record(scenario: Any, saga: Saga) -> Saga:
+    found: Saga = next(one for one in scenario.store.sagas("pricing") if one.id == saga.id)
+    return found
+
+
+def steps_in_the_ledger(scenario: Any) -> list[str]:
+    return [entry.body["step"] for entry in scenario.store.ledger("pricing") if entry.kind == "rollback-step"]
+
+
+@pytest.mark.requirement("A1")
+def test_a_step_reads_its_rollback_no_second_time_and_is_put_on_record_in_one_change(incident: Any) -> None:
+    saga = begun(incident)
+    store = CountingStore(incident.store)
+    carry(replace(incident.plane, store=store), run_of(saga, after={StepName.RECORD: serving(incident, saga)}))
+    assert steps_in_the_ledger(incident) == list(StepName)
+    # It is read for what it consists of, and as it stands. The first step changes what is on record of deployments too.
+    assert (store.asked["sagas"], store.asked["change"]) == (2, len(StepName) + 1)
+    assert store.asked["head"] == 2, "only what publishes the route asks: the first step and the last"
+    assert incident.traffic.published("pricing").anchor == incident.store.head("pricing")
+
+
+@pytest.mark.requirement("A1")
+@pytest.mark.parametrize("name", list(StepName)[:-1])
+def test_what_another_process_did_right_after_a_step_is_not_put_on_record_again(incident: Any, name: StepName) -> None:
+    saga = begun(incident)
+
+    def another() -> None:
+        take_step(incident.plane, on_record(incident, saga))
+
+    carry(incident.plane, run_of(saga, after={name: another}, between=serving(incident, saga)))
+    assert steps_in_the_ledger(incident) == list(StepName)
+    assert on_record(incident, saga).state is SagaState.DONE
+
+
+@pytest.mark.requirement("A1")
+def test_all_the_rest_that_another_process_did_in_between_is_passed_over(incident: Any) -> None:
+    saga = begun(incident)
+
+    def another() -> None:
+        incident.serve(saga.target, 200)
+        for _ in list(StepName)[2:]:
+            take_step(incident.plane, on_record(incident, saga))
+
+    carry(incident.plane, run_of(saga, after={StepName.FAN_OUT: another}))
+    assert steps_in_the_ledger(incident) == list(StepName)
+
+
+@pytest.mark.requirement("A1")
+def test_a_rollback_that_waits_is_read_at_each_look(incident: Any) -> None:
+    saga = begun(incident)
+    store = CountingStore(incident.store)
+
+    def gets_stuck(name: str) -> None:
+        assert name == StepName.VERIFY
+        with incident.store.change("pricing") as change:
+            change.save_saga(on_record(incident, saga).stuck("somebody has to look"))
+
+    with pytest.raises(PermanentError, match="somebody has to look"):
+        carry(replace(incident.plane, store=store), run_of(saga, between=gets_stuck))
+    assert store.asked["sagas"] == 3
+    assert on_record(incident, saga).next_step() is StepName.VERIFY
+
+
+@pytest.mark.requirement("J1")
+class TestAnchor:
+    def appended(self, scenario: Any) -> Any:
+        with scenario.store.change("pricing") as change:
+            return change.append("noted", "ann", scenario.plane.now(), {})
+
+    def test_an_entry_that_follows_what_is_published_is_published_without_a_question(self, incident: Any) -> None:
+        publish_anchor(incident.plane, "pricing")
+        entry = self.appended(incident)
+        store = CountingStore(incident.store)
+        publish_anchor(replace(incident.plane, store=store), "pricing", entry)
+        assert incident.traffic.published("pricing").anchor == entry.anchor
+        assert not store.asked
+
+    def test_an_entry_behind_which_there_is_another_never_takes_its_place(self, incident: Any) -> None:
+        publish_anchor(incident.plane, "pricing")
+        first, second = self.appended(incident), self.appended(incident)
+        publish_anchor(incident.plane, "pricing", second)
+        publish_anchor(incident.plane, "pricing", first)
+        assert incident.traffic.published("pricing").anchor == second.anchor
+
+    def test_where_another_history_is_published_the_store_is_asked(self, incident: Any) -> None:
+        entry = self.appended(incident)
+        for known in ((entry.sequence - 1, "sha256:other"), (entry.sequence + 5, entry.previous)):
+            incident.traffic.publish("pricing", lambda one, known=known: replace(one, anchor=known))
+            publish_anchor(incident.plane, "pricing", entry)
+            assert incident.traffic.published("pricing").anchor == incident.store.head("pricing")
