@@ -236,6 +236,7 @@ def test_a_long_reason_is_cut_on_a_terminal_and_whole_where_it_is_piped_on_or_re
     trip = Trip(uid="t-1", version=f"sha256:{'a' * 64}", generation=1, source="person", at="2026-11-23", why=why)
     with SqlStore.open(applied.home / "store.db") as store, store.change("pricing") as change:
         change.save(replace(change.state, facts=Facts({"t-1": trip})))
+        change.append("tripped", "ann", "2026-11-23T18:00:00.000Z", {})
     shown = on_a_terminal(applied, "quarantine", "list", "pricing")
     assert len(shown.splitlines()) == 2
     assert shown.endswith("…\r\n")

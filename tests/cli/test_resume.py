@@ -21,6 +21,7 @@ def waiting(applied: Stage) -> Stage:
     )
     with SqlStore.open(applied.home / "store.db") as store, store.change("pricing") as change:
         change.save_saga(saga.with_step(Step(name=StepName.RECORD, at=AT)).stuck(NEEDS))
+        change.append("rollback-stuck", "saga", AT, {"saga": saga.id})
     return applied
 
 

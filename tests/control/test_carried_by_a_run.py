@@ -13,6 +13,7 @@ from knowngood.control.publish import publish_anchor
 from knowngood.control.roll_back import Wish, roll_back
 from knowngood.control.rollback import carry, take_step
 from knowngood.domain.saga import Saga, SagaState, StepName
+from knowngood.testing.contracts.store import noted
 from knowngood_sdk.errors import PermanentError
 
 WISH = Wish(actor="ann", why="wrong prices")
@@ -125,6 +126,7 @@ def test_a_rollback_that_waits_is_read_at_each_look(incident: Any) -> None:
         assert name == StepName.VERIFY
         with incident.store.change("pricing") as change:
             change.save_saga(on_record(incident, saga).stuck("somebody has to look"))
+            noted(change)
 
     with pytest.raises(PermanentError, match="somebody has to look"):
         carry(replace(incident.plane, store=store), run_of(saga, between=gets_stuck))

@@ -18,6 +18,7 @@ from knowngood.domain.deployment import Deployment, DeploymentState, Strategy
 from knowngood.domain.fleet import mint, release
 from knowngood.domain.saga import SagaState, StepName, StepOutcome
 from knowngood.domain.system import SystemFile
+from knowngood.testing.contracts.store import noted
 from knowngood_sdk.errors import ConflictError, InvalidError, OutcomeUnknownError, PermanentError, TransientError
 from knowngood_sdk.model.manifest import Intent
 from knowngood_sdk.model.route import FULL
@@ -55,6 +56,7 @@ def killed_behind_the_mint(scenario: Any) -> str:
             started_at=plane.now(),
         )
         change.save_deployment(deployment)
+        noted(change)
     publish(plane, "pricing", minted)
     return version
 
@@ -132,6 +134,7 @@ class TestDeploymentWhoseDeployerDied:
         state = verified.store.read("pricing")
         with verified.store.change("pricing") as change:
             change.save(release(state, frozenset(state.facts.trips)))
+            noted(change)
         again = verified.deploy().deployment
         step_forward(verified.plane, old)
         newest = verified.store.deployments("pricing")[-1]
@@ -142,6 +145,7 @@ class TestDeploymentWhoseDeployerDied:
         ahead = verified.deploy().deployment
         with verified.store.change("pricing") as change:
             change.save(old)
+            noted(change)
         verified.change(model="model 3")
         newer = verified.deploy().deployment
         assert newer.generation == ahead.generation + 1
@@ -195,6 +199,7 @@ class TestRollbackWhoseTargetIsDeployedFirst:
         state = interrupted.store.read("pricing")
         with interrupted.store.change("pricing") as change:
             change.save(release(state, frozenset(state.facts.trips)))
+            noted(change)
         assert complete(interrupted.plane, "pricing") == ()
 
 
@@ -309,6 +314,7 @@ class TestRecords:
         saga = roll_back(verified.plane, "pricing", WISH).saga
         with verified.store.change("pricing") as change:
             change.save_saga(saga.stuck("somebody is needed"))
+            noted(change)
         verified.store.patience = timedelta(0)
         with verified.store.change("pricing"):
             going = under_way(verified.plane, "pricing", "ann")

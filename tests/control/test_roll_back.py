@@ -13,6 +13,7 @@ from knowngood.control.rollback import led_here, run_open, trip_of
 from knowngood.domain.fleet import release
 from knowngood.domain.level import Level
 from knowngood.domain.saga import SagaState, StepName, StepOutcome
+from knowngood.testing.contracts.store import noted
 from knowngood_sdk.errors import ConflictError, NotFoundError, NotReadyError, RefusedError
 from knowngood_sdk.model.manifest import Intent
 
@@ -186,6 +187,7 @@ def test_a_version_on_record_is_deployed_again_from_the_static_fallback(incident
     state = incident.store.read("pricing")
     with incident.store.change("pricing") as change:
         change.save(release(state, frozenset(uid for uid, t in state.facts.trips.items() if t.version == v1)))
+        noted(change)
     again = recorded_again(incident.plane, "pricing", v1, Intent(text="it was the network"))
     assert (again.content_digest, again.parent, again.intent.text) == (v1, None, "it was the network")
     deploy(incident.plane, Order(manifest=again, actor="ada"))

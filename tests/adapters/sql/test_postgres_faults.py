@@ -16,7 +16,7 @@ from knowngood.adapters.sql import SqlExchange, SqlLeases, SqlStore, open_databa
 from knowngood.adapters.sql.patient import SilentError, resolved
 from knowngood.domain.ledger import verify
 from knowngood.testing.contracts.exchange import Heard, rising
-from knowngood.testing.contracts.store import AT, SYSTEM, one_more
+from knowngood.testing.contracts.store import AT, SYSTEM, noted, one_more
 from knowngood_sdk.errors import InvalidError, OutcomeUnknownError, PermanentError, TransientError
 from tests.postgres import OwnServer, Server
 from tests.stalling import Proxy, in_front_of
@@ -289,6 +289,7 @@ def test_numbers_are_kept_as_large_as_json_carries_them(postgres_url: str) -> No
     with SqlStore.open(postgres_url) as store:
         with store.change(SYSTEM) as change:
             change.save(replace(change.state, episodes={"v": largest}))
+            noted(change)
         assert store.read(SYSTEM).episodes == {"v": largest}
 
 

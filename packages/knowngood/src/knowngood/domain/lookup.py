@@ -7,7 +7,7 @@ from knowngood.domain.spelling import did_you_mean
 from knowngood_sdk.errors import ConflictError, InvalidError, NotFoundError
 from knowngood_sdk.model.canonical import DIGEST_PREFIX, short
 
-__all__ = ["Recorded", "find_version", "no_deployment", "no_system", "not_minted", "saved_already"]
+__all__ = ["Recorded", "find_version", "no_deployment", "no_system", "not_minted", "saved_already", "untold"]
 
 _SHOWN = 5
 
@@ -87,6 +87,11 @@ def saved_already(saga: str) -> ConflictError:
     return ConflictError(
         f"{saga} is on record exactly so: somebody else did the same", hint="Read it again and go on from there"
     )
+
+
+def untold(system: str) -> InvalidError:
+    """Return the error for a change whose ledger would not say that anything was changed."""
+    return InvalidError(f"a change of system {system} has no entry in the ledger", hint="Append what happened to it")
 
 
 def _begins(digest: str, digits: str) -> bool:

@@ -27,7 +27,8 @@ class Change(Protocol):
 
     What it reads cannot move before it is over, and nobody sees what it writes before that. Every method but
     ``save_system`` raises NotFoundError for a system that was never applied, and all of them InvalidError for a value
-    that has no JSON form.
+    that has no JSON form. At its end InvalidError is raised, and nothing is changed, where a route, evidence or a saga
+    was saved and no entry was appended: whoever knows how far the ledger goes knows that they are the same.
     """
 
     @property

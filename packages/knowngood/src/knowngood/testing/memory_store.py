@@ -13,7 +13,7 @@ from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence, Grade
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import EMPTY, Anchor, Entry
-from knowngood.domain.lookup import Recorded, find_version, no_deployment, no_system, not_minted, saved_already
+from knowngood.domain.lookup import Recorded, find_version, no_deployment, no_system, not_minted, saved_already, untold
 from knowngood.domain.on_record import Unread, unread
 from knowngood.domain.saga import Saga
 from knowngood.ports.lease import Held, Leases
@@ -72,6 +72,7 @@ class MemoryStore:
             change = MemoryChange(system, draft, self.systems())
             yield change
             if change.draft is not None:
+                _check_told(system, before or _System(spec={}), change.draft)
                 self._systems = {**self._systems, system: change.draft}
         finally:
             self._writing.release()
@@ -229,6 +230,13 @@ class MemoryChange:
         if self.draft is None:
             raise no_system(self._system, self._known)
         return self.draft
+
+
+def _check_told(system: str, before: _System, after: _System) -> None:
+    """Raise InvalidError where something was saved and no entry says so."""
+    saved = (before.state, before.evidence, before.sagas) != (after.state, after.evidence, after.sagas)
+    if saved and _head(before) == _head(after):
+        raise untold(system)
 
 
 def _head(kept: _System) -> Anchor:

@@ -7,13 +7,14 @@ from typing import Any
 from sqlalchemy import Connection, Insert, Table, Update, bindparam, func, insert, select, update
 
 from knowngood.adapters.sql import records, schema
+from knowngood.adapters.sql.as_of import Readings
 from knowngood.adapters.sql.fleet_rows import create_fleet, read_fleet, replace_fleet
 from knowngood.domain import ledger
 from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence, Grade
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import EMPTY, Entry
-from knowngood.domain.lookup import no_system, not_minted, saved_already
+from knowngood.domain.lookup import no_system, not_minted, saved_already, untold
 from knowngood.domain.saga import Saga
 from knowngood_sdk.model.manifest import Manifest, check_name
 
@@ -26,20 +27,43 @@ _OF_ROW = "of_"
 class SqlChange:
     """The port's ``Change``, on a connection whose transaction its owner ends."""
 
-    def __init__(self, connection: Connection, system: str) -> None:
+    def __init__(self, connection: Connection, system: str, readings: Readings) -> None:
         self._connection = connection
         self._system = system
-        self._head = records.head(connection, system)
+        self._readings = readings
+        self._begun_at = self._head = records.head(connection, system)
         # An entry is of a system that is on record.
         self._begun = self._head != EMPTY or records.exists(connection, system)
         self._state: FleetState | None = None
+        self._saved = False
+        self._judged = False
+        self._sagas: dict[str, Saga] = {}
 
     @property
     def state(self) -> FleetState:
         """The route, with what this change saved; read only once it is asked for."""
         if self._state is None:
-            self._state = read_fleet(self._connection, self._system) if self._begun else FleetState()
+            found = self._readings.route.find(self._system, self._begun_at)
+            if found is None:
+                found = read_fleet(self._connection, self._system) if self._begun else FleetState()
+            self._state = found
         return self._state
+
+    def check_told(self) -> None:
+        """Raise InvalidError where something was saved and no entry says so: to be called before the commit."""
+        if self._saved and self._head == self._begun_at:
+            raise untold(self._system)
+
+    def was_committed(self) -> None:
+        """Keep what is known now, so that nobody reads it again: to be called after the commit."""
+        readings, system, at = self._readings, self._system, (self._begun_at, self._head)
+        if self._state is not None:
+            readings.keep_route(system, self._head, self._state)
+        else:
+            readings.route.carry(system, *at)
+        if not self._judged:
+            readings.evidence.carry(system, *at)
+        readings.carry_sagas(system, *at, self._sagas)
 
     def deployment(self, generation: int) -> Deployment:
         """Return a deployment, with what this change saved."""
@@ -57,8 +81,9 @@ class SqlChange:
     def save(self, state: FleetState) -> None:
         """Keep a state in place of the one before."""
         self._require()
-        replace_fleet(self._connection, self._system, self.state, state)
-        self._state = state
+        if state != self.state:
+            replace_fleet(self._connection, self._system, self.state, state)
+            self._state, self._saved = state, True
 
     def append(self, kind: str, actor: str, at: str, body: Mapping[str, Any]) -> Entry:
         """Append to the system's ledger."""
@@ -87,6 +112,7 @@ class SqlChange:
     def add_evidence(self, version: str, grade: Grade, at: str, figures: Mapping[str, Any]) -> None:
         """Keep a piece of evidence about a version."""
         self._require()
+        self._saved = self._judged = True
         self._add(schema.evidence, Evidence(version=version, grade=grade, at=at, figures=figures).to_json())
 
     def save_deployment(self, deployment: Deployment) -> None:
@@ -105,6 +131,8 @@ class SqlChange:
             saga.check_follows(known)
             if saga == known:
                 raise saved_already(saga.id)
+        self._saved = True
+        self._sagas[saga.id] = saga
         document = saga.to_json()
         self._put(schema.sagas, {"version": document.pop("version"), "episode": document.pop("episode")}, document)
 

@@ -1,6 +1,6 @@
 """Records: rows of the store read as values of the domain, on a connection that sees one moment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any
@@ -26,6 +26,7 @@ __all__ = [
     "exists",
     "head",
     "heads",
+    "in_order",
     "ledger",
     "manifest",
     "manifests",
@@ -166,8 +167,11 @@ def deployment(connection: Connection, system: str, generation: int) -> Deployme
 
 def sagas(connection: Connection, system: str) -> tuple[Saga, ...]:
     """Return every rollback, in the order in which they started."""
-    # In order here: servers compare texts by rules of their language.
-    sagas = (_saga(tuple(row)) for row in connection.execute(texts(schema.sagas), {"system": system}))
+    return in_order(_saga(tuple(row)) for row in connection.execute(texts(schema.sagas), {"system": system}))
+
+
+def in_order(sagas: Iterable[Saga]) -> tuple[Saga, ...]:
+    """Return rollbacks in the order in which they started: servers compare texts by rules of their language."""
     return tuple(sorted(sagas, key=lambda saga: (saga.started_at, saga.id)))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Connection
 
 from knowngood.adapters.sql import records
+from knowngood.adapters.sql.as_of import AsOf, Readings
 from knowngood.adapters.sql.change import SqlChange
 from knowngood.adapters.sql.database import Database
 from knowngood.adapters.sql.fleet_rows import read_fleet
@@ -18,7 +19,7 @@ from knowngood.adapters.sql.opening import open_database
 from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence
 from knowngood.domain.fleet import FleetState
-from knowngood.domain.ledger import Anchor, Entry
+from knowngood.domain.ledger import EMPTY, Anchor, Entry
 from knowngood.domain.lookup import no_system
 from knowngood.domain.on_record import Unread
 from knowngood.domain.saga import Saga
@@ -38,9 +39,10 @@ class SqlStore:
         database: The database, for what else is kept in it.
     """
 
-    def __init__(self, database: Database, held: Held | None = None) -> None:
+    def __init__(self, database: Database, held: Held | None = None, readings: Readings | None = None) -> None:
         self.database = database
         self._held = held
+        self._readings = readings or Readings()
 
     @classmethod
     def open(cls, where: Path | str, *, patience: timedelta | None = None) -> "SqlStore":
@@ -77,7 +79,7 @@ class SqlStore:
 
     def fenced(self, held: Held) -> "SqlStore":
         """Return the store for the holder of a lease; see the port."""
-        return SqlStore(self.database, held)
+        return SqlStore(self.database, held, self._readings)
 
     @contextmanager
     def change(self, system: str) -> Iterator[SqlChange]:
@@ -85,15 +87,26 @@ class SqlStore:
         with self.database.writing(f"system {system}") as connection:
             if self._held is not None:
                 check_held(connection, self._held)
-            yield SqlChange(connection, system)
+            change = SqlChange(connection, system, self._readings)
+            yield change
+            change.check_told()
             if self._held is not None:
                 # Again, for the block may have taken long; from here on nobody can take it before the commit.
                 check_held(connection, self._held, until_the_end=True)
+        change.was_committed()
 
     def read(self, system: str) -> FleetState:
         """Return the route."""
-        with self._reading(system) as connection:
-            return read_fleet(connection, system)
+        with self.database.reading() as connection:
+            head = records.head(connection, system)
+            kept = self._readings.route.find(system, head)
+            if kept is not None:
+                return kept
+            if head == EMPTY and not records.exists(connection, system):
+                raise no_system(system, records.systems(connection))
+            state = read_fleet(connection, system)
+        self._readings.keep_route(system, head, state)
+        return state
 
     def system_spec(self, system: str) -> Mapping[str, Any]:
         """Return the rules that were applied, as JSON."""
@@ -114,7 +127,7 @@ class SqlStore:
 
     def evidence(self, system: str) -> tuple[Evidence, ...]:
         """Return all evidence, in the order of recording."""
-        return self._found(system, records.evidence)
+        return self._as_of(system, self._readings.evidence, records.evidence)
 
     def deployments(self, system: str) -> tuple[Deployment, ...]:
         """Return every deployment, by generation."""
@@ -127,7 +140,7 @@ class SqlStore:
 
     def sagas(self, system: str) -> tuple[Saga, ...]:
         """Return every rollback, in the order in which they started."""
-        return self._found(system, records.sagas)
+        return self._as_of(system, self._readings.sagas, records.sagas)
 
     def ledger(self, system: str, *, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
         """Return the entries behind a sequence number, as they are kept."""
@@ -143,6 +156,21 @@ class SqlStore:
         """Return how far every ledger goes."""
         with self.database.reading() as connection:
             return records.heads(connection)
+
+    def _as_of(
+        self, system: str, kept: AsOf[tuple[_T, ...]], read: Callable[[Connection, str], tuple[_T, ...]]
+    ) -> tuple[_T, ...]:
+        """Return what is read, or was read of a ledger that goes as far."""
+        with self.database.reading() as connection:
+            head = records.head(connection, system)
+            found = kept.find(system, head)
+            if found is not None:
+                return found
+            if head == EMPTY and not records.exists(connection, system):
+                raise no_system(system, records.systems(connection))
+            found = read(connection, system)
+        kept.keep(system, head, found, len(found))
+        return found
 
     def _found(self, system: str, read: Callable[[Connection, str], _T]) -> _T:
         """Return what is read; whether the system is on record is asked only where nothing is found of it."""

@@ -27,7 +27,7 @@ from knowngood.domain import fleet
 from knowngood.domain.deployment import Deployment, DeploymentState, Strategy
 from knowngood.domain.evidence import Evidence, Grade
 from knowngood.domain.fleet import FleetState
-from knowngood.domain.ledger import EMPTY, Anchor, verify
+from knowngood.domain.ledger import EMPTY, Entry, verify
 from knowngood.domain.saga import Saga, SagaState, Step, StepName
 from knowngood.ports.store import Change, Store
 from knowngood_sdk.errors import ConflictError, InvalidError, KnownGoodError, NotFoundError, TransientError
@@ -42,6 +42,7 @@ __all__ = [
     "StoreHarness",
     "digest",
     "manifest",
+    "noted",
     "one_more",
     "version_count",
     "write_everything",
@@ -78,6 +79,11 @@ def one_more(change: Change, actor: str = "somebody") -> int:
     counted = version_count(change.state) + 1
     change.save(replace(change.state, episodes={**change.state.episodes, _COUNTED: counted}))
     return change.append("counted", actor, AT, {"counted": counted}).sequence
+
+
+def noted(change: Change) -> Entry:
+    """Append an entry, as whatever is saved needs one."""
+    return change.append("noted", "ann", AT, {})
 
 
 def version_count(state: FleetState) -> int:
@@ -263,18 +269,55 @@ class StoreContract:
             with store.change(SYSTEM) as change:
                 change.save(state)
                 assert change.state == state
+                noted(change)
             assert store.read(SYSTEM) == state
+
+    @pytest.mark.parametrize("write", ["save", "add_evidence", "save_saga"])
+    def test_what_the_ledger_would_not_tell_is_not_put_on_record(self, store: Store, write: str) -> None:
+        *_, state = _states(1)
+        writes: dict[str, Callable[[Change], object]] = {**WRITES, "save": lambda change: change.save(state)}
+        with pytest.raises(InvalidError, match="no entry in the ledger"), store.change(SYSTEM) as change:
+            writes[write](change)
+        assert (store.read(SYSTEM), store.evidence(SYSTEM), store.sagas(SYSTEM)) == (FleetState(), (), ())
+        with store.change(SYSTEM) as change:
+            change.save(FleetState())
+
+    def test_what_was_read_before_is_read_anew_once_anybody_put_more_on_record(
+        self, store: Store, harness: StoreHarness
+    ) -> None:
+        with harness.open() as other:
+            for number in range(1, 4):
+                for writer in (store, other):
+                    with writer.change(SYSTEM) as change:
+                        write_everything(change)
+                    for reader in (store, other):
+                        assert len(reader.read(SYSTEM).generations) == len(reader.evidence(SYSTEM))
+                    assert store.read(SYSTEM) == other.read(SYSTEM)
+                    assert store.sagas(SYSTEM) == other.sagas(SYSTEM)
+                assert len(store.sagas(SYSTEM)) == len(other.evidence(SYSTEM)) == 2 * number
+
+    def test_what_a_change_that_failed_saved_is_read_by_nobody(self, store: Store) -> None:
+        with store.change(SYSTEM) as change:
+            write_everything(change)
+        before = store.read(SYSTEM), store.evidence(SYSTEM), store.sagas(SYSTEM)
+        with pytest.raises(KeyError), store.change(SYSTEM) as change:
+            _write_everything_then(change, KeyError)
+        assert (store.read(SYSTEM), store.evidence(SYSTEM), store.sagas(SYSTEM)) == before
+        with store.change(SYSTEM) as change:
+            assert change.state == before[0]
 
     def test_the_route_is_the_same_when_a_change_asks_for_it_late_or_not_at_all(self, store: Store) -> None:
         with store.change(SYSTEM) as change:
             _minted(change, digest("old"), digest("new"))
+            noted(change)
         minted = store.read(SYSTEM)
         with store.change(SYSTEM) as change:
             change.save_saga(_saga())
-            one = change.append("noted", "ann", AT, {})
-            assert (change.state, one.anchor) == (minted, Anchor(1, one.hash))
+            one = noted(change)
+            assert (change.state, one.sequence) == (minted, 2)
         with store.change(SYSTEM) as change:
             change.save(FleetState())
+            noted(change)
         assert store.read(SYSTEM) == FleetState()
 
     def test_a_state_with_less_in_it_replaces_one_with_more(self, store: Store) -> None:
@@ -283,6 +326,7 @@ class StoreContract:
         for state in (long, short):
             with store.change(SYSTEM) as change:
                 change.save(state)
+                noted(change)
         assert store.read(SYSTEM) == short
 
     def test_systems_do_not_see_each_other(self, store: Store) -> None:
@@ -431,6 +475,7 @@ class StoreContract:
         for fact in facts:
             with store.change(SYSTEM) as change:
                 change.add_evidence(fact.version, fact.grade, fact.at, fact.figures)
+                noted(change)
         assert store.evidence(SYSTEM) == tuple(facts)
 
     def test_that_a_version_is_known_good_cannot_be_put_on_record(self, store: Store) -> None:
@@ -440,6 +485,7 @@ class StoreContract:
     def test_a_deployment_comes_back_exactly_with_its_baseline(self, store: Store) -> None:
         with store.change(SYSTEM) as change:
             _minted(change, digest("old"), digest("new"))
+            noted(change)
             change.save_deployment(_deployment(2))
             change.save_deployment(_deployment(1, split=FULL, strategy=Strategy.FULL, baseline={}))
         full = _deployment(2, split=FULL, state=DeploymentState.FULL, full_at=AT)
@@ -470,6 +516,7 @@ class StoreContract:
                 saga = saga.with_figures(**{f"{name}_at": AT, "decision_to_verified_seconds": 1.5})
             with store.change(SYSTEM) as change:
                 change.save_saga(saga)
+                noted(change)
             assert store.sagas(SYSTEM) == (saga,)
         assert saga.state is SagaState.DONE
 
@@ -477,6 +524,7 @@ class StoreContract:
         for saga in (_saga().stuck("Start the agent of replica b"), _saga()):
             with store.change(SYSTEM) as change:
                 change.save_saga(saga)
+                noted(change)
             assert store.sagas(SYSTEM) == (saga,)
 
     def test_of_two_that_take_a_rollback_further_the_second_is_refused(self, store: Store) -> None:
@@ -485,6 +533,7 @@ class StoreContract:
         with store.change(SYSTEM) as change:
             change.save_saga(_saga())
             change.save_saga(first)
+            noted(change)
         # The same in the same millisecond too: its entry would stand in the ledger twice.
         for late in (second, _saga(), _saga().stuck("nothing any more"), first):
             with pytest.raises(ConflictError, match=r"meanwhile|somebody else"), store.change(SYSTEM) as change:
@@ -496,4 +545,5 @@ class StoreContract:
         with store.change(SYSTEM) as change:
             for saga in sagas:
                 change.save_saga(saga)
+            noted(change)
         assert [saga.episode for saga in store.sagas(SYSTEM)] == [2, 3, 1]
