@@ -11,29 +11,37 @@ One that keeps its records on disk subclasses ``DurableStoreContract`` instead (
 """
 
 import math
-import random
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
-from hashlib import sha256
-from itertools import count
 from threading import Thread
 from typing import Any, Protocol
 
 import pytest
 
-from knowngood.domain import fleet
-from knowngood.domain.deployment import Deployment, DeploymentState, Strategy
+from knowngood.domain.deployment import DeploymentState, Strategy
 from knowngood.domain.evidence import Evidence, Grade
 from knowngood.domain.fleet import FleetState
-from knowngood.domain.ledger import EMPTY, Entry, verify
-from knowngood.domain.saga import Saga, SagaState, Step, StepName
+from knowngood.domain.ledger import EMPTY, verify
+from knowngood.domain.saga import SagaState, Step, StepName
 from knowngood.ports.store import Change, Store
-from knowngood_sdk.errors import ConflictError, InvalidError, KnownGoodError, NotFoundError, TransientError
-from knowngood_sdk.model.counts import Sums, VersionCounts
-from knowngood_sdk.model.manifest import Component, Intent, Manifest, Ref, Role
-from knowngood_sdk.model.route import FULL, Facts, FleetRoute, LocalTrip, Trip
+from knowngood.testing.contracts.on_record import (
+    AT,
+    SYSTEM,
+    a_deployment,
+    a_saga,
+    digest,
+    manifest,
+    minted_in,
+    noted,
+    one_more,
+    states,
+    version_count,
+    write_everything,
+)
+from knowngood_sdk.errors import ConflictError, InvalidError, NotFoundError, TransientError
+from knowngood_sdk.model.route import FULL, Facts, FleetRoute
 
 __all__ = [
     "AT",
@@ -48,9 +56,6 @@ __all__ = [
     "write_everything",
 ]
 
-SYSTEM = "pricing"
-AT = "2026-01-01T18:00:00.000Z"
-_COUNTED = "counted"
 _LONG = timedelta(seconds=30)
 _SHORT = timedelta(milliseconds=50)
 
@@ -61,117 +66,6 @@ class StoreHarness(Protocol):
     def open(self, patience: timedelta = _LONG) -> AbstractContextManager[Store]:
         """Return the store, on the same records each time, with the time that a change waits for another one."""
         ...
-
-
-def digest(text: str) -> str:
-    """Return a digest that is told by a text."""
-    return f"sha256:{sha256(text.encode()).hexdigest()}"
-
-
-def manifest(content: str, *, intent: str = "", system: str = SYSTEM) -> Manifest:
-    """Return a manifest whose content is told by a text."""
-    model = Component(role=Role.MODEL, kind="files", ref=Ref(digest=digest(content)))
-    return Manifest(system=system, components={"model": model}, intent=Intent(text=intent))
-
-
-def one_more(change: Change, actor: str = "somebody") -> int:
-    """Count one up in the route and say so in the ledger; what a torn change would leave behind shows in either."""
-    counted = version_count(change.state) + 1
-    change.save(replace(change.state, episodes={**change.state.episodes, _COUNTED: counted}))
-    return change.append("counted", actor, AT, {"counted": counted}).sequence
-
-
-def noted(change: Change) -> Entry:
-    """Append an entry, as whatever is saved needs one."""
-    return change.append("noted", "ann", AT, {})
-
-
-def version_count(state: FleetState) -> int:
-    """Return how often ``one_more`` was called."""
-    return state.episodes.get(_COUNTED, 0)
-
-
-def _states(seed: int, length: int = 25) -> Iterator[FleetState]:
-    """Walk at random through what the rules of the route allow."""
-    rng = random.Random(seed)
-    state, uids = FleetState(), count()
-    for _ in range(length):
-        version = digest(str(rng.randrange(6)))
-        fact = Trip(
-            uid=f"trip-{next(uids)}",
-            version=version,
-            generation=state.row.generation,
-            source="person",
-            at=AT,
-            why="bad",
-        )
-        local = LocalTrip(f"replica-{rng.randrange(3)}", state.row.generation, version)
-        moves: list[Callable[[FleetState], FleetState]] = [
-            lambda s, v=version: fleet.mint(s, v, ready=frozenset({v}), static_fallback=True),  # type: ignore[misc]
-            lambda s: fleet.advance(s, rng.choice([100, 1_000, FULL]), refusing={}, unready={}),
-            fleet.abandon,
-            lambda s, t=fact: fleet.trip(s, t)[0],  # type: ignore[misc]
-            lambda s, t=local: fleet.merge(s, Facts(), frozenset({t}))[0],  # type: ignore[misc]
-            lambda s: fleet.release(s, frozenset(s.facts.trips)),
-            # A replica may know of a release whose trip the store has not heard of.
-            lambda s, u=fact.uid: fleet.merge(s, Facts(released=frozenset({f"{u}-elsewhere"})))[0],  # type: ignore[misc]
-        ]
-        with suppress(KnownGoodError):
-            state = rng.choice(moves)(state)
-            yield state
-
-
-def _minted(change: Change, *versions: str) -> None:
-    state = change.state
-    for version in versions:
-        state = fleet.mint(state, version, ready=frozenset(), static_fallback=True)
-        state = fleet.advance(state, FULL, refusing={}, unready={})
-    change.save(state)
-
-
-def _deployment(generation: int, **changes: Any) -> Deployment:
-    counts = VersionCounts(requests=7, latency={-3: 4}, predictions=Sums(3, 0.1 + 0.2, 1e17), subjects=(1, 2**64 - 1))
-    deployment = Deployment(
-        system=SYSTEM,
-        generation=generation,
-        version=digest("new"),
-        manifest=manifest("new").digest,
-        strategy=Strategy.CANARY,
-        split=1_000,
-        actor="Ada Okonkwo-Ünal",
-        started_at=AT,
-        baseline={digest("old"): counts},
-    )
-    return replace(deployment, **changes)
-
-
-def _saga(episode: int = 1, **changes: Any) -> Saga:
-    saga = Saga(
-        id=f"rb:{SYSTEM}:{digest('new')}:{episode}",
-        system=SYSTEM,
-        version=digest("new"),
-        episode=episode,
-        target=digest("old"),
-        generation=2,
-        started_at=AT,
-    )
-    return replace(saga, **changes)
-
-
-def write_everything(change: Change) -> None:
-    """Write something of all that there is to write; each call adds to it."""
-    number = len(change.state.generations) + 1
-    _minted(change, digest(f"new {number}"))
-    bad = Trip(uid=f"t-{number}", version=digest("bad"), generation=number, source="person", at=AT, why="bad")
-    local = LocalTrip("replica-1", number, digest("bad"))
-    state, _ = fleet.merge(change.state, Facts({bad.uid: bad}, frozenset({bad.uid})), frozenset({local}))
-    change.save(fleet.release(state, frozenset({bad.uid})) if number > 1 else state)
-    one_more(change)
-    change.save_system({"system": "changed"})
-    change.record_manifest(manifest(f"new {number}"), AT)
-    change.add_evidence(digest("new"), Grade.ARMED, AT, {"load_seconds": [1.5]})
-    change.save_deployment(_deployment(number))
-    change.save_saga(_saga(number))
 
 
 def _write_everything_then(change: Change, error: type[BaseException]) -> None:
@@ -198,8 +92,8 @@ WRITES: dict[str, Callable[[Change], object]] = {
     "append": lambda change: change.append("applied", "somebody", AT, {}),
     "record_manifest": lambda change: change.record_manifest(manifest("1"), AT),
     "add_evidence": lambda change: change.add_evidence(digest("1"), Grade.ARMED, AT, {}),
-    "save_deployment": lambda change: change.save_deployment(_deployment(1)),
-    "save_saga": lambda change: change.save_saga(_saga()),
+    "save_deployment": lambda change: change.save_deployment(a_deployment(1)),
+    "save_saga": lambda change: change.save_saga(a_saga()),
 }
 
 
@@ -265,7 +159,7 @@ class StoreContract:
 
     @pytest.mark.parametrize("seed", range(8))
     def test_every_state_of_a_route_comes_back_exactly(self, store: Store, seed: int) -> None:
-        for state in _states(seed):
+        for state in states(seed):
             with store.change(SYSTEM) as change:
                 change.save(state)
                 assert change.state == state
@@ -274,7 +168,7 @@ class StoreContract:
 
     @pytest.mark.parametrize("write", ["save", "add_evidence", "save_saga"])
     def test_what_the_ledger_would_not_tell_is_not_put_on_record(self, store: Store, write: str) -> None:
-        *_, state = _states(1)
+        *_, state = states(1)
         writes: dict[str, Callable[[Change], object]] = {**WRITES, "save": lambda change: change.save(state)}
         with pytest.raises(InvalidError, match="no entry in the ledger"), store.change(SYSTEM) as change:
             writes[write](change)
@@ -308,11 +202,11 @@ class StoreContract:
 
     def test_the_route_is_the_same_when_a_change_asks_for_it_late_or_not_at_all(self, store: Store) -> None:
         with store.change(SYSTEM) as change:
-            _minted(change, digest("old"), digest("new"))
+            minted_in(change, digest("old"), digest("new"))
             noted(change)
         minted = store.read(SYSTEM)
         with store.change(SYSTEM) as change:
-            change.save_saga(_saga())
+            change.save_saga(a_saga())
             one = noted(change)
             assert (change.state, one.sequence) == (minted, 2)
         with store.change(SYSTEM) as change:
@@ -321,7 +215,7 @@ class StoreContract:
         assert store.read(SYSTEM) == FleetState()
 
     def test_a_state_with_less_in_it_replaces_one_with_more(self, store: Store) -> None:
-        *_, long = _states(1)
+        *_, long = states(1)
         short = replace(long, row=FleetRoute(), facts=Facts(), local=frozenset(), episodes={})
         for state in (long, short):
             with store.change(SYSTEM) as change:
@@ -332,7 +226,7 @@ class StoreContract:
     def test_systems_do_not_see_each_other(self, store: Store) -> None:
         with store.change("fraud") as change:
             change.save_system({"system": "fraud"})
-            _minted(change, digest("f"))
+            minted_in(change, digest("f"))
             one_more(change)
             change.record_manifest(manifest("f", system="fraud"), AT)
         with store.change(SYSTEM) as change:
@@ -484,13 +378,13 @@ class StoreContract:
 
     def test_a_deployment_comes_back_exactly_with_its_baseline(self, store: Store) -> None:
         with store.change(SYSTEM) as change:
-            _minted(change, digest("old"), digest("new"))
+            minted_in(change, digest("old"), digest("new"))
             noted(change)
-            change.save_deployment(_deployment(2))
-            change.save_deployment(_deployment(1, split=FULL, strategy=Strategy.FULL, baseline={}))
-        full = _deployment(2, split=FULL, state=DeploymentState.FULL, full_at=AT)
+            change.save_deployment(a_deployment(2))
+            change.save_deployment(a_deployment(1, split=FULL, strategy=Strategy.FULL, baseline={}))
+        full = a_deployment(2, split=FULL, state=DeploymentState.FULL, full_at=AT)
         with store.change(SYSTEM) as change:
-            assert change.deployment(2) == _deployment(2)
+            assert change.deployment(2) == a_deployment(2)
             change.save_deployment(full)
             assert change.deployment(2) == full
         assert store.deployment(SYSTEM, 2) == full
@@ -505,10 +399,10 @@ class StoreContract:
     def test_a_deployment_of_a_generation_that_was_not_minted_is_refused(self, store: Store) -> None:
         with pytest.raises(InvalidError, match="generation 1 of system pricing was not minted"):  # noqa: SIM117
             with store.change(SYSTEM) as change:
-                change.save_deployment(_deployment(1))
+                change.save_deployment(a_deployment(1))
 
     def test_a_rollback_goes_on_from_where_it_was_left(self, store: Store) -> None:
-        saga = _saga()
+        saga = a_saga()
         for name in (None, *StepName):
             if name is not None:
                 (saga,) = store.sagas(SYSTEM)
@@ -521,27 +415,27 @@ class StoreContract:
         assert saga.state is SagaState.DONE
 
     def test_a_rollback_that_waits_for_a_person_says_what_is_needed(self, store: Store) -> None:
-        for saga in (_saga().stuck("Start the agent of replica b"), _saga()):
+        for saga in (a_saga().stuck("Start the agent of replica b"), a_saga()):
             with store.change(SYSTEM) as change:
                 change.save_saga(saga)
                 noted(change)
             assert store.sagas(SYSTEM) == (saga,)
 
     def test_of_two_that_take_a_rollback_further_the_second_is_refused(self, store: Store) -> None:
-        first = _saga().with_step(Step(name=StepName.RECORD, at=AT, details={"by": "first"}))
-        second = _saga().with_step(Step(name=StepName.RECORD, at=AT, details={"by": "second"}))
+        first = a_saga().with_step(Step(name=StepName.RECORD, at=AT, details={"by": "first"}))
+        second = a_saga().with_step(Step(name=StepName.RECORD, at=AT, details={"by": "second"}))
         with store.change(SYSTEM) as change:
-            change.save_saga(_saga())
+            change.save_saga(a_saga())
             change.save_saga(first)
             noted(change)
         # The same in the same millisecond too: its entry would stand in the ledger twice.
-        for late in (second, _saga(), _saga().stuck("nothing any more"), first):
+        for late in (second, a_saga(), a_saga().stuck("nothing any more"), first):
             with pytest.raises(ConflictError, match=r"meanwhile|somebody else"), store.change(SYSTEM) as change:
                 change.save_saga(late)
         assert store.sagas(SYSTEM) == (first,)
 
     def test_rollbacks_come_in_the_order_in_which_they_started(self, store: Store) -> None:
-        sagas = [_saga(1, started_at="2026-01-01T20:00:00Z"), _saga(3), _saga(2)]
+        sagas = [a_saga(1, started_at="2026-01-01T20:00:00Z"), a_saga(3), a_saga(2)]
         with store.change(SYSTEM) as change:
             for saga in sagas:
                 change.save_saga(saga)
