@@ -8,12 +8,12 @@ from knowngood.control.flip import flip
 from knowngood.control.reconcile import learn
 from knowngood.control.resume import resume_stuck
 from knowngood.control.roll_back import Wish, roll_back
-from knowngood.control.rollback import step_forward, trip_of, under_way
+from knowngood.control.rollback import resume, step_forward, trip_of, under_way
 from knowngood.domain.level import Level
 from knowngood.domain.saga import SagaState, StepName
 from knowngood.ports.verbs import RollbackWish
 from knowngood.verbs.rollback import rollback
-from knowngood_sdk.errors import NotAuthorizedError, NotReadyError
+from knowngood_sdk.errors import ConflictError, NotAuthorizedError, NotReadyError
 
 WITH_A_POINTER = {
     "system": "pricing",
@@ -165,3 +165,16 @@ def test_where_no_request_came_the_record_says_so_and_not_that_a_metric_was_bad(
     step_forward(pricing.plane, saga)
     (verdict,) = [entry.body for entry in pricing.store.ledger("pricing") if entry.body.get("step") == "verify"]
     assert verdict["reason"] == "no request came (0 of 100)"
+
+
+@pytest.mark.requirement("A1")
+def test_of_two_who_resume_it_at_the_same_moment_one_is_told_that_the_other_did(incident: Any) -> None:
+    stuck = roll_back(incident.plane, "pricing", Wish(actor="ann", why="wrong prices")).saga.stuck("start replica r2")
+    with incident.store.change("pricing") as change:
+        change.save_saga(stuck)
+        change.append("rollback-stuck", "saga", incident.plane.now(), {"saga": stuck.id})
+    assert resume(incident.plane, stuck, "ann").state is SagaState.RUNNING
+    with pytest.raises(ConflictError, match="somebody else did the same"):
+        resume(incident.plane, stuck, "bob")
+    resumed = [entry for entry in incident.store.ledger("pricing") if entry.kind == "rollback-resumed"]
+    assert [entry.actor for entry in resumed] == ["ann"]
