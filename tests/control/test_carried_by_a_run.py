@@ -20,22 +20,31 @@ WISH = Wish(actor="ann", why="wrong prices")
 LOOKS = 20
 
 
+class Stop(BaseException):
+    """The process is to stop."""
+
+
 @dataclass
 class Run:
-    """A run that looks until there is an answer; what comes ``after`` a step, or between two looks, is the test's."""
+    """A run that looks until there is an answer; what comes ``before`` a step, or between two looks, is the test's."""
 
     payload: Mapping[str, Any]
-    after: Mapping[str, Callable[[], object]] = field(default_factory=dict)
-    between: Callable[[str], object] = lambda _: None
+    next_step: Callable[[], str]
+    before: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    between: Callable[[], object] = lambda: None
+    over: list[str] = field(default_factory=list)
     id: str = "run"
 
     def until(self, name: str, look: Callable[[], Any], every: timedelta) -> Any:  # noqa: ARG002 - as in the port
         for _ in range(LOOKS):
             if (seen := look()) is not None:
-                self.after.get(name, lambda: None)()
+                self.over.append(name)
                 return seen
-            self.between(name)
+            self.between()
         raise AssertionError(f"{name} waits still after {LOOKS} looks")
+
+    def check(self) -> None:
+        self.before.get(self.next_step(), lambda: None)()
 
 
 class CountingStore:
@@ -61,8 +70,10 @@ def begun(scenario: Any) -> Saga:
     return saga
 
 
-def run_of(saga: Saga, **more: Any) -> Any:
-    return Run({"system": saga.system, "saga": saga.id}, **more)
+def run_of(scenario: Any, saga: Saga, **more: Any) -> Any:
+    """Return the run that is opened for a rollback."""
+    payload = {"system": saga.system, "saga": saga.id, "steps": True}
+    return Run(payload, lambda: str(on_record(scenario, saga).next_step()), **more)
 
 
 def serving(scenario: Any, saga: Saga) -> Callable[..., None]:
@@ -79,27 +90,33 @@ def steps_in_the_ledger(scenario: Any) -> list[str]:
     return [entry.body["step"] for entry in scenario.store.ledger("pricing") if entry.kind == "rollback-step"]
 
 
+def stops() -> None:
+    raise Stop
+
+
 @pytest.mark.requirement("A1")
-def test_a_step_reads_its_rollback_no_second_time_and_is_put_on_record_in_one_change(incident: Any) -> None:
+def test_a_rollback_is_read_once_and_each_step_is_put_on_record_in_one_change(incident: Any) -> None:
     saga = begun(incident)
     store = CountingStore(incident.store)
-    carry(replace(incident.plane, store=store), run_of(saga, after={StepName.RECORD: serving(incident, saga)}))
+    run = run_of(incident, saga, before={StepName.FAN_OUT: serving(incident, saga)})
+    carry(replace(incident.plane, store=store), run)
     assert steps_in_the_ledger(incident) == list(StepName)
-    # It is read for what it consists of, and as it stands. The first step changes what is on record of deployments too.
-    assert (store.asked["sagas"], store.asked["change"]) == (2, len(StepName) + 1)
+    # The first step changes what is on record of deployments too.
+    assert (store.asked["sagas"], store.asked["change"]) == (1, len(StepName) + 1)
     assert store.asked["head"] == 2, "only what publishes the route asks: the first step and the last"
     assert incident.traffic.published("pricing").anchor == incident.store.head("pricing")
+    assert run.over == ["steps"], "what is on record needs no checkpoint beside it"
 
 
 @pytest.mark.requirement("A1")
-@pytest.mark.parametrize("name", list(StepName)[:-1])
-def test_what_another_process_did_right_after_a_step_is_not_put_on_record_again(incident: Any, name: StepName) -> None:
+@pytest.mark.parametrize("name", list(StepName)[1:])
+def test_what_another_process_did_right_before_a_step_is_not_put_on_record_again(incident: Any, name: StepName) -> None:
     saga = begun(incident)
 
     def another() -> None:
         take_step(incident.plane, on_record(incident, saga))
 
-    carry(incident.plane, run_of(saga, after={name: another}, between=serving(incident, saga)))
+    carry(incident.plane, run_of(incident, saga, before={name: another}, between=serving(incident, saga)))
     assert steps_in_the_ledger(incident) == list(StepName)
     assert on_record(incident, saga).state is SagaState.DONE
 
@@ -113,7 +130,20 @@ def test_all_the_rest_that_another_process_did_in_between_is_passed_over(inciden
         for _ in list(StepName)[2:]:
             take_step(incident.plane, on_record(incident, saga))
 
-    carry(incident.plane, run_of(saga, after={StepName.FAN_OUT: another}))
+    carry(incident.plane, run_of(incident, saga, before={list(StepName)[2]: another}))
+    assert steps_in_the_ledger(incident) == list(StepName)
+
+
+@pytest.mark.requirement("A1")
+@pytest.mark.parametrize("name", list(StepName))
+def test_a_process_that_stops_ends_before_the_next_step_and_another_one_goes_on_from_there(
+    incident: Any, name: StepName
+) -> None:
+    saga = begun(incident)
+    with pytest.raises(Stop):
+        carry(incident.plane, run_of(incident, saga, before={name: stops}, between=serving(incident, saga)))
+    assert on_record(incident, saga).next_step() is name
+    carry(incident.plane, run_of(incident, saga, between=serving(incident, saga)))
     assert steps_in_the_ledger(incident) == list(StepName)
 
 
@@ -122,16 +152,24 @@ def test_a_rollback_that_waits_is_read_at_each_look(incident: Any) -> None:
     saga = begun(incident)
     store = CountingStore(incident.store)
 
-    def gets_stuck(name: str) -> None:
-        assert name == StepName.VERIFY
+    def gets_stuck() -> None:
         with incident.store.change("pricing") as change:
             change.save_saga(on_record(incident, saga).stuck("somebody has to look"))
             noted(change)
 
     with pytest.raises(PermanentError, match="somebody has to look"):
-        carry(replace(incident.plane, store=store), run_of(saga, between=gets_stuck))
-    assert store.asked["sagas"] == 3
+        carry(replace(incident.plane, store=store), run_of(incident, saga, between=gets_stuck))
+    assert store.asked["sagas"] == 2
     assert on_record(incident, saga).next_step() is StepName.VERIFY
+
+
+@pytest.mark.requirement("A1")
+def test_a_run_that_an_older_program_opened_keeps_a_checkpoint_of_each_step(incident: Any) -> None:
+    saga = begun(incident)
+    run = run_of(incident, saga, between=serving(incident, saga))
+    run.payload = {"system": saga.system, "saga": saga.id}
+    carry(incident.plane, run)
+    assert run.over == steps_in_the_ledger(incident) == list(StepName)
 
 
 @pytest.mark.requirement("J1")

@@ -59,6 +59,8 @@ __all__ = [
 _log = logging.getLogger(__name__)
 ROLLBACK = "rollback"
 """Kind of the runs that carry rollbacks forward; the id of the first run of a rollback is the saga's."""
+_AS_ONE = "steps"
+"""In what a run is given: that its one step, of this name, takes all those of the rollback."""
 _POLL = timedelta(milliseconds=100)
 _STORE_BACK = timedelta(minutes=1)
 """How long a run that begins waits for its store; one that gives up is begun again by whoever looks next."""
@@ -137,7 +139,7 @@ def open_run(plane: Plane, runner: Runner, saga: Saga) -> None:
         return find_saga(plane, saga.system, saga.id).state is SagaState.RUNNING
 
     run = run_to_open(runner, saga.id, goes_on)
-    runner.start(run, ROLLBACK, {"system": saga.system, "saga": saga.id})
+    runner.start(run, ROLLBACK, {"system": saga.system, "saga": saga.id, _AS_ONE: True})
     reach(FaultPoint.SERVER_OPENED)
     if runner.run(run).state is RunState.FAILED:
         try:
@@ -175,16 +177,45 @@ def _is_over(runner: Runner, run: str) -> bool:
 
 def carry(plane: Plane, run: RunContext) -> None:
     """
-    Carry a rollback forward, as a run of kind ``rollback``: one step of the run for each step of the rollback.
+    Carry a rollback forward, as a run of kind ``rollback``.
+
+    Its steps are on record in the row of the rollback, each with its entry of the ledger, and whoever takes the run
+    over goes on from there. So all of them are one step of the run: a checkpoint of each would be a second durable
+    write that says the same.
 
     Raises:
         PermanentError: The rollback waits for a person; its row says what for, and so does this.
         ConflictError: This process may not write any longer; whoever may goes on.
     """
     system, saga = str(run.payload["system"]), str(run.payload["saga"])
-    carried = _Carried(plane, system, saga)
+    if run.payload.get(_AS_ONE):
+        run.until(_AS_ONE, lambda: _done(plane, system, saga, run), _POLL)
+        return
+    # One that an older program opened has a checkpoint for each step.
     for name in _planned(plane, system, saga):
-        run.until(name, lambda name=name: carried.ended_with(name), _POLL)  # type: ignore[misc]
+        run.until(name, lambda name=name: _ended_with(plane, system, saga, name), _POLL)  # type: ignore[misc]
+
+
+def _done(plane: Plane, system: str, saga_id: str, run: RunContext) -> str | None:
+    """Do what is not on record yet, step after step; return how it ended, or None while a step waits."""
+    try:
+        saga = find_saga(plane, system, saga_id)
+        while saga.state is SagaState.RUNNING:
+            run.check()
+            after = take_step(plane, saga)
+            if after == saga:
+                return None
+            saga = after
+    except (TransientError, OutcomeUnknownError) as error:
+        _log.warning("%s is tried again: %s", saga_id, error)
+        return None
+    _raise_if_stuck(saga)
+    return saga.state.value
+
+
+def _raise_if_stuck(saga: Saga) -> None:
+    if saga.state is SagaState.STUCK:
+        raise PermanentError(saga.needs, hint=f"When that is done: kg resume {saga.system}")
 
 
 def _planned(plane: Plane, system: str, saga: str) -> tuple[StepName, ...]:
@@ -203,37 +234,21 @@ def _planned(plane: Plane, system: str, saga: str) -> tuple[StepName, ...]:
             plane.clock.pause(_POLL)
 
 
-class _Carried:
-    """
-    A rollback that a run carries.
-
-    It is read anew at each look, but for the one that follows a step which has just been put on record here: what
-    somebody else did in between shows when this one's record is refused, as it does after any reading.
-    """
-
-    def __init__(self, plane: Plane, system: str, saga: str) -> None:
-        self._plane = plane
-        self._system = system
-        self._id = saga
-        self._at_hand: Saga | None = None
-
-    def ended_with(self, name: StepName) -> str | None:
-        """Do a step, if it is not on record yet; return how it ended, or None while it waits."""
-        saga, self._at_hand = self._at_hand, None
-        try:
-            saga = saga or find_saga(self._plane, self._system, self._id)
-            if name not in saga.planned:
-                # An older program took its first step meanwhile, so it consists of what that program knows.
-                return StepOutcome.SKIPPED
-            if name not in _over(saga) and saga.state is SagaState.RUNNING:
-                saga = take_step(self._plane, saga)
-                self._at_hand = saga if name in _over(saga) and saga.state is SagaState.RUNNING else None
-        except (TransientError, OutcomeUnknownError) as error:
-            _log.warning("%s of %s is tried again: %s", name, self._id, error)
-            return None
-        if saga.state is SagaState.STUCK and name not in _over(saga):
-            raise PermanentError(saga.needs, hint=f"When that is done: kg resume {self._system}")
-        return _over(saga).get(name)
+def _ended_with(plane: Plane, system: str, saga_id: str, name: StepName) -> str | None:
+    """Do a step, if it is not on record yet; return how it ended, or None while it waits."""
+    try:
+        saga = find_saga(plane, system, saga_id)
+        if name not in saga.planned:
+            # An older program took its first step meanwhile, so it consists of what that program knows.
+            return StepOutcome.SKIPPED
+        if name not in _over(saga) and saga.state is SagaState.RUNNING:
+            saga = take_step(plane, saga)
+    except (TransientError, OutcomeUnknownError) as error:
+        _log.warning("%s of %s is tried again: %s", name, saga_id, error)
+        return None
+    if name not in _over(saga):
+        _raise_if_stuck(saga)
+    return _over(saga).get(name)
 
 
 def _over(saga: Saga) -> dict[StepName, str]:

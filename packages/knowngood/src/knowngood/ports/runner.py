@@ -91,6 +91,14 @@ class RunContext(Protocol):
         """
         ...
 
+    def check(self) -> None:
+        """
+        Leave the run here when this process is to stop, also within a step: whoever comes next begins that step again.
+
+        What it raises then is no Exception, and is for nobody to take.
+        """
+        ...
+
     def pause(self, duration: timedelta) -> None:
         """Go on when the duration has passed, in whatever process that is."""
         ...

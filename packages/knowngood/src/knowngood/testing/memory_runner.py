@@ -266,6 +266,10 @@ class _Context:
 
         return self.step(name, wait)
 
+    def check(self) -> None:
+        """See the port."""
+        self._runner.check(self._kept, self._claim)
+
     def pause(self, duration: timedelta) -> None:
         """See the port."""
         clock = self._runner.clock

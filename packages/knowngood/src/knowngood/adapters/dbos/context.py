@@ -55,7 +55,7 @@ class DbosContext:
                 raised.append(error)
                 raise
 
-        self._check()
+        self.check()
         try:
             return DBOS.run_step({"name": name}, noted)
         except KnownGoodError:
@@ -86,17 +86,18 @@ class DbosContext:
 
     def receive(self, topic: str, timeout: timedelta) -> Any:
         """See the port. It holds a thread for as long as it waits, so no work waits for people here."""
-        self._check()
+        self.check()
         return DBOS.recv(topic, timeout.total_seconds())
 
     def aborted(self) -> str:
         """See the port."""
         if not self._aborted:
-            self._check()
+            self.check()
             self._aborted = str(DBOS.recv(ABORT, 0) or "")
         return self._aborted
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """See the port."""
         if self._stop.is_set():
             raise Stopping
 

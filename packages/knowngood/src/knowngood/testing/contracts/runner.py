@@ -51,6 +51,7 @@ class _Works:
             "listens": self._listens,
             "alone": self._alone,
             "aborts": self._aborts,
+            "checks": self._checks,
         }
 
     def do(self, name: str, result: Any = None) -> Callable[[], Any]:
@@ -68,6 +69,15 @@ class _Works:
         run.step("before", self.do("before"))
         answer = run.until("wait", lambda: "opened" if self.open.is_set() else None, _SOON)
         run.step("after", self.do(f"after it {answer}"))
+
+    def _checks(self, run: RunContext) -> None:
+        def act() -> str:
+            self.did.append("began")
+            while not self.open.wait(_SOON.total_seconds()):
+                run.check()
+            return "done"
+
+        run.step("long", act)
 
     def _breaks(self, run: RunContext) -> None:
         run.step("fine", self.do("fine"))
@@ -186,6 +196,26 @@ class RunnerContract:
         finally:
             second.close()
         assert works.did == ["before", "after it opened"]
+
+    def test_a_step_that_is_left_because_its_process_stops_is_begun_again_by_whoever_comes_next(
+        self, make_runner: MakeRunner, works: _Works
+    ) -> None:
+        first = make_runner("first")
+        first.launch(works.works())
+        first.start("r", "checks", {})
+        until(lambda: works.did == ["began"], "the step to begin")
+        first.close()
+        second = make_runner("second")
+        try:
+            second.launch(works.works())
+            second.recover(["first"])
+            until(lambda: works.did == ["began", "began"], "the step to begin again")
+            works.open.set()
+            until(lambda: second.run("r").state is RunState.DONE, "the run to be done")
+            assert [(step.name, step.result) for step in second.run("r").steps] == [("long", "done")]
+        finally:
+            works.open.set()
+            second.close()
 
     def test_a_run_that_fails_says_why_and_is_resumed_from_the_step_that_failed(
         self, runner: Runner, works: _Works
