@@ -48,7 +48,10 @@ def main() -> None:
     incarnation = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     kept = SqlStore.open(asked.store if asked.store.startswith("postgresql") else Path(asked.store))
     store = RememberedStore(kept)
-    plane = replace(app._plane(asked.folder, store), runner=DbosRunner(asked.runs, incarnation, SystemClock()))
+    runner = DbosRunner(asked.runs, incarnation, SystemClock())
+    if asked.runs == asked.store:
+        store.reach.beside(runner.reach)
+    plane = replace(app._plane(asked.folder, store), runner=runner)
     pace = Pace(every=timedelta(seconds=asked.every), lease=timedelta(seconds=asked.lease))
     presence = FolderPresence(asked.folder / asked.presence)
     leases = SqlLeases(kept.database)

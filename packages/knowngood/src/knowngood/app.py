@@ -30,6 +30,7 @@ from knowngood.adapters.hub.room import Spans
 from knowngood.adapters.hub.telemetry import HubTelemetry
 from knowngood.adapters.hub.traffic import HubTraffic
 from knowngood.adapters.os_user import actor_of
+from knowngood.adapters.reached_leases import ReachedLeases
 from knowngood.adapters.readiness import ReadinessBalancer
 from knowngood.adapters.remembered import RememberedStore
 from knowngood.adapters.signing import KeyFolder
@@ -224,9 +225,15 @@ def open_server(settings: Settings) -> Server:
     incarnation = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     kept = SqlStore.open(settings.store or folder / "store.db")
     store, leases, hub = RememberedStore(kept), SqlLeases(kept.database), Hub(_Exchange(kept.database, folder))
-    runs = settings.store if settings.store.startswith("postgresql") else f"sqlite:///{folder / 'runs.db'}"
+    on_a_server = settings.store.startswith("postgresql")
+    runs = settings.store if on_a_server else f"sqlite:///{folder / 'runs.db'}"
+    runner = DbosRunner(runs, incarnation, SystemClock())
+    if on_a_server:
+        store.reach.beside(runner.reach)
     lease = timedelta(seconds=settings.lease_seconds)
-    exclusive = ExclusiveDeployments(leases, incarnation, SystemClock().now, lease)
+    # Those of the overseer are asked in threads that nobody waits for; these on the way to leaving a version.
+    reached = ReachedLeases(leases, store.reach)
+    exclusive = ExclusiveDeployments(reached, incarnation, SystemClock().now, lease)
     plane = _plane(
         folder,
         store,
@@ -235,7 +242,7 @@ def open_server(settings: Settings) -> Server:
         ),
         telemetry=JoinedTelemetry(FolderTelemetry(folder), HubTelemetry(hub)),
         deploying=partial(_deploying_everywhere, folder, exclusive),
-        runner=DbosRunner(runs, incarnation, SystemClock()),
+        runner=runner,
     )
     pace = Pace(
         every=timedelta(seconds=settings.watch_seconds),

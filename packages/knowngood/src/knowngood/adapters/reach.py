@@ -3,6 +3,9 @@ Reach: whether something outside can be reached, found out by one caller for all
 
 The first call that finds it gone pays for that with its patience. From then on nobody waits: who asks is refused at
 once, and a thread of its own looks again and again until it is back.
+
+Two that stand in one place, as the store and the runs in one database, are gone together: where one is found gone the
+other is taken for gone too, until its own first look says otherwise. Else whoever needs both would pay twice in a row.
 """
 
 import logging
@@ -29,56 +32,95 @@ class Reach:
     """
 
     def __init__(self, what: str, probe: Callable[[], object], *, every: timedelta = _LOOK_AGAIN) -> None:
-        self._what = what
+        self.what = what
         self._probe = probe
         self._every = every
         self._gone: TransientError | None = None
+        self._presumed: TransientError | None = None
+        self._beside: list[Reach] = []
         self._lock = Lock()
         self._closed = Event()
         self._looking = False
 
+    def beside(self, other: "Reach") -> None:
+        """Note that both stand in one place, before either is asked."""
+        if other not in self._beside:
+            self._beside.append(other)
+            other.beside(self)
+
     @property
     def gone(self) -> bool:
-        """Whether it is gone, as far as anybody knows."""
+        """Whether somebody found it gone, and nobody found it back."""
         return self._gone is not None
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether it is being found out: who can do without it need not wait for that, and perhaps in vain."""
+        return self._looking and self._gone is None
+
     def check(self) -> None:
-        """Raise TransientError at once while it is gone."""
-        gone = self._gone
+        """Raise TransientError at once while it is gone, or taken for gone."""
+        gone = self._gone or self._presumed
         if gone is not None:
             raise TransientError(gone.message, hint=gone.hint)
 
+    def check_surely(self) -> None:
+        """Raise TransientError at once also while that is doubtful: for what is asked again soon."""
+        self.check()
+        if self.doubtful:
+            raise TransientError(f"whether {self.what} can be reached is being found out", hint="Try again")
+
     def lost(self, error: TransientError) -> None:
-        """Take it for gone from now on."""
+        """Take it for gone from now on: somebody waited for it in vain."""
         with self._lock:
-            if self._gone is None:
-                _log.warning("%s is away: %s", self._what, error)
-            self._gone = error
             self._look()
+            newly = self._found_gone(error)
+        if newly:
+            self._tell(error)
 
     def doubted(self) -> None:
         """Find out whether it is gone: a call failed for what may also be a reason of its own."""
         with self._lock:
             self._look()
 
+    def presume(self, what: str, error: TransientError) -> None:
+        """Take it for gone as what stands beside it is, until the look that is under way, or begins now, is over."""
+        with self._lock:
+            if self._gone is None and not self._closed.is_set():
+                message = f"{self.what} stands where {what} does, which is away: {error.message}"
+                self._presumed = TransientError(message, hint=error.hint)
+                self._look()
+
     def close(self) -> None:
         """Look no more."""
         self._closed.set()
 
+    def _found_gone(self, error: TransientError) -> bool:
+        newly, self._gone, self._presumed = self._gone is None, error, None
+        return newly
+
+    def _tell(self, error: TransientError) -> None:
+        _log.warning("%s is away: %s", self.what, error)
+        for other in self._beside:
+            other.presume(self.what, error)
+
     def _look(self) -> None:
         if not self._looking and not self._closed.is_set():
             self._looking = True
-            Thread(target=self._look_on, name=f"reach-{self._what}", daemon=True).start()
+            Thread(target=self._look_on, name=f"reach-{self.what}", daemon=True).start()
 
     def _look_on(self) -> None:
         while True:
             try:
                 self._probe()
             except TransientError as error:
-                self._gone = error
+                with self._lock:
+                    newly = self._found_gone(error)
+                if newly:
+                    self._tell(error)
             except KnownGoodError as error:
                 # It answers; what is wrong with it is for whoever asks next to find.
-                _log.warning("%s answers with trouble: %s", self._what, error)
+                _log.warning("%s answers with trouble: %s", self.what, error)
                 break
             else:
                 break
@@ -86,6 +128,6 @@ class Reach:
                 break
         with self._lock:
             if self._gone is not None:
-                _log.warning("%s is back", self._what)
-            self._gone = None
+                _log.warning("%s is back", self.what)
+            self._gone = self._presumed = None
             self._looking = False

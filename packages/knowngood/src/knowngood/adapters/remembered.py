@@ -2,16 +2,17 @@
 Remembered: a store whose reads are answered from memory while its database is away.
 
 Judging and leaving a version need what is on record: the rules, the route, what is known of each version. Of a system
-that is watched and has replicas all that is kept in memory too, as of its last look, so that an outage of the database
-stops neither. What is to be put on record is refused meanwhile, at once; it is told again by whoever knows it, when the
-store is back.
+that is watched and has replicas all that is kept in memory too, as of its last look and of what this process wrote
+since, so that an outage of the database stops neither. While it is doubtful whether there is one, reads are answered
+from memory too, for whoever waits may wait in vain; then only as far as memory is not behind what this process wrote.
+What is to be put on record is refused meanwhile, at once; it is told again by whoever knows it, when the store is back.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from knowngood.adapters.known import Known, Memory, NotedChange
 from knowngood.adapters.reach import Reach
 from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence
@@ -22,25 +23,12 @@ from knowngood.domain.on_record import Unread, unread
 from knowngood.domain.saga import Saga
 from knowngood.ports.lease import Held
 from knowngood.ports.store import Change, Store
-from knowngood_sdk.errors import TransientError
+from knowngood_sdk.errors import OutcomeUnknownError, TransientError
 from knowngood_sdk.model.manifest import Manifest
 
 __all__ = ["RememberedStore"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
-    """What was on record of a system at one look."""
-
-    head: Anchor
-    spec: Mapping[str, Any]
-    state: FleetState
-    manifests: tuple[Manifest, ...]
-    evidence: tuple[Evidence, ...]
-    deployments: tuple[Deployment, ...]
-    sagas: tuple[Saga, ...]
 
 
 class RememberedStore:
@@ -50,76 +38,66 @@ class RememberedStore:
     Args:
         store: The store.
         reach: Whether it can be reached; left out, it is found out by asking the store for its systems.
-        known: What is remembered, by system; shared by the stores of ``fenced``.
+        memory: What is remembered; shared by the stores of ``fenced``.
+
+    Attributes:
+        reach: Whether it can be reached, for what stands in the same place.
     """
 
-    def __init__(self, store: Store, reach: Reach | None = None, known: dict[str, _Known] | None = None) -> None:
+    def __init__(self, store: Store, reach: Reach | None = None, memory: Memory | None = None) -> None:
         self._store = store
-        self._reach = reach or Reach("the store", store.systems)
-        self._known = {} if known is None else known
+        self.reach = reach or Reach("the store", store.systems)
+        self._memory = memory or Memory()
 
     @property
     def away(self) -> bool:
         """Whether the database is away, as far as anybody knows."""
-        return self._reach.gone
+        return self.reach.gone
 
     def remember(self, system: str) -> None:
         """
         Keep in memory what is on record of a system now; cheap when nothing was put on record since.
 
         Raises:
-            TransientError: The store is away; what was remembered stays.
+            TransientError: The store is away, or perhaps is; what was remembered stays.
         """
-        self._reach.check()
-        store = self._store
-        known = self._known.get(system)
-        head = self._asked(lambda: store.head(system))
-        if known is not None and known.head == head:
+        self.reach.check_surely()
+        known, writes = self._memory.of(system), self._memory.writes(system)
+        head = self._asked(lambda: self._store.head(system))
+        if known is not None and known.head == head and not known.behind:
             return
-        # The head first: what comes in between is looked at again next time.
-        self._known[system] = self._asked(
-            lambda: _Known(
-                head=head,
-                spec=store.system_spec(system),
-                state=store.read(system),
-                manifests=store.manifests(system),
-                evidence=store.evidence(system),
-                deployments=store.deployments(system),
-                sagas=store.sagas(system),
-            )
-        )
+        self._memory.looked(system, self._asked(lambda: Known.read(self._store, system, head)), writes)
 
     def systems(self) -> tuple[str, ...]:
         """Return the names of all systems; of those that are remembered while the store is away."""
-        if not self._reach.gone:
+        if not self.reach.gone:
             try:
                 return self._store.systems()
             except TransientError as error:
-                self._reach.lost(error)
-        return tuple(sorted(self._known))
+                self.reach.lost(error)
+        return self._memory.systems()
 
     @contextmanager
     def change(self, system: str) -> Iterator[Change]:
         """Open a change; see the port. Refused at once while the store is away."""
-        self._reach.check()
+        self.reach.check()
         opened = self._store.change(system)
+        with self._noticing(system):
+            noted = NotedChange(opened.__enter__())
         try:
-            change = opened.__enter__()
-        except TransientError:
-            # Perhaps somebody else only holds the lock.
-            self._reach.doubted()
-            raise
-        try:
-            yield change
+            yield noted
         except BaseException as error:
-            if not opened.__exit__(type(error), error, error.__traceback__):
-                raise
+            with self._noticing(system, own=error):
+                if not opened.__exit__(type(error), error, error.__traceback__):
+                    raise
         else:
-            opened.__exit__(None, None, None)
+            with self._noticing(system):
+                opened.__exit__(None, None, None)
+            self._memory.wrote(system, noted)
 
     def fenced(self, held: Held) -> Store:
         """Return the same store for the holder of a lease; see the port."""
-        return RememberedStore(self._store.fenced(held), self._reach, self._known)
+        return RememberedStore(self._store.fenced(held), self.reach, self._memory)
 
     def read(self, system: str) -> FleetState:
         """Return the route."""
@@ -142,7 +120,7 @@ class RememberedStore:
     def manifest(self, system: str, name: str) -> Manifest:
         """Return a manifest by what people call it."""
 
-        def remembered(known: _Known) -> Manifest:
+        def remembered(known: Known) -> Manifest:
             kept = {manifest.digest: manifest for manifest in known.manifests}
             recorded = [Recorded(manifest.content_digest, digest) for digest, manifest in kept.items()]
             return kept[find_version(name, system, recorded).manifest]
@@ -160,7 +138,7 @@ class RememberedStore:
     def deployment(self, system: str, generation: int) -> Deployment:
         """Return a deployment."""
 
-        def remembered(known: _Known) -> Deployment:
+        def remembered(known: Known) -> Deployment:
             found = next((made for made in known.deployments if made.generation == generation), None)
             if found is None:
                 raise no_deployment(system, generation)
@@ -174,7 +152,7 @@ class RememberedStore:
 
     def ledger(self, system: str, *, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
         """Return entries of the ledger. They are not remembered, for nothing is decided by them."""
-        self._reach.check()
+        self.reach.check()
         return self._asked(lambda: self._store.ledger(system, after=after, limit=limit))
 
     def head(self, system: str) -> Anchor:
@@ -182,19 +160,20 @@ class RememberedStore:
         return self._answer(system, lambda: self._store.head(system), lambda known: known.head)
 
     def heads(self) -> Mapping[str, Anchor]:
-        """Return how far every ledger goes. Not remembered: it is asked to learn what is new."""
-        self._reach.check()
+        """Return how far every ledger goes. Not remembered: it is asked to learn what is new, again and again."""
+        self.reach.check_surely()
         return self._asked(self._store.heads)
 
-    def _answer(self, system: str, ask: Callable[[], T], remembered: Callable[[_Known], T]) -> T:
-        if not self._reach.gone:
+    def _answer(self, system: str, ask: Callable[[], T], remembered: Callable[[Known], T]) -> T:
+        known = self._memory.of(system)
+        doubtful = self.reach.doubtful and known is not None and not known.behind
+        if not (self.reach.gone or doubtful):
             try:
                 return ask()
             except TransientError as error:
-                self._reach.lost(error)
-        known = self._known.get(system)
+                self.reach.lost(error)
         if known is None:
-            self._reach.check()
+            self.reach.check()
             # It came back in between.
             return ask()
         return remembered(known)
@@ -203,5 +182,23 @@ class RememberedStore:
         try:
             return ask()
         except TransientError as error:
-            self._reach.lost(error)
+            self.reach.lost(error)
+            raise
+
+    @contextmanager
+    def _noticing(self, system: str, own: BaseException | None = None) -> Iterator[None]:
+        """Let all know at once that the database under a change is gone; what its block raised is the block's own."""
+        try:
+            yield
+        except TransientError as error:
+            if error.details.get("locked"):
+                # Most probably somebody else only holds the lock.
+                self.reach.doubted()
+            elif error is not own:
+                self.reach.lost(error)
+            raise
+        except OutcomeUnknownError as error:
+            if error is not own:
+                self._memory.unsure(system)
+                self.reach.lost(TransientError(error.message, hint="Look whether the database can be reached"))
             raise

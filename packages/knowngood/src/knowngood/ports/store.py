@@ -88,9 +88,10 @@ class Store(Protocol):
     What is on record.
 
     Reads answer what was last committed, as of one moment each; asking again is safe. Any method may raise
-    TransientError (locked for too long: the same call may succeed) and PermanentError (the disk is full, the place may
-    not be written, what is there is damaged). Whatever ``change`` raises, nothing was changed, but for
-    OutcomeUnknownError: then look before acting again.
+    TransientError (away, or locked for too long: the same call may succeed) and PermanentError (the disk is full, the
+    place may not be written, what is there is damaged). Whatever ``change`` raises, nothing was changed, but for
+    OutcomeUnknownError: then look before acting again. Where all that was wrong is that somebody else held a lock, a
+    TransientError says so in its details: ``locked`` is true.
     """
 
     def systems(self) -> tuple[str, ...]:

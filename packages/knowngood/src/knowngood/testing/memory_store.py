@@ -64,6 +64,7 @@ class MemoryStore:
             raise TransientError(
                 f"the store is locked: somebody has been changing it for {self.patience.total_seconds():g} s",
                 hint="Try again; changes do not nest",
+                locked=True,
             )
         try:
             before = self._systems.get(system)

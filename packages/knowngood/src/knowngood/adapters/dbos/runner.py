@@ -70,6 +70,9 @@ class DbosRunner:
         incarnation: This start of this process, unique for ever.
         clock: The time.
         patience: Longest time that a call waits for the database.
+
+    Attributes:
+        reach: Whether the database can be reached, for what stands in the same one.
     """
 
     def __init__(self, url: str, incarnation: str, clock: Clock, *, patience: timedelta = timedelta(seconds=2)) -> None:
@@ -77,7 +80,7 @@ class DbosRunner:
         self._url = _failing_fast(url)
         self._clock = clock
         self._bounded = Bounded("the store of runs", patience)
-        self._reach = Reach("the store of runs", self._probe)
+        self.reach = Reach("the store of runs", self._probe)
         self._works: Mapping[str, Work] = {}
         self._stop = Event()
         self._under_way = 0
@@ -134,7 +137,7 @@ class DbosRunner:
             if not self._changed.wait_for(lambda: self._under_way == 0, _LINGER.total_seconds()):
                 _log.warning("%d runs are still in a step; whoever comes next goes on with them", self._under_way)
         self._launched = False
-        self._reach.close()
+        self.reach.close()
         if self._library is not None:
             # Threads that look for a database that is away look once more, and end; they would hold up the process.
             self._library._sys_db._retry_connection_errors = False  # noqa: SLF001 - it is settable for clients alone
@@ -267,12 +270,12 @@ class DbosRunner:
     def _reached(self, act: Callable[[], T]) -> T:
         if not self._launched:
             raise TransientError("this process does not carry out runs yet", hint="Try again when it does")
-        self._reach.check()
+        self.reach.check()
         try:
             with _translated():
                 return self._bounded(act)
         except TransientError as error:
-            self._reach.lost(error)
+            self.reach.lost(error)
             raise
 
     def _probe(self) -> None:

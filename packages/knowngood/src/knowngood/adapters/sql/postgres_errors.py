@@ -21,6 +21,7 @@ class _Meaning(NamedTuple):
     error: type[KnownGoodError]
     what: str
     hint: str
+    locked: bool = False
 
 
 _LOOK = "Look whether the server runs and can be reached: psql {name} -c 'select 1'"
@@ -30,6 +31,7 @@ _BY_STATE = (
         TransientError,
         "the store {name} is locked: another process has been writing to it for {seconds} s",
         "Try again; if it stays locked, see who holds it: select * from pg_stat_activity where state <> 'idle'",
+        locked=True,
     ),
     _Meaning(
         ("57014",),
@@ -117,7 +119,9 @@ def translated(*, name: str, seconds: str, committing: bool) -> Iterator[None]:
             raise
         facts = {"name": name, "seconds": seconds}
         said = " ".join(str(cause).split())
-        raise meaning.error(f"{meaning.what.format(**facts)} ({said})", hint=meaning.hint.format(**facts)) from error
+        details = {"locked": True} if meaning.locked else {}
+        what, hint = meaning.what.format(**facts), meaning.hint.format(**facts)
+        raise meaning.error(f"{what} ({said})", hint=hint, **details) from error
 
 
 def _meaning_of(cause: BaseException | None, *, committing: bool) -> _Meaning | None:

@@ -44,6 +44,7 @@ class _Meaning(NamedTuple):
     error: type[KnownGoodError]
     what: str
     hint: str
+    locked: bool = False
 
 
 _MEANINGS = (
@@ -52,6 +53,7 @@ _MEANINGS = (
         TransientError,
         "the store {path} is locked: another process has been writing to it for {seconds} s",
         "Try again; if it stays locked, see who has it open: fuser -v {path}",
+        locked=True,
     ),
     _Meaning(
         ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_TRUNCATE"),
@@ -288,8 +290,8 @@ class SqliteDatabase:
                 "seconds": f"{self.patience.total_seconds():g}",
                 "user": os.geteuid(),
             }
-            what = meaning.what.format(**facts)
-            raise meaning.error(f"{what} ({cause})", hint=meaning.hint.format(**facts)) from error
+            what, details = meaning.what.format(**facts), {"locked": True} if meaning.locked else {}
+            raise meaning.error(f"{what} ({cause})", hint=meaning.hint.format(**facts), **details) from error
 
 
 def _begin(connection: Connection) -> None:

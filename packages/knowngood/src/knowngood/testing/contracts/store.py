@@ -278,8 +278,9 @@ class StoreContract:
     ) -> None:
         with harness.open(_SHORT) as impatient, store.change(SYSTEM) as change:
             one_more(change)
-            with pytest.raises(TransientError, match=r"locked.*Try again"), impatient.change(SYSTEM):
+            with pytest.raises(TransientError, match=r"locked.*Try again") as refusal, impatient.change(SYSTEM):
                 pytest.fail("two changes are open at once")
+            assert refusal.value.details == {"locked": True}, "it is there, for all who want to know"
             assert impatient.head(SYSTEM) == EMPTY, "reading goes on"
         assert store.head(SYSTEM).length == 1
 
