@@ -18,7 +18,7 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, Self
 
 from knowngood import app
 from knowngood.adapters.sql import SqlStore
@@ -107,6 +107,7 @@ class Team:
         runs: Address of the store of runs.
         plane: The ports, in the process of the test.
         health: One of its health endpoints.
+        servers: Those that the present test started.
     """
 
     stage: Stage
@@ -116,6 +117,7 @@ class Team:
     plane: Plane = field(init=False)
     health: Health = field(default_factory=Health)
     number: int = 0
+    servers: list[Started] = field(default_factory=list)
 
     def prepare(self) -> None:
         """Write the system file and version 1, and apply the file to the store."""
@@ -177,7 +179,37 @@ class Team:
         command = [sys.executable, "-m", "tests.faults.server", str(self.stage.home)]
         command += ["--store", self.where, "--runs", self.runs, *options]
         environment = {**_WITH_STRANGERS, "KNOWNGOOD_FAULT": point}
-        return self.stage.start(command, name=f"server-{point or 'whole'}", env=environment)
+        self.servers.append(self.stage.start(command, name=f"server-{point or 'whole'}", env=environment))
+        return self.servers[-1]
+
+    @contextmanager
+    def one_test(self) -> Iterator[Self]:
+        """
+        Let a test begin on what is settled, and leave nothing of it to the next one, however it ends.
+
+        A server that lives on holds the lease of the system, so that those of the next test would wait for it in vain;
+        and a rollback that was cut off with its server is carried on by whichever comes next.
+        """
+        try:
+            if not self._is_settled():
+                self.seconds_until(self._is_settled, "what a test before left to be completed", self.server())
+                self._end_servers()
+            yield self
+        finally:
+            self._end_servers()
+            self.health.well = True
+
+    def _end_servers(self) -> None:
+        for server in self.servers:
+            server.end()
+        self.servers.clear()
+
+    def _is_settled(self) -> bool:
+        """Whether all that replicas left is on record, and nothing is under way."""
+        known = self.plane.store.read("pricing").facts.trips.keys()
+        heard = {uid for one in self.plane.traffic.replicas("pricing").values() for uid in one.report.state.facts.trips}
+        under_way = any(saga.state is SagaState.RUNNING for saga in self.plane.store.sagas("pricing"))
+        return heard <= known and not under_way and not self.half_done()
 
     def saga(self, version: str) -> Saga | None:
         """Return the newest rollback that left a version."""
@@ -256,9 +288,9 @@ def team_at_work(folder: Path, where: str, runs: str) -> Iterator[tuple[Team, Lo
         team.pricing.joined()
         team.deploy()
         with team.pricing.load(every=0.02) as load:
-            server = team.server()
-            team.seconds_until(lambda: " verified: " in server.text, "version 1 to be verified", server)
-            server.end()
+            with team.one_test():
+                server = team.server()
+                team.seconds_until(lambda: " verified: " in server.text, "version 1 to be verified", server)
             yield team, load
             assert load.failed == []
             assert load.mixed == []

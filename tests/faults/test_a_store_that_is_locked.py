@@ -43,4 +43,3 @@ def test_a_version_is_left_at_once_and_recorded_when_the_lock_is_gone(team: Team
     took = team.seconds_until(lambda: team.is_over(bad), "the rollback to be on record and over", server)
     assert took < patience(AFTERWARDS_SECONDS)
     team.assert_left_once(bad, good)
-    server.end()

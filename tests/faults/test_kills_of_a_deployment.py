@@ -35,4 +35,3 @@ def test_a_deployment_that_is_killed_before_it_takes_traffic_is_given_up_by_whoe
     assert newest != good, "the last one was killed when it was in service"
     team.seconds_until(lambda: team.serving() == {newest}, "the replicas to serve it", server)
     team.seconds_until(lambda: " verified: " in server.text, "it to be verified", server)
-    server.end()

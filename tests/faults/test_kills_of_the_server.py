@@ -41,8 +41,6 @@ def test_the_rollback_is_completed_and_nothing_is_done_twice(team: Team, points:
         if point:
             bad = team.deploy(unwell=True)
             assert server.wait() == -signal.SIGKILL, f"{point}: {server.text}"
-        else:
-            server.end()
 
 
 def test_a_server_that_is_killed_over_and_over_while_it_starts_completes_it_in_the_end(team: Team) -> None:
@@ -57,4 +55,3 @@ def test_a_server_that_is_killed_over_and_over_while_it_starts_completes_it_in_t
     server = team.server()
     assert team.seconds_until(lambda: team.is_over(bad), "the rollback", server) < patience(WITHIN_SECONDS)
     team.assert_left_once(bad, good)
-    server.end()

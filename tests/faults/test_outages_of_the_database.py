@@ -40,7 +40,7 @@ class Outage:
 
 
 @pytest.fixture(scope="module", params=["killed", "frozen", "silent"])
-def outage(
+def outage_of_module(
     request: pytest.FixtureRequest, own_postgres: OwnServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Outage]:
     """Give a team on a server of its own: one that is killed, stands still, or can be reached and never answers."""
@@ -50,6 +50,13 @@ def outage(
             # The servers go through it; the test itself does not.
             team.where = team.runs = proxy.url
         yield Outage(team, *_of_kind(request.param, own_postgres, proxy))
+
+
+@pytest.fixture
+def outage(outage_of_module: Outage) -> Iterator[Outage]:
+    """Give it for one test: what the test started ends with it, also where it fails."""
+    with outage_of_module.team.one_test():
+        yield outage_of_module
 
 
 def _of_kind(kind: str, server: OwnServer, proxy: Proxy) -> tuple[Callable[[], None], Callable[[], None]]:
@@ -78,7 +85,6 @@ def test_a_version_is_left_at_once_and_all_of_it_is_on_record_afterwards(outage:
     team.assert_left_once(bad, good)
     decided = [e for e in team.plane.store.ledger("pricing") if e.kind == "decided" and e.body["version"] == bad]
     assert [entry.body["outcome"] for entry in decided] == ["roll-back"], "with its reasons, once"
-    server.end()
 
 
 @pytest.mark.parametrize("seconds", AWAY_SECONDS)
@@ -105,4 +111,3 @@ def test_an_outage_in_the_middle_of_a_rollback_only_delays_its_record(
     took = team.seconds_until(lambda: team.is_over(bad), "the rollback to be on record and over", server)
     assert took < patience(AFTERWARDS_SECONDS)
     team.assert_left_once(bad, good)
-    server.end()

@@ -38,5 +38,3 @@ def test_what_it_writes_after_it_was_replaced_is_refused(team: Team, point: str)
     team.seconds_until(lambda: len(team.leases()) == 2, "it to live on beside its heir", frozen)
     assert team.plane.store.head("pricing") == before
     team.assert_left_once(bad, good)
-    for server in (frozen, heir):
-        server.end()
