@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from tests.sdk.serving.steward import Steward, until
 __all__ = ["ROOT", "Load", "Server", "uvicorn"]
 
 ROOT = Path(__file__).parents[3]
+CALLS = ("/async", "/sync") * 2
+PATIENCE_SECONDS = 30.0
 
 
 @dataclass
@@ -65,15 +68,18 @@ class Load:
 
     Attributes:
         lasting: Whether a caller keeps its connection, and with it its worker.
+        workers: How many worker processes share the lasting connections evenly; 0 leaves that to the kernel.
     """
 
     server: Server
     lasting: bool = True
+    workers: int = 0
     seen: list[tuple[float, float, int, dict[str, Any], str]] = field(default_factory=list)
     done: threading.Event = field(default_factory=threading.Event)
+    callers_of: Counter[int] = field(default_factory=Counter)
 
-    def call(self, path: str) -> None:
-        with httpx.Client(base_url=self.server.url, timeout=10) as client:
+    def call(self, path: str, client: httpx.Client) -> None:
+        with closing(client):
             number = 0
             if not self.lasting:
                 client.headers["connection"] = "close"
@@ -87,12 +93,28 @@ class Load:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        callers = [threading.Thread(target=self.call, args=(path,)) for path in ("/async", "/sync") * 2]
-        for caller in callers:
-            caller.start()
+        callers: list[threading.Thread] = []
         try:
+            # One after the other: those that ask already keep their worker busy, and another one takes the next.
+            for path in CALLS:
+                callers.append(threading.Thread(target=self.call, args=(path, self._connected())))
+                callers[-1].start()
             yield
         finally:
             self.done.set()
             for caller in callers:
                 caller.join()
+
+    def _connected(self) -> httpx.Client:
+        """Open a connection; which worker gets it is the kernel's choice, so do it until one has it that may."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            client = httpx.Client(base_url=self.server.url, timeout=10)
+            if not self.workers:
+                return client
+            worker = client.get("/async").json()["pid"]
+            if self.callers_of[worker] < len(CALLS) // self.workers:
+                self.callers_of[worker] += 1
+                return client
+            client.close()
+            assert time.monotonic() < deadline, f"no other worker took a connection: {dict(self.callers_of)}"

@@ -24,7 +24,7 @@ def test_a_flip_reaches_every_worker_at_once_with_no_failure_and_no_mixture(tmp_
     flips: list[tuple[float, float, str]] = []
     with uvicorn(steward, workers=2) as server:
         until(lambda: all(report.ready == {v1, v2} for report in steward.reports.values()), "both slots everywhere")
-        load = Load(server)
+        load = Load(server, workers=2)
         with load.running():
             pause = threading.Event()
             for number in range(2, 12):
