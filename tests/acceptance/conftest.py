@@ -19,6 +19,19 @@ def pricing(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     yield from _on_stage(tmp_path_factory.mktemp("pricing"), ["r1", "r2"], getattr(request.module, "WORKERS", {}))
 
 
+@pytest.fixture(autouse=True)
+def commands_end_with_their_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """End what a test started on a stage that it shares, also where it fails: the next test would meet it at work."""
+    shared = next((name for name in ("pricing", "asked") if name in request.fixturenames), None)
+    if shared is None:
+        yield
+        return
+    pricing: Pricing = request.getfixturevalue(shared)
+    begun = len(pricing.stage.started)
+    yield
+    pricing.end_commands(begun)
+
+
 def _on_stage(folder: Path, replicas: Sequence[str], workers: Mapping[str, int]) -> Iterator[Pricing]:
     stage = Stage(folder)
     pricing = Pricing(stage)

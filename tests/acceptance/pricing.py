@@ -211,6 +211,13 @@ class Pricing:
         finally:
             load.stop()
 
+    def end_commands(self, begun: int) -> None:
+        """End every process that still runs, from a number on in the order of starting, but those of replicas."""
+        kept = [process for one in self.replicas.values() for process in (one.agent, one.server)]
+        for started in self.stage.started[begun:]:
+            if started.running and not any(started is one for one in kept):
+                started.end()
+
     def _lives(self, replica: Replica) -> bool:
         for process in (replica.agent, replica.server):
             assert process.running, process.text
