@@ -40,7 +40,10 @@ def entry(item: Any, name: str) -> Any:
 
 def integer(item: Any, name: str) -> int:
     """Read a whole number, 0 or more."""
-    return integer_value(entry(item, name), name)
+    # Looked at here before it is asked for by name: reports of a whole fleet come at once, and nearly all of their
+    # entries are there and what they are to be.
+    value = item[name] if type(item) is dict and name in item else entry(item, name)
+    return value if type(value) is int and value >= 0 else integer_value(value, name)
 
 
 def integer_value(value: Any, name: str) -> int:
@@ -80,7 +83,7 @@ def flag(item: Any, name: str) -> bool:
 
 def text(item: Any, name: str) -> str:
     """Read a text."""
-    value = entry(item, name)
+    value = item[name] if type(item) is dict and name in item else entry(item, name)
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text, not {shown(value)}")
     return value
@@ -88,7 +91,7 @@ def text(item: Any, name: str) -> str:
 
 def listed(item: Any, name: str) -> list[Any]:
     """Read a list."""
-    value = entry(item, name)
+    value = item[name] if type(item) is dict and name in item else entry(item, name)
     if not isinstance(value, list):
         raise TypeError(f"{name} must be a list, not {shown(value)}")
     return value
@@ -105,8 +108,9 @@ def mapping(item: Any, name: str) -> Mapping[str, Any]:
 def texts(item: Any, name: str) -> tuple[str, ...]:
     """Read a list of texts."""
     values = listed(item, name)
-    if not all(isinstance(value, str) for value in values):
-        raise TypeError(f"{name} must be a list of texts")
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a list of texts")
     return tuple(values)
 
 

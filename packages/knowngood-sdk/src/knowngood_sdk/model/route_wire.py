@@ -114,7 +114,8 @@ def local_json(trip: LocalTrip) -> list[Any]:
 
 def locals_in(item: Any, name: str) -> frozenset[LocalTrip]:
     """Read an entry that is a list of what ``local_json`` wrote."""
-    return frozenset(_local(trip, name) for trip in listed(item, name))
+    found = listed(item, name)
+    return frozenset(_local(trip, name) for trip in found) if found else frozenset()
 
 
 def _local(item: Any, name: str) -> LocalTrip:
