@@ -78,6 +78,24 @@ def test_trips_of_both_are_in_force(controls: tuple[Control, Control], replica: 
         assert seen["a"].report.state.facts.quarantined == {NEW}
 
 
+def test_what_one_pushed_is_told_to_the_other_and_to_its_own_host(
+    controls: tuple[Control, Control], replica: ReplicaUnderTest
+) -> None:
+    one, two = controls
+    one.traffic.publish(SYSTEM, lambda _: ON_NEW)
+    two.traffic.wait(SYSTEM, lambda all_: all_["a"].report.state.fleet == ON_NEW.route, SOON)
+    answer = one.traffic.push(replace(ON_NEW, facts=Facts({"t-1": trip_of(NEW)})), SOON)["a"]
+    assert isinstance(answer, ReplicaReport)
+    seen = two.traffic.wait(SYSTEM, lambda all_: all_["a"].report.state.latched == 1, SOON)
+    assert seen["a"].report.state.facts.quarantined == {NEW}
+
+    def filed() -> bool:
+        report = replica.folder.report()
+        return report is not None and report.state == answer.state
+
+    until(filed, "its report can be read on its host")
+
+
 def test_one_that_is_gone_holds_up_nothing(controls: tuple[Control, Control], replica: ReplicaUnderTest) -> None:
     one, two = controls
     one.stop()

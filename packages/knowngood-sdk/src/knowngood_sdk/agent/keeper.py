@@ -21,6 +21,8 @@ from typing import Self
 
 from knowngood_sdk.agent.anchor import Anchor
 from knowngood_sdk.agent.crew import Crew
+from knowngood_sdk.agent.reading import Identity, Reading, identity
+from knowngood_sdk.agent.saying import Saying, Says
 from knowngood_sdk.agent.vetting import Vetting
 from knowngood_sdk.errors import ConflictError, InvalidError, KnownGoodError, NotReadyError, TransientError
 from knowngood_sdk.model.canonical import canonical_bytes, check_digest, short
@@ -37,9 +39,7 @@ _RETRY_SECONDS = 0.25
 """What the disk refused is tried again after so long."""
 _FILE_SECONDS = 0.5
 """What stands in the journal is filed after so long: a push that follows at once does not wait for two syncs more."""
-_REPORT_SECONDS = 1.0
 
-_Seen = tuple[int, int, int]
 _Writes = tuple[Entry, ...] | bytes
 
 _log = logging.getLogger("knowngood.agent")
@@ -71,17 +71,14 @@ class Keeper:
         self._warnings: dict[str, str] = {}
         self._crew = Crew(folder)
         self._anchor = Anchor(folder.anchor_file)
-        self._journal = folder.journal()
-        self._journal_offset = 0
-        self._journal_seen: _Seen | None = None
-        self._route_seen: _Seen | None = None
+        self._journal = Reading(folder.journal(), folder.journal_file)
+        self._route_seen: Identity | None = None
         self._offered: RouteDocument | None = None
         self._refusal: Refusal | None = None
         self._vetting = Vetting(folder, root)
         self._owed_at: float | None = None
         self._file_at: float | None = None
-        self._reported: tuple[object, ...] = ()
-        self._reported_at = 0.0
+        self._saying = Saying()
         # What is in force, what of it a restart would find, and what of that is in the file.
         self._state = self._durable = self._filed = ReplicaState()
         try:
@@ -218,7 +215,8 @@ class Keeper:
             if self._file_at is not None and now >= self._file_at:
                 self._save()
         elif now >= self._owed_at:
-            self._owed_at = self._route_seen = self._journal_seen = None
+            self._owed_at = self._route_seen = None
+            self._journal.look_again()
             self._save()
             self._offer_again()
 
@@ -265,27 +263,34 @@ class Keeper:
     def _held_out(self) -> bool:
         return self._offered is not None and self._folder.replica in self._offered.held_out
 
+    def answer(self) -> ReplicaReport:
+        """Return the report for whoever asked over the network; its file follows when the fleet has answered."""
+        self._saying.answered(self._says(stopped=False), time.monotonic())
+        return self.report()
+
     def write_report(self, *, stopped: bool = False) -> ReplicaReport | None:
         """Write the report, if it says anything new or the last one is a second old; return what was written."""
-        says = (
-            stopped,
-            self._durable,
-            self._vetting.refusal(self._durable.fleet.generation) or self._refusal,
-            self._held_out,
-            self._anchor.kept,
-            self._vetting.newest,
-            self._crew.reports,
-            tuple(self._warnings.items()),
-        )
-        now = time.monotonic()
-        if says == self._reported and now - self._reported_at < _REPORT_SECONDS:
+        if not self._saying.is_due(self._says(stopped=stopped), time.monotonic()):
             return None
-        self._reported, self._reported_at = says, now
         report = self.report(stopped=stopped)
         self._guarded("report", lambda: self._folder.write_report(report))
         return report
 
     # Inside.
+
+    def _says(self, *, stopped: bool) -> Says:
+        return Says(
+            self._crew.reports,
+            (
+                stopped,
+                self._durable,
+                self._vetting.refusal(self._durable.fleet.generation) or self._refusal,
+                self._held_out,
+                self._anchor.kept,
+                self._vetting.newest,
+                tuple(self._warnings.items()),
+            ),
+        )
 
     def _recover(self) -> None:
         """Take up what a restart finds, and make it durable as far as it is not."""
@@ -433,15 +438,12 @@ class Keeper:
         self._show(self._state)
 
     def _look_at_journal(self) -> None:
-        seen = _look_at(self._folder.journal_file)
-        if seen != self._journal_seen:
-            self._journal_seen = seen
-            if not self._guarded("journal", self._join):
-                self._owe()
+        if self._journal.changed() and not self._guarded("journal", self._join):
+            self._owe()
 
     def _join(self) -> None:
         """Join what workers, or a command that broke the glass, have put into word and journal."""
-        tail = self._journal.read(self._journal_offset)
+        tail = self._journal.tail()
         if tail.damaged:
             self.warn("journal lines", " ".join(tail.damaged))
         joined = self._state.rejoin(
@@ -452,10 +454,10 @@ class Keeper:
             ready=self._crew.ready,
         )
         self._adopt(joined, b"" if joined == self._state else state_bytes(joined))
-        self._journal_offset = tail.offset
+        self._journal.has_read(tail)
 
     def _look_at_published(self) -> None:
-        seen = _look_at(self._folder.route_file)
+        seen = identity(self._folder.route_file)
         if seen != self._route_seen:
             self._route_seen = seen
             if not self._guarded("route", self._take_published):
@@ -485,15 +487,6 @@ class Keeper:
             if text not in self._warnings.values():  # as where two ways to a server meet one trouble
                 _log.warning("%s", text)
             self._warnings[topic] = text
-
-
-def _look_at(path: Path) -> _Seen | None:
-    try:
-        found = path.stat()
-    except OSError:
-        # Not there, or not to be reached now; reading it tells the difference.
-        return None
-    return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def _names(chain: tuple[str, ...]) -> str:

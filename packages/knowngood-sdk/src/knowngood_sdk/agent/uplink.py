@@ -105,13 +105,20 @@ class Uplink:
         keeper.warn("stock", self._stock.trouble)
         keeper.warn("peers", self._peers.trouble)
 
-    def tell(self, report: ReplicaReport) -> None:
-        """Take a report to every control plane: at once when it says something new, else with the next second."""
+    def tell(self, report: ReplicaReport, *, told: Link | None = None) -> None:
+        """
+        Take a report to every control plane: at once when it says something new, else with the next second.
+
+        Args:
+            report: It.
+            told: The one that has been told already, for it asked.
+        """
         said = replace(report, at="")
         news = said != self._told
         self._told = said
         for link in self._links:
-            link.tell(report, now=news)
+            if link is not told:
+                link.tell(report, now=news)
         if self._port is not None and news:
             self._port.show(report.state)
 
@@ -142,11 +149,10 @@ class Uplink:
         except KnownGoodError as error:
             reason = str(error)
         # Before anything else, for somebody counts the milliseconds.
-        report = keeper.report()
+        report = keeper.answer()
         if letter.link is not None:
             letter.link.tell(report, {order.ask: reason})
-        if len(self._links) == 1:
-            self._told = replace(report, at="")
+        self.tell(report, told=letter.link)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from knowngood_sdk.model.route import Facts, FleetRoute, LocalTrip, Stand, Trip
 from knowngood_sdk.model.wire import trip_from_json, trip_to_json
 from knowngood_sdk.serving.disk import NO_LINK, OWNER_FILE, sync_folder, writing
 
-__all__ = ["Entry", "Journal", "LocalRecord", "Tail"]
+__all__ = ["Entry", "Journal", "LocalRecord", "Tail", "Written"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,22 @@ class Tail:
         return frozenset(record.trip for record in self.local)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """
+    Where lines were added.
+
+    Attributes:
+        start: Where the first of them begins, in bytes.
+        end: Where the last of them ends.
+        file: Number, time of change and size of the file afterwards.
+    """
+
+    start: int
+    end: int
+    file: tuple[int, int, int]
+
+
 class Journal:
     """
     The journal file of one replica folder.
@@ -85,9 +101,12 @@ class Journal:
         self._path = path
         self._named: tuple[int, int] | None = None
 
-    def append(self, *entries: Entry) -> None:
+    def append(self, *entries: Entry) -> Written:
         """
         Add a line for each entry; durable when this returns, at the cost of one sync, and of another the first time.
+
+        Returns:
+            Where they stand.
 
         Raises:
             TransientError: It cannot be written (disk full, read-only); what came before is unharmed.
@@ -99,8 +118,10 @@ class Journal:
                 size = os.lseek(descriptor, 0, os.SEEK_END)
                 self._write(descriptor, lines if _ends_a_line(descriptor, size) else b"\n" + lines)
                 # Another process may have been cut off since that look: then the line is glued to its piece.
-                if not _ends_a_line(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR) - len(lines)):
+                end = os.lseek(descriptor, 0, os.SEEK_CUR)
+                if not _ends_a_line(descriptor, end - len(lines)):
                     self._write(descriptor, b"\n" + lines)
+                    end = os.lseek(descriptor, 0, os.SEEK_CUR)
                 os.fsync(descriptor)
                 found = os.fstat(descriptor)
             finally:
@@ -108,6 +129,7 @@ class Journal:
             if not size:
                 self._named = None  # a new file, though it may have the number of an old one
             self._make_name_durable(found)
+        return Written(end - len(lines), end, (found.st_ino, found.st_mtime_ns, found.st_size))
 
     def settle(self) -> None:
         """Make the name of the file durable, if there is one, so that the first line to come waits for one sync."""
