@@ -63,7 +63,7 @@ def network() -> Iterator[Network]:
     """Serve the endpoints of agents in a thread of this process; the exchange is memory."""
     app, port = FastAPI(), free_port()
     with Hub(MemoryExchange()) as hub:
-        app.include_router(replica_router(hub, _anybody))
+        app.router.routes.extend(replica_router(hub, _anybody).routes)  # as kg serve
         config = uvicorn.Config(
             app,
             host="127.0.0.1",

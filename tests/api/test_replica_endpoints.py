@@ -20,6 +20,7 @@ from knowngood.api.replicas import Patience, replica_router
 from knowngood.testing.contracts.traffic import NEW, OLD, SYSTEM
 from knowngood.testing.memory_exchange import MemoryExchange
 from knowngood_sdk.errors import NotAuthenticatedError, NotAuthorizedError
+from knowngood_sdk.model.joining import document_id
 from knowngood_sdk.model.route import FULL, FleetRoute, Generation, ReplicaState
 from knowngood_sdk.model.stream import counts_body, report_body
 from knowngood_sdk.model.wire import ReplicaReport, RouteDocument
@@ -77,7 +78,7 @@ def api() -> Iterator[Api]:
 def served(patience: Patience) -> Iterator[Api]:
     app, port = FastAPI(), free_port()
     with Hub(MemoryExchange()) as hub:
-        app.include_router(replica_router(hub, by_header, patience))
+        app.router.routes.extend(replica_router(hub, by_header, patience).routes)  # as kg serve
         with serving(app, port, hub):
             yield Api(hub, port)
 
@@ -212,6 +213,20 @@ def test_a_body_that_drips_is_given_up(hasty: Api) -> None:
         began = time.monotonic()
         assert b"408" in peer.recv(1000)
         assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("path", [REPORT, COUNTS])
+def test_what_is_posted_is_asked_for_in_no_other_way(api: Api, path: str) -> None:
+    said = api.call("PUT", path, GOOD)
+    assert (said.status, said.headers["allow"]) == (405, "POST")
+
+
+def test_what_is_taken_is_answered_without_a_body(api: Api) -> None:
+    HubTraffic(api.hub).publish(SYSTEM, lambda _: DEPLOYED)
+    said = api.call("POST", REPORT, GOOD)
+    assert (said.status, said.body) == (204, b"")
+    assert said.headers["kg-route-state"] == document_id(DEPLOYED)
+    assert not {"content-length", "content-type"} & said.headers.keys()
 
 
 def test_a_silent_stream_has_a_heartbeat(hasty: Api) -> None:

@@ -64,7 +64,7 @@ class Control:
     def start(self) -> None:
         self.hub = self._stack.enter_context(Hub(self.exchange, self._spans))
         app = FastAPI()
-        app.include_router(replica_router(self.hub, anybody))
+        app.router.routes.extend(replica_router(self.hub, anybody).routes)  # as kg serve
         self._stack.enter_context(serving(app, self.port, self.hub))
 
     def stop(self) -> None:

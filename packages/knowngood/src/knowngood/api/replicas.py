@@ -7,6 +7,7 @@ Nothing here waits for a database but what fetches a release: streams are fed an
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -18,6 +19,7 @@ from knowngood.adapters.hub.channel import Channel
 from knowngood.adapters.hub.hub import Hub
 from knowngood.adapters.hub.pack import packed
 from knowngood.api.bell import Bell, Bells
+from knowngood.api.heart import Heart
 from knowngood_sdk.errors import (
     ComponentError,
     ConflictError,
@@ -53,8 +55,10 @@ _STATUSES = (
 _TOO_LARGE = 413
 _TOO_SLOW = 408
 _NO_CONTENT = 204
+_STATE_HEADER = STATE_HEADER.encode()
 _NOT_MODIFIED = 304
 
+Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -113,22 +117,29 @@ class _BodyError(Exception):
 def _route_of(hub: Hub) -> type[APIRoute]:
     """Return a kind of route that answers an error of ours with its problem document, and notes who was refused."""
 
+    async def guarded(handle: Handler, request: Request) -> Response:
+        try:
+            return await handle(request)
+        except _BodyError as error:
+            return problem(error.told, error.status)
+        except KnownGoodError as error:
+            if isinstance(error, NotAuthenticatedError | NotAuthorizedError):
+                name = request.path_params.get("replica") or request.query_params.get("replica", "")
+                hub.refused(request.path_params["system"], name, error.message)
+            return problem(error)
+
     class Route(APIRoute):
         def get_route_handler(self) -> Handler:
-            handle = self.endpoint if isinstance(self.endpoint, _Plain) else super().get_route_handler()
+            return partial(guarded, super().get_route_handler())
 
-            async def guarded(request: Request) -> Response:
-                try:
-                    return await handle(request)
-                except _BodyError as error:
-                    return problem(error.told, error.status)
-                except KnownGoodError as error:
-                    if isinstance(error, NotAuthenticatedError | NotAuthorizedError):
-                        name = request.path_params.get("replica") or request.query_params.get("replica", "")
-                        hub.refused(request.path_params["system"], name, error.message)
-                    return problem(error)
-
-            return guarded
+        async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+            plain = self.endpoint
+            if not isinstance(plain, _Plain) or scope["method"] not in (self.methods or ()):
+                await super().handle(scope, receive, send)
+                return
+            # Nothing of what the library wraps a request in is for one that has neither dependencies nor files.
+            response = await guarded(plain, Request(scope, receive, send))
+            await response(scope, receive, send)
 
     return Route
 
@@ -174,7 +185,9 @@ def replica_router(
         patience: How long is waited for what.
         namesake: Whether a report is not of the replica that has its name on this host.
     """
-    router = APIRouter(prefix="/v1/systems/{system}", route_class=_route_of(hub), tags=["replicas"])
+    router = APIRouter(
+        prefix="/v1/systems/{system}", route_class=_route_of(hub), tags=["replicas"], include_in_schema=False
+    )
     caller = Annotated[Caller, Depends(authenticate)]
     # In the order in which they are called: routes are looked through one after the other.
     patience = patience or Patience()
@@ -264,14 +277,14 @@ def _add_reporting(
                 f"a replica {replica} of {system} runs on the host of this server: give the agent another name, "
                 f"kg agent {system} --replica NAME"
             )
-        return _taken(hub.report(system, said.report, said.answers))
+        return _Taken(hub.report(system, said.report, said.answers))
 
     async def counts(request: Request, who: Caller) -> Response:
         """Take cumulative counts; those that come twice or late do no harm."""
         system, replica = request.path_params["system"], request.path_params["replica"]
         _allow(who, "report", system)
         said = Counted.from_json(decode_json(await _body(request, _MAX_COUNTS, patience)))
-        return _taken(hub.count(system, check_name(replica, "replica"), said.at, said.counts))
+        return _Taken(hub.count(system, check_name(replica, "replica"), said.at, said.counts))
 
     for answer in (report, counts):
         path = f"/replicas/{{replica}}/{answer.__name__}"
@@ -283,8 +296,15 @@ def _allow(who: Caller, verb: str, system: str) -> None:
         raise NotAuthorizedError(f"this token may not {verb} {system}", hint="Use one that was made for it: kg token")
 
 
-def _taken(published: str) -> Response:
-    return Response(status_code=_NO_CONTENT, headers={STATE_HEADER: published})
+class _Taken(Response):
+    """The answer to a report: nothing but which document is published now."""
+
+    def __init__(self, published: str) -> None:
+        # Not as the library makes it, part by part: as many of these as there are replicas are wanted at once.
+        self.status_code = _NO_CONTENT
+        self.background = None
+        self.body = b""
+        self.raw_headers = [(_STATE_HEADER, published.encode())]
 
 
 def _release(hub: Hub, system: str, version: str) -> ReleaseDocument:
@@ -334,29 +354,34 @@ class _Stream(Response):
         self._known = known
         self._patience, self._bell = by
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send what is there, and a heartbeat when nothing is, until either end has enough."""
         del scope
         loop, rung = asyncio.get_running_loop(), asyncio.Event()
         channel = Channel(self._system, self._replica, lambda: self._bell.ring(rung))
         gone = loop.create_task(_until_gone(receive))
         gone.add_done_callback(lambda _: rung.set())
+        heart = Heart(rung, self._patience.heartbeat, self._patience.deaf)
         self._hub.open(channel, self._known)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             while not channel.ended and not gone.done():
                 rung.clear()
-                async with asyncio.timeout(self._patience.deaf):
-                    body = channel.take() or HEARTBEAT
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
-                beat = loop.call_later(self._patience.heartbeat, rung.set)
+                heart.sending()
+                await send({"type": "http.response.body", "body": channel.take() or HEARTBEAT, "more_body": True})
+                heart.sent()
                 await rung.wait()
-                beat.cancel()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except (TimeoutError, OSError):
-            # It does not read, or has gone: what it missed it finds published.
+        except OSError:
+            # It has gone: what it missed it finds published.
             return
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not heart.gave_up or task is None or task.uncancel():
+                raise
+            # It does not read; what it missed it finds published.
         finally:
+            heart.stop()
             self._hub.close(channel)
             gone.cancel()
 
