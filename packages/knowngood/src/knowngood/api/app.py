@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from knowngood.api import bodies
 from knowngood.api.documents import ANSWERS
 from knowngood.api.health import health
-from knowngood.api.identity import Identity, TokenIdentity, authenticate
+from knowngood.api.identity import Asked, Identity, TokenIdentity, authenticate
 from knowngood.api.limits import Limits
 from knowngood.api.metrics import Metrics
 from knowngood.api.observed import REQUEST_ID, Observed
@@ -71,6 +71,7 @@ def create_app(
     app.state.identity = identity or TokenIdentity(
         tokens=server.tokens, environment=server.settings.environment, now=server.plane.clock.now
     )
+    app.state.asked = Asked(app.state.identity)
     # Agents call most often, and routes are looked through in order: as they are, for to look into a router that was
     # included takes longer than to find the route. Their wire form is the SDK's, not this page's.
     for router in routers:

@@ -5,6 +5,7 @@ What was learned of a token holds for some seconds, and while the store cannot b
 down must not keep a person from a rollback.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from knowngood.ports.tokens import Tokens
 from knowngood_sdk.errors import NotAuthenticatedError, NotAuthorizedError, TransientError
 
 __all__ = [
+    "Asked",
     "Asking",
     "Caller",
     "Identity",
@@ -167,6 +169,41 @@ class TokenIdentity:
             self._learned[token.sha256] = (token, time.monotonic())
 
 
+class Asked:
+    """
+    Who asks, found out once for all who ask with one token at a time.
+
+    What was learned of a token grows old for a thousand replicas at the same instant: each would ask the store.
+    To be used in one event loop.
+
+    Args:
+        identity: Tells who asks.
+    """
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._under_way: dict[str, asyncio.Task[Caller]] = {}
+
+    async def caller(self, secret: str) -> Caller:
+        """Return who a secret belongs to; raises as ``Identity.caller``."""
+        known = self._identity.known(secret)
+        if known is not None:
+            return known
+        name = fingerprint(secret)
+        task = self._under_way.get(name)
+        if task is None:
+            task = asyncio.create_task(run_in_threadpool(self._identity.caller, secret))
+            self._under_way[name] = task
+            task.add_done_callback(lambda done: self._over(name, done))
+        # One who goes away meanwhile takes the answer from nobody else.
+        return await asyncio.shield(task)
+
+    def _over(self, name: str, done: "asyncio.Task[Caller]") -> None:
+        del self._under_way[name]
+        if not done.cancelled():
+            done.exception()  # looked at, also where everybody who asked has gone
+
+
 async def authenticate(
     request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
 ) -> Caller:
@@ -176,10 +213,8 @@ async def authenticate(
             "this request has no token",
             hint="Send it: Authorization: Bearer kg_..., or set KNOWNGOOD_TOKEN; to get one: kg token create",
         )
-    identity: Identity = request.app.state.identity
-    caller = identity.known(given.credentials)
-    if caller is None:
-        caller = await run_in_threadpool(identity.caller, given.credentials)
+    asked: Asked = request.app.state.asked
+    caller = await asked.caller(given.credentials)
     request.state.caller = caller.name
     return caller
 
