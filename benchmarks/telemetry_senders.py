@@ -2,7 +2,7 @@
 A process with the replicas of the telemetry benchmark: ``python -m benchmarks.telemetry_senders``.
 
 Each replica holds a stream, and a connection that it keeps, with a real token, and sends what its one worker counted
-once a second, in the form and in the pieces in which an agent sends it: head and body are two writes. Like an agent it
+once a second, in the form in which an agent sends it: head and body are one write. Like an agent it
 waits for an answer before it sends again; what was due meanwhile is sent at once then, and its time counts from when it
 was due. All of it is one thread. Reads its order as JSON from standard input, answers in lines of JSON.
 """
@@ -43,7 +43,7 @@ class _Replica:
     stream: socket.socket
     head: str
     sequence: int = 0
-    due: deque[tuple[float, list[bytes]]] = field(default_factory=deque)
+    due: deque[tuple[float, bytes]] = field(default_factory=deque)
     received: bytes = b""
     under_way: float = 0.0
     last: list[bytes] = field(default_factory=list)
@@ -139,14 +139,13 @@ class _Senders:
 
     def _send(self, replica: _Replica, what: str, body: bytes, due: float = 0.0) -> None:
         head = replica.head.format(what=what, length=len(body)).encode()
-        replica.due.append((due or time.monotonic(), [head, body]))
+        replica.due.append((due or time.monotonic(), head + body))
         if not replica.under_way:
             self._next(replica)
 
     def _next(self, replica: _Replica) -> None:
-        replica.under_way, pieces = replica.due.popleft()
-        for piece in pieces:
-            replica.answers.sendall(piece)
+        replica.under_way, message = replica.due.popleft()
+        replica.answers.sendall(message)
 
     def _look(self, seconds: float) -> None:
         for key, _ in self._selector.select(max(0.0, seconds)):

@@ -12,7 +12,7 @@ import pytest
 
 from knowngood.testing.replica import until
 from knowngood_sdk.agent.link import Inbox, Letter, Limits, Link
-from knowngood_sdk.agent.server import Server
+from knowngood_sdk.agent.server import Paced, Server
 from knowngood_sdk.errors import InvalidError, KnownGoodError, NotAuthorizedError, TransientError
 from knowngood_sdk.model.joining import document_id
 from knowngood_sdk.model.route import FULL, FleetRoute, Generation, ReplicaState
@@ -279,3 +279,31 @@ def test_a_body_that_ends_early_or_never_is_an_error() -> None:
                 answer.body(1000)
         finally:
             raw.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Paced, socket.socket]]:
+    """Give a socket, and its other end, which receives what was sent at once as one."""
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with one, other:
+        other.settimeout(10)
+        yield Paced(one), other
+
+
+def test_head_and_body_of_a_request_are_sent_as_one(pair: tuple[Paced, socket.socket]) -> None:
+    paced, other = pair
+    with paced.together():
+        paced.sendall(b"head, ")
+        paced.sendall(b"body")
+    assert other.recv(100) == b"head, body"
+    paced.sendall(b"by itself")
+    assert other.recv(100) == b"by itself"
+
+
+def test_of_what_could_not_be_put_together_nothing_is_sent(pair: tuple[Paced, socket.socket]) -> None:
+    paced, other = pair
+    with contextlib.suppress(InvalidError), paced.together():
+        paced.sendall(b"head, ")
+        raise InvalidError("there is no such body")
+    paced.sendall(b"the next")
+    assert other.recv(100) == b"the next"

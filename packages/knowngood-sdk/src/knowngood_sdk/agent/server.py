@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 from knowngood_sdk.errors import InvalidError, KnownGoodError, NotAuthorizedError, NotFoundError, TransientError
 from knowngood_sdk.model.stream import decode_json
 
-__all__ = ["Answer", "Connection", "Server"]
+__all__ = ["Answer", "Connection", "Paced", "Server"]
 
 CONNECT_SECONDS = 0.75
 ANSWER_SECONDS = 1.0
@@ -162,7 +162,9 @@ class Connection:
             if self._plain.sock is None:
                 self._plain.connect()
             self.until(seconds)
-            self._plain.request(method, self._prefix + path, body=body, headers=sent)
+            paced: Any = self._plain.sock
+            with paced.together():
+                self._plain.request(method, self._prefix + path, body=body, headers=sent)
             response = self._plain.getresponse()
         except (OSError, http.client.HTTPException) as error:
             self.close()
@@ -295,20 +297,29 @@ class Answer:
 class _HttpConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         super().connect()
-        self.sock: Any = _Paced(self.sock)
+        self.sock: Any = Paced(self.sock)
 
 
 class _HttpsConnection(http.client.HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        self.sock: Any = _Paced(self.sock)
+        self.sock: Any = Paced(self.sock)
 
 
-class _Paced:
-    """What ``http.client`` uses of a socket, with a deadline over all reads and writes instead of one for each."""
+class Paced:
+    """
+    What ``http.client`` uses of a socket, with a deadline over all reads and writes instead of one for each.
+
+    Args:
+        sock: The socket.
+
+    Attributes:
+        deadline: Of the monotonic clock, in seconds; infinite where there is none.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._held: bytearray | None = None
         self.deadline = math.inf
 
     def left(self) -> float | None:
@@ -320,24 +331,42 @@ class _Paced:
             raise TimeoutError("it took too long")
         return left
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send as one what is sent in a block: head and body of a request wake the other side once, not twice."""
+        self._held = bytearray()
+        try:
+            yield
+            held, self._held = self._held, None
+            self.sendall(held)
+        finally:
+            self._held = None
+
     def sendall(self, data: Any) -> None:
+        """Send all of it; raises TimeoutError when the deadline comes first."""
+        if self._held is not None:
+            self._held += data
+            return
         self._sock.settimeout(self.left())
         self._sock.sendall(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
+        """Return what reads from it."""
         del mode  # always for reading
         return io.BufferedReader(_Reader(self, self._sock), _CHUNK)
 
     def cut(self) -> None:
+        """End the connection from another thread."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        """Hang up."""
         self._sock.close()
 
 
 class _Reader(io.RawIOBase):
-    def __init__(self, paced: _Paced, sock: socket.socket) -> None:
+    def __init__(self, paced: Paced, sock: socket.socket) -> None:
         self._paced = paced
         self._sock = sock
         # It keeps the socket open for as long as an answer is read, as ``http.client`` expects.
