@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 
@@ -65,13 +65,13 @@ def runs(store: Place) -> Iterator[Place]:
 
 
 def test_nothing_is_refused_before_anybody_waited_in_vain(store: Place) -> None:
-    store.reach.check_surely()
-    assert (store.reach.gone, store.reach.doubtful, store.looks) == (False, False, 0)
+    store.reach.check()
+    assert (store.reach.gone, store.reach.presumed, store.looks) == (False, False, 0)
 
 
 def test_what_was_waited_for_in_vain_is_refused_until_it_is_back(store: Place) -> None:
     store.reach.lost(SILENT)
-    assert (store.reach.gone, store.reach.doubtful) == (True, False)
+    assert (store.reach.gone, store.reach.presumed) == (True, False)
     with pytest.raises(TransientError, match="no answer came") as refusal:
         store.reach.check()
     assert refusal.value.hint == "Look whether it runs"
@@ -80,17 +80,13 @@ def test_what_was_waited_for_in_vain_is_refused_until_it_is_back(store: Place) -
     assert store.reach.gone
     store.answer()
     until(lambda: not store.reach.gone, "it to be found back")
-    store.reach.check_surely()
+    store.reach.check()
 
 
-def test_in_doubt_only_those_are_refused_who_ask_again_soon(store: Place) -> None:
+def test_a_doubt_refuses_nobody(store: Place) -> None:
     store.reach.doubted()
-    assert (store.reach.gone, store.reach.doubtful, store.refuses) == (False, True, False)
-    with pytest.raises(TransientError, match="whether the store can be reached is being found out"):
-        store.reach.check_surely()
-    store.answer()
-    until(lambda: not store.reach.doubtful, "the doubt to be over")
-    store.reach.check_surely()
+    until(lambda: store.looks == 1, "somebody to look")
+    assert (store.reach.gone, store.reach.presumed, store.refuses) == (False, False, False)
 
 
 def test_a_doubt_that_comes_true_is_an_outage(store: Place) -> None:
@@ -98,7 +94,6 @@ def test_a_doubt_that_comes_true_is_an_outage(store: Place) -> None:
     store.answer(SILENT)
     until(lambda: store.reach.gone, "it to be found gone")
     assert store.refuses
-    assert not store.reach.doubtful
 
 
 def test_what_answers_with_trouble_is_there(store: Place) -> None:
@@ -109,7 +104,7 @@ def test_what_answers_with_trouble_is_there(store: Place) -> None:
 
 def test_where_one_is_gone_nobody_waits_for_the_other_in_vain(store: Place, runs: Place) -> None:
     runs.reach.lost(SILENT)
-    assert (store.reach.gone, store.reach.doubtful) == (False, True), "nobody asked it yet"
+    assert (store.reach.gone, store.reach.presumed) == (False, True), "nobody asked it yet"
     with pytest.raises(TransientError, match="the store stands where the store of runs does, which is away: no answer"):
         store.reach.check()
     assert store.looks == 1, "and that is found out at once"
@@ -118,12 +113,12 @@ def test_where_one_is_gone_nobody_waits_for_the_other_in_vain(store: Place, runs
 def test_what_answers_for_itself_is_not_gone_with_the_other(store: Place, runs: Place) -> None:
     store.answer()
     runs.reach.lost(SILENT)
-    until(lambda: not store.reach.doubtful, "it to answer")
-    store.reach.check_surely()
+    until(lambda: not store.reach.presumed, "it to answer")
+    store.reach.check()
     runs.answer(SILENT)
     until(lambda: runs.looks > 3, "the other to be looked for again and again")
     assert runs.reach.gone
-    assert (store.looks, store.reach.doubtful) == (1, False), "an outage is told once, not at every look"
+    assert (store.looks, store.reach.presumed) == (1, False), "an outage is told once, not at every look"
 
 
 def test_what_is_found_gone_with_the_other_comes_back_by_itself(store: Place, runs: Place) -> None:
@@ -150,3 +145,29 @@ def test_what_is_closed_is_presumed_nothing_of(store: Place, runs: Place) -> Non
     store.reach.lost(SILENT)
     assert not runs.refuses
     assert runs.looks == 0
+
+
+@pytest.mark.parametrize(
+    "trouble", [PermanentError("the disk image is malformed"), ZeroDivisionError("a mistake of ours")]
+)
+def test_a_look_that_fails_for_another_reason_leaves_no_doubt_behind(store: Place, trouble: Exception) -> None:
+    for looks in (1, 2):
+        store.reach.lost(SILENT)
+        assert store.refuses
+        store.answer(trouble)
+        until(lambda: not store.refuses, "it to be asked again")
+        assert (store.reach.gone, store.looks) == (False, looks)
+
+
+def test_where_nobody_can_look_nothing_is_taken_for_gone(
+    store: Place, runs: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more_threads(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", no_more_threads)
+    store.reach.lost(SILENT)
+    assert (store.refuses, runs.refuses) == (False, False), "nobody would ever find it back"
+    monkeypatch.undo()
+    store.reach.lost(SILENT)
+    assert store.refuses

@@ -274,6 +274,10 @@ class Doubt:
     def _look(self) -> None:
         assert self.over.wait(20)
 
+    def begin(self) -> None:
+        """Find what stands beside it gone."""
+        self.reach.presume("the store of runs", TransientError("no answer came"))
+
 
 @pytest.fixture
 def doubt(database: Database) -> Iterator[Doubt]:
@@ -285,7 +289,7 @@ def doubt(database: Database) -> Iterator[Doubt]:
 @pytest.mark.parametrize("read", [read for read in READS if read != "systems"])
 def test_in_doubt_nobody_waits_for_what_is_remembered(database: Database, doubt: Doubt, read: str) -> None:
     before = READS[read](doubt.store)
-    doubt.reach.doubted()
+    doubt.begin()
     database.away, database.asked = True, 0
     assert READS[read](doubt.store) == before
     assert database.asked == 0
@@ -298,18 +302,40 @@ def test_in_doubt_nobody_waits_for_what_is_remembered(database: Database, doubt:
 def test_in_doubt_what_is_looked_for_again_soon_is_refused(
     database: Database, doubt: Doubt, look: Callable[[RememberedStore], object]
 ) -> None:
-    doubt.reach.doubted()
+    doubt.begin()
     database.asked = 0
-    with pytest.raises(TransientError, match="is being found out"):
+    with pytest.raises(TransientError, match="stands where the store of runs does, which is away"):
         look(doubt.store)
     assert database.asked == 0
 
 
-def test_in_doubt_changes_are_made_and_read_back(doubt: Doubt) -> None:
+def test_in_doubt_changes_are_refused(doubt: Doubt) -> None:
+    doubt.begin()
+    with pytest.raises(TransientError, match="which is away"), doubt.store.change(SYSTEM):
+        pytest.fail("it may be away")
+
+
+def test_a_lock_that_somebody_holds_is_no_reason_to_answer_from_memory(database: Database, doubt: Doubt) -> None:
+    with database.change(SYSTEM) as elsewhere:
+        one_more(elsewhere)
     doubt.reach.doubted()
+    assert version_count(doubt.store.read(SYSTEM)) == 2
     with doubt.store.change(SYSTEM) as change:
         one_more(change)
-    assert version_count(doubt.store.read(SYSTEM)) == 2
+    assert version_count(doubt.store.read(SYSTEM)) == 3
+
+
+def test_what_is_written_never_rests_on_memory(database: Database, doubt: Doubt) -> None:
+    with doubt.store.change(SYSTEM) as change:
+        doubt.begin()
+        database.asked = 0
+        doubt.store.deployments(SYSTEM)
+        assert database.asked == 1
+        one_more(change)
+        database.away = True
+        with pytest.raises(TransientError):
+            doubt.store.read(SYSTEM)
+    assert version_count(doubt.store.read(SYSTEM)) == 2, "outside of it memory answers again"
 
 
 def test_in_doubt_a_memory_that_misses_what_was_written_here_is_not_asked(database: Database, doubt: Doubt) -> None:
@@ -319,11 +345,11 @@ def test_in_doubt_a_memory_that_misses_what_was_written_here_is_not_asked(databa
     with doubt.store.change(SYSTEM) as here:
         here.record_manifest(manifest("three"), AT)
         one_more(here)
-    doubt.reach.doubted()
+    doubt.begin()
     assert doubt.store.manifests(SYSTEM) == (manifest("one"), manifest("two"), manifest("three"))
     assert version_count(doubt.store.read(SYSTEM)) == 3
     doubt.over.set()
-    until(lambda: not doubt.reach.doubtful, "the doubt to be over")
+    until(lambda: not doubt.reach.presumed, "the doubt to be over")
     doubt.store.remember(SYSTEM)
     database.away = True
     assert doubt.store.manifests(SYSTEM) == (manifest("one"), manifest("two"), manifest("three"))
@@ -352,7 +378,7 @@ def test_while_it_is_away_what_was_written_just_before_is_read(database: Databas
 def test_a_change_that_wrote_nothing_leaves_memory_as_good_as_it_was(database: Database, doubt: Doubt) -> None:
     with doubt.store.change(SYSTEM) as change:
         change.save(change.state)
-    doubt.reach.doubted()
+    doubt.begin()
     database.asked = 0
     doubt.store.read(SYSTEM)
     assert database.asked == 0
@@ -373,7 +399,7 @@ def test_a_look_that_a_change_came_across_is_not_taken_for_newer_than_it(
 
     database.sagas = meanwhile  # type: ignore[method-assign]
     store.remember(SYSTEM)
-    store.reach.doubted()
+    store.reach.presume("the store of runs", TransientError("no answer came"))
     assert version_count(store.read(SYSTEM)) == 3
 
 
@@ -420,4 +446,4 @@ def test_what_fails_in_a_change_by_itself_is_no_outage(doubt: Doubt) -> None:
     with pytest.raises(OutcomeUnknownError, match="a replica"), doubt.store.change(SYSTEM):
         raise OutcomeUnknownError("a replica did not answer")
     assert not doubt.store.away
-    assert not doubt.reach.doubtful
+    assert not doubt.reach.presumed

@@ -54,9 +54,9 @@ class Reach:
         return self._gone is not None
 
     @property
-    def doubtful(self) -> bool:
-        """Whether it is being found out: who can do without it need not wait for that, and perhaps in vain."""
-        return self._looking and self._gone is None
+    def presumed(self) -> bool:
+        """Whether it is taken for gone because what stands beside it is, until its own look is over."""
+        return self._presumed is not None
 
     def check(self) -> None:
         """Raise TransientError at once while it is gone, or taken for gone."""
@@ -64,17 +64,10 @@ class Reach:
         if gone is not None:
             raise TransientError(gone.message, hint=gone.hint)
 
-    def check_surely(self) -> None:
-        """Raise TransientError at once also while that is doubtful: for what is asked again soon."""
-        self.check()
-        if self.doubtful:
-            raise TransientError(f"whether {self.what} can be reached is being found out", hint="Try again")
-
     def lost(self, error: TransientError) -> None:
         """Take it for gone from now on: somebody waited for it in vain."""
         with self._lock:
-            self._look()
-            newly = self._found_gone(error)
+            newly = self._look() and self._found_gone(error)
         if newly:
             self._tell(error)
 
@@ -86,10 +79,9 @@ class Reach:
     def presume(self, what: str, error: TransientError) -> None:
         """Take it for gone as what stands beside it is, until the look that is under way, or begins now, is over."""
         with self._lock:
-            if self._gone is None and not self._closed.is_set():
+            if self._gone is None and self._look():
                 message = f"{self.what} stands where {what} does, which is away: {error.message}"
                 self._presumed = TransientError(message, hint=error.hint)
-                self._look()
 
     def close(self) -> None:
         """Look no more."""
@@ -104,10 +96,16 @@ class Reach:
         for other in self._beside:
             other.presume(self.what, error)
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """See to it that somebody looks, and say whether somebody does: else nobody would ever find it back."""
         if not self._looking and not self._closed.is_set():
-            self._looking = True
-            Thread(target=self._look_on, name=f"reach-{self.what}", daemon=True).start()
+            try:
+                Thread(target=self._look_on, name=f"reach-{self.what}", daemon=True).start()
+            except RuntimeError as error:
+                _log.warning("whether %s can be reached cannot be found out now: %s", self.what, error)
+            else:
+                self._looking = True
+        return self._looking
 
     def _look_on(self) -> None:
         while True:
@@ -121,6 +119,9 @@ class Reach:
             except KnownGoodError as error:
                 # It answers; what is wrong with it is for whoever asks next to find.
                 _log.warning("%s answers with trouble: %s", self.what, error)
+                break
+            except Exception:  # noqa: BLE001 - who looks for ever at what cannot be looked at keeps it in doubt for ever
+                _log.exception("looking at %s failed in a way that nobody foresaw", self.what)
                 break
             else:
                 break

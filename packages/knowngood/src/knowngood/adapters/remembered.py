@@ -3,13 +3,16 @@ Remembered: a store whose reads are answered from memory while its database is a
 
 Judging and leaving a version need what is on record: the rules, the route, what is known of each version. Of a system
 that is watched and has replicas all that is kept in memory too, as of its last look and of what this process wrote
-since, so that an outage of the database stops neither. While it is doubtful whether there is one, reads are answered
-from memory too, for whoever waits may wait in vain; then only as far as memory is not behind what this process wrote.
+since, so that an outage of the database stops neither. While what stands beside the store is found gone, and nobody
+knows yet of the store itself, reads are answered from memory too, as far as that is not behind what this process wrote.
 What is to be put on record is refused meanwhile, at once; it is told again by whoever knows it, when the store is back.
+
+What is written never rests on memory: inside of a change the database answers, or the change fails.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import local
 from typing import Any, TypeVar
 
 from knowngood.adapters.known import Known, Memory, NotedChange
@@ -29,6 +32,8 @@ from knowngood_sdk.model.manifest import Manifest
 __all__ = ["RememberedStore"]
 
 T = TypeVar("T")
+
+_here = local()
 
 
 class RememberedStore:
@@ -61,7 +66,7 @@ class RememberedStore:
         Raises:
             TransientError: The store is away, or perhaps is; what was remembered stays.
         """
-        self.reach.check_surely()
+        self.reach.check()
         known, writes = self._memory.of(system), self._memory.writes(system)
         head = self._asked(lambda: self._store.head(system))
         if known is not None and known.head == head and not known.behind:
@@ -85,7 +90,8 @@ class RememberedStore:
         with self._noticing(system):
             noted = NotedChange(opened.__enter__())
         try:
-            yield noted
+            with self._inside():
+                yield noted
         except BaseException as error:
             with self._noticing(system, own=error):
                 if not opened.__exit__(type(error), error, error.__traceback__):
@@ -161,17 +167,21 @@ class RememberedStore:
 
     def heads(self) -> Mapping[str, Anchor]:
         """Return how far every ledger goes. Not remembered: it is asked to learn what is new, again and again."""
-        self.reach.check_surely()
+        self.reach.check()
         return self._asked(self._store.heads)
 
     def _answer(self, system: str, ask: Callable[[], T], remembered: Callable[[Known], T]) -> T:
+        if getattr(_here, "changing", False):
+            return self._asked(ask)
         known = self._memory.of(system)
-        doubtful = self.reach.doubtful and known is not None and not known.behind
-        if not (self.reach.gone or doubtful):
+        presumed = self.reach.presumed and known is not None and not known.behind
+        if not (self.reach.gone or presumed):
             try:
                 return ask()
             except TransientError as error:
-                self.reach.lost(error)
+                self._found(error)
+                if known is None:
+                    raise
         if known is None:
             self.reach.check()
             # It came back in between.
@@ -182,8 +192,26 @@ class RememberedStore:
         try:
             return ask()
         except TransientError as error:
-            self.reach.lost(error)
+            self._found(error)
             raise
+
+    def _found(self, error: TransientError) -> None:
+        """Note what a failed call says of the database."""
+        if error.details.get("locked"):
+            # Most probably somebody else only holds the lock, or all connections.
+            self.reach.doubted()
+        else:
+            self.reach.lost(error)
+
+    @staticmethod
+    @contextmanager
+    def _inside() -> Iterator[None]:
+        """Let this thread read nothing from memory while the block runs."""
+        _here.changing = True
+        try:
+            yield
+        finally:
+            _here.changing = False
 
     @contextmanager
     def _noticing(self, system: str, own: BaseException | None = None) -> Iterator[None]:
@@ -191,11 +219,8 @@ class RememberedStore:
         try:
             yield
         except TransientError as error:
-            if error.details.get("locked"):
-                # Most probably somebody else only holds the lock.
-                self.reach.doubted()
-            elif error is not own:
-                self.reach.lost(error)
+            if error is not own:
+                self._found(error)
             raise
         except OutcomeUnknownError as error:
             if error is not own:

@@ -49,18 +49,24 @@ def apply(plane: Plane, spec: SystemFile, *, root: str, actor: str) -> Applied:
         adapters(spec, root)
     rules = spec.to_json()
     grants = {name: declared.grant.value for name, declared in spec.triggers.items()}
-    try:
-        before = plane.store.system_spec(spec.system)
-    except NotFoundError:
-        before = None
-    document = {"rules": rules, "root": root, "retired": _retired(before, rules)}
-    if before != document:
-        with plane.store.change(spec.system) as change:
+    with plane.store.change(spec.system) as change:
+        # Read here, so that nobody else's rules are taken for the ones before.
+        before = _applied(plane, spec.system)
+        document = {"rules": rules, "root": root, "retired": _retired(before, rules)}
+        if before != document:
             change.save_system(document)
             change.append("applied", actor, plane.now(), {"rules": rules, "grants": grants})
+    if before != document:
         publish(plane, spec.system, plane.store.read(spec.system))
     plane.traffic.publish_rules(spec.system, rules)
     return Applied(changed=before != document, grants=grants, changes=_changes(plane, before, spec))
+
+
+def _applied(plane: Plane, system: str) -> Mapping[str, Any] | None:
+    try:
+        return plane.store.system_spec(system)
+    except NotFoundError:
+        return None
 
 
 def _changes(plane: Plane, before: Mapping[str, Any] | None, spec: SystemFile) -> tuple[RuleChange, ...]:

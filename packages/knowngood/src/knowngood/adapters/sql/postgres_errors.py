@@ -98,6 +98,7 @@ _BUSY = _Meaning(
     TransientError,
     "all connections to the store {name} have been in use for {seconds} s",
     "Try again; if it stays so, look at the load of the server",
+    locked=True,
 )
 _COMMIT_LOST = _Meaning(
     (),

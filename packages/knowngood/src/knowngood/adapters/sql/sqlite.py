@@ -278,6 +278,7 @@ class SqliteDatabase:
             raise TransientError(
                 f"all connections to the store {self.path} have been in use for {self.patience.total_seconds():g} s",
                 hint="Try again; changes do not nest",
+                locked=True,
             ) from error
         except (DBAPIError, sqlite3.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
