@@ -38,7 +38,7 @@ class TestAsOf:
         assert kept.find("pricing", Anchor(3, "sha256:3")) is None, "somebody else was here in between"
         assert kept.find("pricing", TWO) == "read"
 
-    @pytest.mark.parametrize(("rows", "left"), [(4, ["a", "b", "c"]), (5, ["b", "c"]), (10, ["c"]), (11, [])])
+    @pytest.mark.parametrize(("rows", "left"), [(4, ["a", "b", "c"]), (5, ["b", "c"]), (10, ["c"]), (11, ["a", "b"])])
     def test_what_was_asked_for_longest_ago_goes_when_there_is_too_much(self, rows: int, left: list[str]) -> None:
         kept: AsOf[str] = AsOf(most=10)
         for system, count in (("a", 3), ("b", 3)):

@@ -58,9 +58,13 @@ class AsOf(Generic[T]):
             return
         with self._lock:
             before = self._kept.pop(system, None)
-            self._rows += rows - (before[2] if before is not None else 0)
+            self._rows -= before[2] if before is not None else 0
+            if rows > self._most:
+                # It would push out all others, and then itself.
+                return
+            self._rows += rows
             self._kept[system] = head, value, rows
-            while self._rows > self._most and self._kept:
+            while self._rows > self._most:
                 _, (_, _, fewer) = self._kept.popitem(last=False)
                 self._rows -= fewer
 
