@@ -131,10 +131,6 @@ class Overseer:
                 self._heads = self.plane.store.heads(), now
             return self._heads[0]
 
-    def take_turn(self) -> bool:
-        """Wait for others to end their first look, for a while, and say whether there is a turn to give back."""
-        return self._turns.acquire(timeout=_TURN_SECONDS)
-
     def give_turn_back(self) -> None:
         """Let another one begin."""
         self._turns.release()
@@ -250,7 +246,8 @@ class Overseer:
             watch = Watch(self, system, held)
             with self._lock:
                 self._watches[system] = watch
-            watch.start()
+            # A thousand first looks at once would take all connections, and all of a core.
+            watch.start(has_turn=self._turns.acquire(timeout=_TURN_SECONDS))
 
     def _give_up(self, watch: Watch) -> bool:
         """
@@ -286,15 +283,18 @@ class Overseer:
     def _rouse(self) -> None:
         """Begin to look again at the systems where something moved; that nothing did at the others is a look, too."""
         with self._lock:
-            resting = [watch for watch in self._watches.values() if watch.rests]
+            watches = list(self._watches.values())
+        for watch in watches:
+            watch.give_late_turn_back()
+        resting = [watch for watch in watches if watch.rests]
         if not resting:
             return
-        heads = self._heads_unless_away()
+        heads, until = self._heads_unless_away(), time.monotonic() + _TURN_SECONDS
         for watch in resting:
-            if watch.is_stirred(heads):
-                watch.start()
-            else:
+            if not watch.is_stirred(heads):
                 self.count(watch.system, at=self.plane.clock.now().timestamp())
+            elif not self._over.is_set() and self._turns.acquire(timeout=max(0.0, until - time.monotonic())):
+                watch.start(has_turn=True)
 
     def _heads_unless_away(self) -> Mapping[str, Anchor] | None:
         try:
@@ -304,6 +304,9 @@ class Overseer:
         except KnownGoodError as error:
             # One ledger is damaged, and of the others nobody knows: each is looked at for itself.
             _log.warning("every system is looked at, for it cannot be told where anything moved: %s", error)
+            return {}
+        except Exception:  # noqa: BLE001 - as above, and in a way that nobody foresaw
+            _log.exception("every system is looked at, for it cannot be told where anything moved")
             return {}
 
     # ---- runs

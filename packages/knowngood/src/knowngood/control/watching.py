@@ -7,10 +7,11 @@ rests: it has no thread then, and costs one comparison a look.
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Protocol
 
 from knowngood.control.plane import Plane
@@ -25,6 +26,8 @@ __all__ = ["Looked", "Overseeing", "Pace", "Tell", "Watch"]
 _log = logging.getLogger(__name__)
 _FULL_LOOK = timedelta(minutes=5)
 """Between two looks at a system where nothing moves, in the middle; drawn anew each time, so that they spread."""
+_LONG_TURN = timedelta(seconds=1)
+"""How long a first look keeps others from theirs."""
 Tell = Callable[[str, str], None]
 """System (empty for none), and a line of news for people."""
 
@@ -86,6 +89,9 @@ class _Rest:
     until: float
 
 
+_DUE = _Rest(head=None, traffic=None, until=float("-inf"))
+
+
 class Overseeing(Protocol):
     """What a watch needs of the one who started it."""
 
@@ -100,10 +106,6 @@ class Overseeing(Protocol):
 
     def count(self, system: str, *, at: float | None = None) -> None:
         """Count a look."""
-        ...
-
-    def take_turn(self) -> bool:
-        """Wait for a turn to begin, for a while, and say whether there was one, which is to be given back."""
         ...
 
     def give_turn_back(self) -> None:
@@ -135,13 +137,41 @@ class Watch:
         self._watcher = Watcher(self._plane, system, hold=self._pace.hold)
         self._timers: set[str] = set()
         self._thread: Thread | None = None
+        self._turn = Lock()
 
-    def start(self) -> None:
-        """Begin to look, in turn: a thousand first looks at once would take all connections, and all of a core."""
+    def start(self, *, has_turn: bool) -> None:
+        """
+        Begin to look.
+
+        Args:
+            has_turn: Whether the first look has a turn, which is given back after it.
+        """
         self._rest = None
-        has_turn = self._overseer.take_turn()
-        self._thread = Thread(target=self._look_on, args=(has_turn,), name=f"watch-{self.system}", daemon=True)
-        self._thread.start()
+        if has_turn:
+            self._turn.acquire()
+        thread = Thread(target=self._look_on, name=f"watch-{self.system}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # The host gives no more threads now. It is due, so whoever rouses what rests tries again.
+            self._give_turn_back()
+            self._rest = _DUE
+            _log.warning("%s is looked at later: %s", self.system, error)
+        else:
+            self._thread = thread
+
+    def give_late_turn_back(self) -> None:
+        """Let others begin where the first look takes long: what hangs holds up nobody else."""
+        began_at = self._began_at
+        if began_at is not None and self._plane.clock.monotonic() - began_at > _LONG_TURN.total_seconds():
+            self._give_turn_back()
+
+    def _give_turn_back(self) -> None:
+        if self._turn.locked():
+            with suppress(RuntimeError):
+                # Somebody else did at this moment.
+                self._turn.release()
+                self._overseer.give_turn_back()
 
     def stop(self) -> None:
         """Stop after the look that is under way."""
@@ -172,7 +202,11 @@ class Watch:
         if self._plane.clock.monotonic() >= rest.until:
             return True
         moved = heads is not None and heads.get(self.system) != rest.head
-        return moved or self._plane.traffic.stamp(self.system) != rest.traffic
+        try:
+            return moved or self._plane.traffic.stamp(self.system) != rest.traffic
+        except Exception:  # noqa: BLE001 - what cannot be told of one system is for a look to find, and for no other
+            _log.exception("whether anything moved at %s cannot be told", self.system)
+            return True
 
     @property
     def hangs(self) -> bool:
@@ -187,10 +221,11 @@ class Watch:
         """Whether its thread has not ended."""
         return self._thread is not None and self._thread.is_alive()
 
-    def _look_on(self, has_turn: bool) -> None:  # noqa: FBT001 - the argument of a thread
-        rest = None if self._over.is_set() else self._safely()
-        if has_turn:
-            self._overseer.give_turn_back()
+    def _look_on(self) -> None:
+        try:
+            rest = None if self._over.is_set() else self._safely()
+        finally:
+            self._give_turn_back()
         while rest is None and not self._over.wait(self._pace.every.total_seconds()):
             rest = self._safely()
         # The last that this thread does: from here on another one may begin.
@@ -204,7 +239,8 @@ class Watch:
             self._overseer.count(self.system, at=self._plane.clock.now().timestamp())
         except KnownGoodError as error:
             self._overseer.count(self.system)
-            self._trouble(error)
+            with self._logged():
+                self._trouble(error)
         except Exception:  # noqa: BLE001 - a control loop that ends because a look failed watches nothing
             self._overseer.count(self.system)
             _log.exception("the look at %s failed", self.system)
@@ -227,6 +263,13 @@ class Watch:
             set_timers(self._plane, self._plane.runner, self.system, self._timers, self._pace.keep)
         self._told = ""
         return rest if tick.quiet else None
+
+    @contextmanager
+    def _logged(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception:  # noqa: BLE001 - a control loop that ends because nobody could be told watches nothing
+            _log.exception("the trouble with %s could not be told", self.system)
 
     def _would_rest(self) -> "_Rest | None":
         """
