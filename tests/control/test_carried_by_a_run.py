@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -14,6 +14,7 @@ from knowngood.control.roll_back import Wish, roll_back
 from knowngood.control.rollback import carry, take_step
 from knowngood.domain.saga import Saga, SagaState, StepName
 from knowngood.testing.contracts.store import noted
+from knowngood.testing.memory_leases import MemoryLeases
 from knowngood_sdk.errors import PermanentError
 
 WISH = Wish(actor="ann", why="wrong prices")
@@ -46,6 +47,9 @@ class Run:
     def check(self) -> None:
         self.before.get(self.next_step(), lambda: None)()
 
+    def leave(self) -> NoReturn:
+        raise Stop
+
 
 class CountingStore:
     """A store that counts what it is asked."""
@@ -72,7 +76,7 @@ def begun(scenario: Any) -> Saga:
 
 def run_of(scenario: Any, saga: Saga, **more: Any) -> Any:
     """Return the run that is opened for a rollback."""
-    payload = {"system": saga.system, "saga": saga.id, "steps": True}
+    payload = {"system": saga.system, "saga": saga.id}
     return Run(payload, lambda: str(on_record(scenario, saga).next_step()), **more)
 
 
@@ -166,10 +170,29 @@ def test_a_rollback_that_waits_is_read_at_each_look(incident: Any) -> None:
 @pytest.mark.requirement("A1")
 def test_a_run_that_an_older_program_opened_keeps_a_checkpoint_of_each_step(incident: Any) -> None:
     saga = begun(incident)
-    run = run_of(incident, saga, between=serving(incident, saga))
-    run.payload = {"system": saga.system, "saga": saga.id}
+    take_step(incident.plane, saga)
+    run = run_of(incident, saga, between=serving(incident, saga), over=[StepName.RECORD])
     carry(incident.plane, run)
-    assert run.over == steps_in_the_ledger(incident) == list(StepName)
+    assert run.over[1:] == steps_in_the_ledger(incident) == list(StepName)
+
+
+@pytest.mark.requirement("A1")
+def test_whoever_was_taken_for_dead_does_nothing_more_of_a_rollback_that_others_carry(incident: Any) -> None:
+    saga = begun(incident)
+    leases = incident.store.leases = MemoryLeases(incident.clock)
+    held = leases.claim("worker:one", "one", timedelta(seconds=15))
+    mine = replace(incident.plane, store=incident.store.fenced(held))
+
+    def others_carry_it() -> None:
+        leases.release("worker:one", "one")
+        leases.claim("worker:one", "another", timedelta(seconds=15))
+        take_step(incident.plane, on_record(incident, saga))
+        steps.append(on_record(incident, saga).next_step())
+
+    steps: list[StepName | None] = []
+    with pytest.raises(Stop):
+        carry(mine, run_of(incident, saga, before={StepName.FAN_OUT: others_carry_it}))
+    assert on_record(incident, saga).next_step() == steps[0], "it went on with nothing"
 
 
 @pytest.mark.requirement("J1")

@@ -8,7 +8,7 @@ whoever comes next. Two that run the same saga at once do no harm, for the secon
 import logging
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from knowngood.control.fault_point import FaultPoint, reach
@@ -22,6 +22,7 @@ from knowngood.domain.level import Level
 from knowngood.domain.saga import Saga, SagaState, StepName, StepOutcome
 from knowngood.domain.system import Grant
 from knowngood.domain.window import Verdict
+from knowngood.ports.lease import is_lease_lost
 from knowngood.ports.runner import RunContext, Runner, RunState
 from knowngood_sdk.errors import (
     ComponentError,
@@ -57,10 +58,12 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
+
 ROLLBACK = "rollback"
 """Kind of the runs that carry rollbacks forward; the id of the first run of a rollback is the saga's."""
 _AS_ONE = "steps"
-"""In what a run is given: that its one step, of this name, takes all those of the rollback."""
+"""The one step of a run, which takes all those of the rollback."""
 _POLL = timedelta(milliseconds=100)
 _STORE_BACK = timedelta(minutes=1)
 """How long a run that begins waits for its store; one that gives up is begun again by whoever looks next."""
@@ -139,7 +142,7 @@ def open_run(plane: Plane, runner: Runner, saga: Saga) -> None:
         return find_saga(plane, saga.system, saga.id).state is SagaState.RUNNING
 
     run = run_to_open(runner, saga.id, goes_on)
-    runner.start(run, ROLLBACK, {"system": saga.system, "saga": saga.id, _AS_ONE: True})
+    runner.start(run, ROLLBACK, {"system": saga.system, "saga": saga.id})
     reach(FaultPoint.SERVER_OPENED)
     if runner.run(run).state is RunState.FAILED:
         try:
@@ -185,14 +188,15 @@ def carry(plane: Plane, run: RunContext) -> None:
 
     Raises:
         PermanentError: The rollback waits for a person; its row says what for, and so does this.
-        ConflictError: This process may not write any longer; whoever may goes on.
+        ConflictError: Nothing moved, and yet its record was refused.
     """
     system, saga = str(run.payload["system"]), str(run.payload["saga"])
-    if run.payload.get(_AS_ONE):
+    # No steps of the run, for those would stand in front of the steps that a run of an older program has on record.
+    if set(StepName).isdisjoint(_once_there(plane, lambda: run.over)):
         run.until(_AS_ONE, lambda: _done(plane, system, saga, run), _POLL)
         return
-    # One that an older program opened has a checkpoint for each step.
-    for name in _planned(plane, system, saga):
+    # One that an older program carried has a checkpoint for each step.
+    for name in _once_there(plane, lambda: find_saga(plane, system, saga).planned):
         run.until(name, lambda name=name: _ended_with(plane, system, saga, name), _POLL)  # type: ignore[misc]
 
 
@@ -209,6 +213,12 @@ def _done(plane: Plane, system: str, saga_id: str, run: RunContext) -> str | Non
     except (TransientError, OutcomeUnknownError) as error:
         _log.warning("%s is tried again: %s", saga_id, error)
         return None
+    except ConflictError as error:
+        if not is_lease_lost(error):
+            raise
+        # This process may not write any longer, and whoever may goes on: no effect of a step may come from here.
+        _log.warning("%s is left to others: %s", saga_id, error)
+        run.leave()
     _raise_if_stuck(saga)
     return saga.state.value
 
@@ -218,16 +228,12 @@ def _raise_if_stuck(saga: Saga) -> None:
         raise PermanentError(saga.needs, hint=f"When that is done: kg resume {saga.system}")
 
 
-def _planned(plane: Plane, system: str, saga: str) -> tuple[StepName, ...]:
-    """
-    Return the steps of a rollback, waiting for a store that is away for a moment.
-
-    No step of the run, for that would stand in front of the steps that a run of an older program has on record.
-    """
+def _once_there(plane: Plane, ask: Callable[[], T]) -> T:
+    """Return what a store says that may be away for a moment."""
     last = plane.clock.monotonic() + _STORE_BACK.total_seconds()
     while True:
         try:
-            return find_saga(plane, system, saga).planned
+            return ask()
         except TransientError:
             if plane.clock.monotonic() > last:
                 raise
@@ -287,6 +293,8 @@ def take_step(plane: Plane, saga: Saga) -> Saga:
     try:
         result = STEPS[name](plane, saga)
     except (TransientError, ConflictError, OutcomeUnknownError) as error:
+        if is_lease_lost(error):
+            raise
         # A step looks before it acts: where something moved, or nobody knows whether it did, it looks again.
         _log.warning("%s of %s is tried again: %s", name, saga.id, error)
         return saga
@@ -308,6 +316,8 @@ def take_step(plane: Plane, saga: Saga) -> Saga:
         saga = _save(plane, after, "rollback-step", {**_told(result.details), **body})
     except ConflictError as error:
         # Two that carry one rollback do it no harm: one of them is refused, and goes on from what is on record.
+        if is_lease_lost(error):
+            raise
         _log.info("%s of %s was done, and its record was refused: %s", name, saga.id, error)
         moved = find_saga(plane, saga.system, saga.id)
         if moved == saga:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-__all__ = ["Held", "Leases"]
+from knowngood_sdk.errors import KnownGoodError
+
+__all__ = ["Held", "Leases", "is_lease_lost"]
+
+
+def is_lease_lost(error: KnownGoodError) -> bool:
+    """Whether something was refused because its lease has another holder: ``lease_lost`` in its details says so."""
+    return bool(error.details.get("lease_lost"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 __all__ = ["Run", "RunContext", "RunState", "RunStep", "Runner", "Work"]
 
@@ -91,12 +91,22 @@ class RunContext(Protocol):
         """
         ...
 
+    @property
+    def over(self) -> Sequence[str]:
+        """Names of the steps that were over when this process took the run up. May raise TransientError."""
+        ...
+
     def check(self) -> None:
         """
-        Leave the run here when this process is to stop, also within a step: whoever comes next begins that step again.
+        Leave the run here when this process is to stop, or took it up once more meanwhile.
 
-        What it raises then is no Exception, and is for nobody to take.
+        Also within a step: whoever comes next begins that step again. What is raised then is no Exception, and is for
+        nobody to take.
         """
+        ...
+
+    def leave(self) -> NoReturn:
+        """Leave the run here as ``check`` does, for somebody else carries it out."""
         ...
 
     def pause(self, duration: timedelta) -> None:

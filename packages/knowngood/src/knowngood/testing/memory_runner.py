@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from knowngood.ports.clock import Clock
 from knowngood.ports.runner import Run, RunState, RunStep, Work
@@ -236,6 +236,7 @@ class _Context:
         self._kept = kept
         self._claim = claim
         self._over = list(kept.steps)
+        self._were_over = [step.name for step in kept.steps]
         self._aborted = ""
 
     def step(self, name: str, act: Callable[[], T]) -> T:
@@ -266,9 +267,18 @@ class _Context:
 
         return self.step(name, wait)
 
+    @property
+    def over(self) -> list[str]:
+        """See the port."""
+        return self._were_over
+
     def check(self) -> None:
         """See the port."""
         self._runner.check(self._kept, self._claim)
+
+    def leave(self) -> NoReturn:
+        """See the port."""
+        raise _Leaving
 
     def pause(self, duration: timedelta) -> None:
         """See the port."""

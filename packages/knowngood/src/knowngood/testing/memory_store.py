@@ -89,7 +89,9 @@ class MemoryStore:
             raise PermanentError("this store knows no leases", hint="Give it some: MemoryStore(leases=…)")
         found = self.leases.held().get(held.name)
         if found is None or (found.holder, found.fence) != (held.holder, held.fence):
-            raise ConflictError(f"{held.name} has changed hands: {found} holds it, not {held}; nothing was changed")
+            raise ConflictError(
+                f"{held.name} has changed hands: {found} holds it, not {held}; nothing was changed", lease_lost=True
+            )
 
     def read(self, system: str) -> FleetState:
         """Return the route."""

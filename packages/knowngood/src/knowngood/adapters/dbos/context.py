@@ -1,9 +1,9 @@
 """Context: what a work is given, on DBOS's checkpoints."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from dbos import DBOS
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 class Stopping(BaseException):
     """
-    The process stops: the run is left as it is, for whoever comes next.
+    The run is left as it is, for whoever comes next: the process stops, or it carries the run out once more.
 
     No ``Exception``, for that would be kept as the end of the step and of the run.
     """
@@ -35,13 +35,26 @@ class DbosContext:
         payload: What it was started with.
         stop: Set when this process is to stop.
         clock: The time.
+        over: Asks which of its steps are over.
+        newest: Whether this process has not begun to carry it out once more.
     """
 
-    def __init__(self, id: str, payload: Mapping[str, Any], stop: Event, clock: Clock) -> None:  # noqa: A002 - as in the port
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - as in the port
+        payload: Mapping[str, Any],
+        stop: Event,
+        clock: Clock,
+        *,
+        over: Callable[[], Sequence[str]],
+        newest: Callable[[], bool],
+    ) -> None:
         self.id = id
         self.payload = payload
         self._stop = stop
         self._clock = clock
+        self._ask_over = over
+        self._newest = newest
         self._aborted = ""
 
     def step(self, name: str, act: Callable[[], T]) -> T:
@@ -71,8 +84,8 @@ class DbosContext:
 
         def wait() -> T:
             while (seen := look()) is None:
-                if self._stop.wait(every.total_seconds()):
-                    raise Stopping
+                self._stop.wait(every.total_seconds())
+                self.check()
             return seen
 
         return self.step(name, wait)
@@ -81,8 +94,8 @@ class DbosContext:
         """See the port."""
         due = datetime.fromisoformat(self.step("pause", (self._clock.now() + duration).isoformat))
         while (left := (due - self._clock.now()).total_seconds()) > 0:
-            if self._stop.wait(left):
-                raise Stopping
+            self._stop.wait(left)
+            self.check()
 
     def receive(self, topic: str, timeout: timedelta) -> Any:
         """See the port. It holds a thread for as long as it waits, so no work waits for people here."""
@@ -96,10 +109,19 @@ class DbosContext:
             self._aborted = str(DBOS.recv(ABORT, 0) or "")
         return self._aborted
 
+    @property
+    def over(self) -> Sequence[str]:
+        """See the port."""
+        return self._ask_over()
+
     def check(self) -> None:
         """See the port."""
-        if self._stop.is_set():
+        if self._stop.is_set() or not self._newest():
             raise Stopping
+
+    def leave(self) -> NoReturn:
+        """See the port."""
+        raise Stopping
 
 
 def _words(error: Exception) -> str:

@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Condition, Event
 from typing import Any, TypeVar
@@ -84,6 +85,7 @@ class DbosRunner:
         self._works: Mapping[str, Work] = {}
         self._stop = Event()
         self._under_way = 0
+        self._newest: dict[str, object] = {}
         self._changed = Condition()
         self._client: DBOSClient | None = None
         self._launched = False
@@ -230,22 +232,31 @@ class DbosRunner:
         """Carry out one run; what DBOS calls, in a thread of its own."""
         run = DBOS.workflow_id
         assert run is not None  # noqa: S101 - it is called by DBOS alone
+        this = object()
         with self._changed:
             self._under_way += 1
+            # One that was begun again after the store was away goes on in the newest thread alone.
+            self._newest[run] = this
         try:
             if kind not in self._works:
                 raise PermanentError(
                     f"nobody here knows how to carry out a run of kind {kind!r}",
                     hint="A newer control plane started it: stop the older one, then resume the run",
                 )
-            self._works[kind](DbosContext(run, payload, self._stop, self._clock))
+            over, newest = partial(self._steps_over, run), lambda: self._newest.get(run) is this
+            self._works[kind](DbosContext(run, payload, self._stop, self._clock, over=over, newest=newest))
         except Stopping:
             _log.info("run %s is left to whoever comes next", run)
             raise
         finally:
             with self._changed:
                 self._under_way -= 1
+                if self._newest.get(run) is this:
+                    del self._newest[run]
                 self._changed.notify_all()
+
+    def _steps_over(self, run: str) -> tuple[str, ...]:
+        return tuple(step.name for step in self.run(run).steps)
 
     def _enqueue(self, run: str, kind: str, payload: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         what: dict[str, Any] = {

@@ -105,4 +105,5 @@ def check_held(connection: Connection, held: Held, *, until_the_end: bool = Fals
             f"{held.name} has changed hands: {who} holds it, not {held.holder} (fence {held.fence});"
             " nothing was changed",
             hint="This process was replaced while it was stopped or cut off; whoever holds it goes on",
+            lease_lost=True,
         )
