@@ -17,6 +17,7 @@ from knowngood.adapters.hub.telemetry import HubTelemetry
 from knowngood.adapters.hub.traffic import HubTraffic
 from knowngood.adapters.signing import KeyFolder, make_key
 from knowngood.control import keys
+from knowngood.control.break_glass import break_glass
 from knowngood.control.signed_traffic import SignedTraffic, vouched
 from knowngood.ports.traffic import Unreachable
 from knowngood.testing.contracts.traffic import NEW, OLD, SYSTEM, Fleet, TrafficContract, trip_of
@@ -132,6 +133,40 @@ def test_what_a_command_on_this_host_published_is_not_taken_back(joined_fleet: J
     assert document is not None
     assert (set(document.facts.quarantined), document.anchor) == ({NEW}, (1, "head"))
     assert alone.published(SYSTEM) == document
+
+
+@pytest.fixture
+def both_ways(joined_fleet: JoinedFleet) -> ReplicaUnderTest:
+    """Give a replica of this host whose agent is connected over the network too."""
+    options = ["--url", joined_fleet.control.url]
+    replica = ReplicaUnderTest.of(joined_fleet.folder, SYSTEM, "a", [OLD, NEW], options)
+    joined_fleet.remote.add("a")
+    joined_fleet.replicas["a"] = replica
+    joined_fleet.restart_agent("a")
+    return replica
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_what_was_acknowledged_over_the_network_is_read_on_its_host_at_once(joined_fleet: JoinedFleet) -> None:
+    generations = {number: Generation(number=number, chain=(NEW, OLD)) for number in range(1, 7)}
+    for number in generations:
+        document = RouteDocument(system=SYSTEM, route=FleetRoute(number, 0, FULL), generations=generations)
+        answer = joined_fleet.control.traffic.push(document, SOON)["a"]
+        assert isinstance(answer, ReplicaReport)
+        assert joined_fleet.traffic.replicas(SYSTEM)["a"].report.state == answer.state
+
+
+def test_the_glass_breaks_on_the_version_that_was_acknowledged_last(
+    joined_fleet: JoinedFleet, both_ways: ReplicaUnderTest
+) -> None:
+    first, second = Generation(number=1, chain=(OLD,)), Generation(number=2, chain=(NEW, OLD))
+    network = joined_fleet.control.traffic
+    network.push(RouteDocument(system=SYSTEM, route=FleetRoute(1, 0, FULL), generations={1: first}), SOON)
+    on_new = RouteDocument(system=SYSTEM, route=FleetRoute(2, 0, FULL), generations={1: first, 2: second})
+    network.push(on_new, SOON)
+    broken = break_glass(FolderTraffic(joined_fleet.folder), SYSTEM, lambda _, version: trip_of(version))
+    assert broken.trip.version == NEW
+    assert both_ways.folder.word().read() == (2, 1, FULL)
 
 
 def test_this_host_is_told_while_the_exchange_is_away(joined_fleet: JoinedFleet) -> None:

@@ -1,5 +1,6 @@
 """The keeper makes a replica's state true in the order of rule 10, and reports only what is durable."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -509,6 +510,33 @@ def test_a_report_is_written_when_it_says_something_new(keeper: Keeper, folder: 
     report = folder.report()
     assert report is not None
     assert report.state.fleet == ON_A.route
+
+
+def test_what_is_answered_stands_in_the_file(keeper: Keeper, folder: ReplicaFolder) -> None:
+    keeper.write_report()
+    keeper.take(ON_A)
+    answer = keeper.answer()
+    assert answer.state.fleet == ON_A.route
+    assert folder.report() == answer
+
+
+def test_an_answer_that_says_nothing_new_writes_no_file(keeper: Keeper, folder: ReplicaFolder) -> None:
+    keeper.answer()
+    first = folder.report_file.stat().st_mtime_ns
+    assert keeper.answer().state == ReplicaState()
+    assert folder.report_file.stat().st_mtime_ns == first
+
+
+def test_what_was_answered_stands_in_the_file_however_the_agent_ends(folder: ReplicaFolder) -> None:
+    with contextlib.suppress(LookupError), Keeper(folder) as keeper:
+        keeper.write_report()
+        keeper.leave(trip(B))
+        keeper.answer()
+        raise LookupError("a fault of the agent")
+    report = folder.report()
+    assert report is not None
+    assert report.state.facts.quarantined == {B}
+    assert not report.stopped
 
 
 def test_a_report_is_written_each_second(keeper: Keeper, folder: ReplicaFolder) -> None:

@@ -22,7 +22,6 @@ from typing import Self
 from knowngood_sdk.agent.anchor import Anchor
 from knowngood_sdk.agent.crew import Crew
 from knowngood_sdk.agent.reading import Identity, Reading, identity
-from knowngood_sdk.agent.saying import Saying, Says
 from knowngood_sdk.agent.vetting import Vetting
 from knowngood_sdk.errors import ConflictError, InvalidError, KnownGoodError, NotReadyError, TransientError
 from knowngood_sdk.model.canonical import canonical_bytes, check_digest, short
@@ -39,6 +38,8 @@ _RETRY_SECONDS = 0.25
 """What the disk refused is tried again after so long."""
 _FILE_SECONDS = 0.5
 """What stands in the journal is filed after so long: a push that follows at once does not wait for two syncs more."""
+_REPORT_SECONDS = 1.0
+"""A report that says nothing new is written again after so long."""
 
 _Writes = tuple[Entry, ...] | bytes
 
@@ -78,7 +79,8 @@ class Keeper:
         self._vetting = Vetting(folder, root)
         self._owed_at: float | None = None
         self._file_at: float | None = None
-        self._saying = Saying()
+        self._reported: tuple[object, ...] = ()
+        self._reported_at = 0.0
         # What is in force, what of it a restart would find, and what of that is in the file.
         self._state = self._durable = self._filed = ReplicaState()
         try:
@@ -264,33 +266,34 @@ class Keeper:
         return self._offered is not None and self._folder.replica in self._offered.held_out
 
     def answer(self) -> ReplicaReport:
-        """Return the report for whoever asked over the network; its file follows when the fleet has answered."""
-        self._saying.answered(self._says(stopped=False), time.monotonic())
-        return self.report()
+        """
+        Return the report for whoever asked over the network; what is new in it is filed first.
+
+        A person on this host, and a server on it, must not find an older state in the file than was acknowledged.
+        """
+        return self.write_report() or self.report()
 
     def write_report(self, *, stopped: bool = False) -> ReplicaReport | None:
         """Write the report, if it says anything new or the last one is a second old; return what was written."""
-        if not self._saying.is_due(self._says(stopped=stopped), time.monotonic()):
+        says = (
+            stopped,
+            self._durable,
+            self._vetting.refusal(self._durable.fleet.generation) or self._refusal,
+            self._held_out,
+            self._anchor.kept,
+            self._vetting.newest,
+            self._crew.reports,
+            tuple(self._warnings.items()),
+        )
+        now = time.monotonic()
+        if says == self._reported and now - self._reported_at < _REPORT_SECONDS:
             return None
+        self._reported, self._reported_at = says, now
         report = self.report(stopped=stopped)
         self._guarded("report", lambda: self._folder.write_report(report))
         return report
 
     # Inside.
-
-    def _says(self, *, stopped: bool) -> Says:
-        return Says(
-            self._crew.reports,
-            (
-                stopped,
-                self._durable,
-                self._vetting.refusal(self._durable.fleet.generation) or self._refusal,
-                self._held_out,
-                self._anchor.kept,
-                self._vetting.newest,
-                tuple(self._warnings.items()),
-            ),
-        )
 
     def _recover(self) -> None:
         """Take up what a restart finds, and make it durable as far as it is not."""

@@ -148,7 +148,7 @@ class Uplink:
                 keeper.leave_here(order.trip)
         except KnownGoodError as error:
             reason = str(error)
-        # Before anything else, for somebody counts the milliseconds.
+        # Before anything else but its file, for somebody counts the milliseconds.
         report = keeper.answer()
         if letter.link is not None:
             letter.link.tell(report, {order.ask: reason})
