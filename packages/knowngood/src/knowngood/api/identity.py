@@ -6,6 +6,8 @@ down must not keep a person from a rollback.
 """
 
 import asyncio
+import contextvars
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +43,9 @@ _bearer = HTTPBearer(auto_error=False, description="A token: kg token create")
 _FRESH_SECONDS = 3.0
 _STALE_SECONDS = 3600.0
 _MOST_KNOWN = 10_000
+_PATIENCE_SECONDS = 0.25
+_MOST_LOOK_UPS = 3
+"""Look-ups of one token at a time: a store that hangs must not take all threads, which others need too."""
 
 
 class Caller(Protocol):
@@ -178,28 +183,51 @@ class Asked:
 
     Args:
         identity: Tells who asks.
+        patience: Seconds after which a look-up counts as one that hangs, though the store may answer others.
     """
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, patience: float = _PATIENCE_SECONDS) -> None:
         self._identity = identity
-        self._under_way: dict[str, asyncio.Task[Caller]] = {}
+        self._patience = patience
+        self._under_way: dict[str, set[asyncio.Task[Caller]]] = {}
 
     async def caller(self, secret: str) -> Caller:
         """Return who a secret belongs to; raises as ``Identity.caller``."""
         known = self._identity.known(secret)
         if known is not None:
             return known
-        name = fingerprint(secret)
-        task = self._under_way.get(name)
-        if task is None:
-            task = asyncio.create_task(run_in_threadpool(self._identity.caller, secret))
-            self._under_way[name] = task
-            task.add_done_callback(lambda done: self._over(name, done))
+        # Not by its fingerprint as a token: another identity has other secrets.
+        name = hashlib.sha256(secret.encode()).hexdigest()
+        waited: set[asyncio.Task[Caller]] = set()
+        failed = False
+        # Where what they wait for hangs, or fails for the first time, one of them begins another that all others join.
+        while (tasks := self._under_way.get(name)) and (tasks - waited or len(tasks) >= _MOST_LOOK_UPS):
+            waited = set(tasks)
+            patience = self._patience if len(tasks) < _MOST_LOOK_UPS else None
+            done, _ = await asyncio.wait(waited, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if failed or not isinstance(task.exception(), TransientError):
+                    return task.result()
+                failed = True
+            known = self._identity.known(secret)
+            if known is not None:
+                return known
         # One who goes away meanwhile takes the answer from nobody else.
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._begin(name, secret))
+
+    def _begin(self, name: str, secret: str) -> "asyncio.Task[Caller]":
+        # In a context of its own: it is no part of the request that happens to be the first.
+        looking = run_in_threadpool(self._identity.caller, secret)
+        task = asyncio.create_task(looking, context=contextvars.Context())
+        self._under_way.setdefault(name, set()).add(task)
+        task.add_done_callback(lambda done: self._over(name, done))
+        return task
 
     def _over(self, name: str, done: "asyncio.Task[Caller]") -> None:
-        del self._under_way[name]
+        tasks = self._under_way[name]
+        tasks.remove(done)
+        if not tasks:
+            del self._under_way[name]
         if not done.cancelled():
             done.exception()  # looked at, also where everybody who asked has gone
 
