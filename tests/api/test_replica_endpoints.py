@@ -1,11 +1,12 @@
 """The endpoints of agents: who may what, what is refused, and how it is told."""
 
+import asyncio
 import contextlib
 import http.client
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request
 
+from knowngood.adapters.hub.channel import Channel
 from knowngood.adapters.hub.hub import Hub
 from knowngood.adapters.hub.room import Spans
 from knowngood.adapters.hub.traffic import HubTraffic
 from knowngood.api.replicas import Patience, replica_router
 from knowngood.testing.contracts.traffic import NEW, OLD, SYSTEM
 from knowngood.testing.memory_exchange import MemoryExchange
+from knowngood.testing.replica import until
 from knowngood_sdk.errors import NotAuthenticatedError, NotAuthorizedError
 from knowngood_sdk.model.joining import document_id
 from knowngood_sdk.model.route import FULL, FleetRoute, Generation, ReplicaState
@@ -252,3 +255,65 @@ def test_a_stream_that_is_read_no_more_is_given_up(hasty: Api) -> None:
         while hasty.hub.streaming(SYSTEM) and time.monotonic() < deadline:
             hasty.call("POST", REPORT, GOOD)
         assert hasty.hub.streaming(SYSTEM) == frozenset()
+
+
+def test_a_stream_whose_head_is_not_read_is_given_up(hasty: Api) -> None:
+    hasty.hub.save_rules(SYSTEM, {"x": "y" * 6_000_000})
+    with deaf(hasty.port) as peer:
+        head = "HTTP/1.1\r\nhost: x\r\n\r\n"
+        peer.sendall(f"GET {PLACE}/rules {head}GET {PLACE}/stream?replica=a {head}".encode())
+        until(lambda: hasty.hub.streaming(SYSTEM) == {"a"}, "it is asked for")
+        until(lambda: not hasty.hub.streaming(SYSTEM), "it is given up")
+
+
+def test_a_stream_whose_end_is_not_read_is_given_up() -> None:
+    large = RouteDocument(system=SYSTEM, prepare=("x" * 6_000_000,))
+    with served(Patience(heartbeat=20, deaf=0.5)) as api, deaf(api.port) as peer:
+        peer.sendall(f"GET {PLACE}/stream?replica=a HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        until(lambda: api.hub.streaming(SYSTEM) == {"a"}, "it is open")
+        HubTraffic(api.hub).publish(SYSTEM, lambda _: large)
+        until(lambda: b"xxx" in peer.recv(1_000), "what is published is being sent")
+        api.hub.end_streams()
+        until(lambda: not api.hub.streaming(SYSTEM), "it is given up")
+
+
+@contextmanager
+def deaf(port: int) -> Iterator[socket.socket]:
+    """Give a connection that takes little, and stays open, however little is read."""
+    with socket.socket() as peer:
+        peer.settimeout(20)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.connect(("127.0.0.1", port))
+        yield peer
+
+
+class _Full(Hub):
+    def open(self, channel: Channel, known: str) -> None:
+        raise LookupError(f"a fault of the hub: {channel.replica} {known}")
+
+
+def test_a_stream_that_cannot_be_opened_leaves_nothing_behind() -> None:
+    timers: list[asyncio.TimerHandle] = []
+
+    async def calling(app: FastAPI) -> set[str]:
+        loop = asyncio.get_running_loop()
+        before = loop.call_at
+
+        def noting(when: float, act: Callable[..., object], *given: Any, **named: Any) -> asyncio.TimerHandle:
+            timers.append(before(when, act, *given, **named))
+            return timers[-1]
+
+        loop.call_at = noting  # type: ignore[method-assign,assignment]
+        path, sent = f"{PLACE}/stream", asyncio.Queue[Any]()
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"replica=a", "headers": []}
+        with pytest.raises(LookupError, match="a fault of the hub"):
+            await app(scope, asyncio.Queue[Any]().get, sent.put)
+        await asyncio.sleep(0)
+        return {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+    app = FastAPI()
+    with _Full(MemoryExchange()) as hub:
+        app.router.routes.extend(replica_router(hub, by_header).routes)
+        assert asyncio.run(calling(app)) == set()
+    assert timers
+    assert all(timer.cancelled() for timer in timers)

@@ -362,16 +362,15 @@ class _Stream(Response):
         gone = loop.create_task(_until_gone(receive))
         gone.add_done_callback(lambda _: rung.set())
         heart = Heart(rung, self._patience.heartbeat, self._patience.deaf)
-        self._hub.open(channel, self._known)
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            self._hub.open(channel, self._known)
+            await _sent(heart, send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             while not channel.ended and not gone.done():
                 rung.clear()
-                heart.sending()
-                await send({"type": "http.response.body", "body": channel.take() or HEARTBEAT, "more_body": True})
-                heart.sent()
+                body = channel.take() or HEARTBEAT
+                await _sent(heart, send, {"type": "http.response.body", "body": body, "more_body": True})
                 await rung.wait()
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await _sent(heart, send, {"type": "http.response.body", "body": b"", "more_body": False})
         except OSError:
             # It has gone: what it missed it finds published.
             return
@@ -382,8 +381,15 @@ class _Stream(Response):
             # It does not read; what it missed it finds published.
         finally:
             heart.stop()
-            self._hub.close(channel)
             gone.cancel()
+            self._hub.close(channel)
+
+
+async def _sent(heart: Heart, send: Send, message: MutableMapping[str, Any]) -> None:
+    """Send a part of a stream; whoever does not take it in time is given up, be it the first part or the last."""
+    heart.sending()
+    await send(message)
+    heart.sent()
 
 
 async def _until_gone(receive: Receive) -> None:
