@@ -130,6 +130,7 @@ def test_what_is_streamed_arrives(tmp_path: Path) -> None:
         pytest.param(event_bytes("push", {"document": {}}), id="nobody asks"),
         pytest.param(event_bytes("push", []), id="no object"),
         pytest.param(event_bytes("leave", {"ask": "1", "scope": "world", "trip": {}}), id="nobody's scope"),
+        pytest.param(event_bytes("leave", {"ask": "1", "scope": [], "trip": {}}), id="a scope of another type"),
         pytest.param(event_bytes("rules", [1]), id="no rules"),
         pytest.param(b"event: route\ndata: " + b"[" * 100_000 + b"\n\n", id="too deep"),
         pytest.param(event_bytes("tomorrow", {"new": True}), id="an event of a newer program"),
@@ -140,6 +141,25 @@ def test_what_makes_no_sense_is_passed_over(tmp_path: Path, noise: bytes) -> Non
     with linked(tmp_path, sending(noise, route_event(DEPLOYED, "x"))) as (_, inbox, _raw):
         assert letter_of(inbox).document == DEPLOYED
         assert inbox.take() is None
+
+
+def test_no_fault_ends_the_thread_that_holds_the_stream(tmp_path: Path) -> None:
+    faults: list[str] = ["a fault of the agent"]
+
+    def wake() -> None:
+        if faults:
+            raise LookupError(faults.pop())
+
+    replica = ReplicaFolder.of(tmp_path, "pricing", "a")
+    replica.make()
+    raw = Raw(sending(route_event(DEPLOYED, "x")), quiet)
+    with contextlib.closing(raw), contextlib.closing(Inbox(wake)) as inbox:
+        link = Link(Server(url=raw.url), replica, inbox)
+        link.start()
+        with contextlib.closing(link):
+            until(lambda: "a fault of the agent" in link.troubles.get("stream", ""), "it is told")
+            assert letter_of(inbox).document == DEPLOYED
+            assert letter_of(inbox).document == DEPLOYED, "it is called again"
 
 
 def test_half_an_event_never_came(tmp_path: Path) -> None:

@@ -194,6 +194,9 @@ class Link:
                 self._listen()
             except KnownGoodError as error:
                 self._trouble("stream", str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is: without this thread no order arrives any more
+                _log.exception("the stream of %s ended by a fault of this program", self._server.url)
+                self._trouble("stream", f"{self._server.url}: {type(error).__name__}: {error}")
             # One that lasted was well: the next attempt comes soon. Nobody may make an agent call without pause.
             failures = 0 if time.monotonic() - began > _SECOND else failures + 1
             self._stopped.wait(_pause(failures))

@@ -195,7 +195,7 @@ def order_from_json(name: str, document: Any) -> Order:
     if name == "push":
         return Order(ask=ask, document=RouteDocument.from_json(document.get("document")))
     scope = document.get("scope")
-    if scope not in {"fleet", "replica"}:
+    if scope not in ("fleet", "replica"):  # it may be of any type
         raise InvalidError(f"scope {scope!r:.80} is not known", hint="Known are: fleet, replica")
     return Order(ask=ask, trip=trip_from_json(document.get("trip")), fleet=scope == "fleet")
 
