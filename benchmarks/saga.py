@@ -23,10 +23,11 @@ from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.dbos import DbosRunner
 from knowngood.adapters.sql import SqlLeases, SqlStore
 from knowngood.control.apply import apply
+from knowngood.control.carry import carry
 from knowngood.control.deploy import Order, deploy
 from knowngood.control.plane import Plane
 from knowngood.control.release import capture
-from knowngood.control.rollback import ROLLBACK, carry, leave, open_run, trip_of
+from knowngood.control.rollback import ROLLBACK, leave, open_run, trip_of
 from knowngood.domain.saga import StepName
 from knowngood.domain.system import SystemFile
 from knowngood.ports.runner import RunContext, RunState

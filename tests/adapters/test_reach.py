@@ -152,6 +152,7 @@ def test_what_is_closed_is_presumed_nothing_of(store: Place, runs: Place) -> Non
 )
 def test_a_look_that_fails_for_another_reason_leaves_no_doubt_behind(store: Place, trouble: Exception) -> None:
     for looks in (1, 2):
+        store.answering.clear()
         store.reach.lost(SILENT)
         assert store.refuses
         store.answer(trouble)
@@ -159,15 +160,25 @@ def test_a_look_that_fails_for_another_reason_leaves_no_doubt_behind(store: Plac
         assert (store.reach.gone, store.looks) == (False, looks)
 
 
-def test_where_nobody_can_look_nothing_is_taken_for_gone(
-    store: Place, runs: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_more_threads(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
+def test_where_nobody_can_look_nothing_is_taken_for_gone() -> None:
+    no_more_threads, looks = Event(), []
 
-    monkeypatch.setattr(Thread, "start", no_more_threads)
-    store.reach.lost(SILENT)
-    assert (store.refuses, runs.refuses) == (False, False), "nobody would ever find it back"
-    monkeypatch.undo()
-    store.reach.lost(SILENT)
-    assert store.refuses
+    class Refused(Thread):
+        def start(self) -> None:
+            if no_more_threads.is_set():
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+    def look() -> None:
+        looks.append(1)
+        raise SILENT
+
+    store = Reach("the store", look, every=timedelta(milliseconds=5), threads=Refused)
+    no_more_threads.set()
+    store.lost(SILENT)
+    assert not refused(store.check), "nobody would ever find it back"
+    no_more_threads.clear()
+    store.lost(SILENT)
+    assert refused(store.check)
+    until(lambda: len(looks) > 1, "it to be looked for")
+    store.close()

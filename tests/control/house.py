@@ -29,11 +29,11 @@ class House:
         self.runners: dict[str, MemoryRunner] = {}
         scenario.store.leases = self.leases
 
-    def start(self, name: str, pace: Pace = PACE, kind: type[MemoryRunner] = MemoryRunner) -> Overseer:
+    def start(self, name: str, pace: Pace = PACE, kind: type[MemoryRunner] = MemoryRunner, **more: Any) -> Overseer:
         runner = kind(self.runs, name, self.scenario.clock)
         plane = replace(self.scenario.plane, runner=runner)
         overseer = Overseer(
-            plane, self.leases, self.presence, name, pace=pace, tell=lambda _, line: self.said.append(line)
+            plane, self.leases, self.presence, name, pace=pace, tell=lambda _, line: self.said.append(line), **more
         )
         self.runners[name] = runner
         self.started.append(overseer)

@@ -9,9 +9,10 @@ from typing import Any, NoReturn
 
 import pytest
 
+from knowngood.control.carry import carry
 from knowngood.control.publish import publish_anchor
 from knowngood.control.roll_back import Wish, roll_back
-from knowngood.control.rollback import carry, take_step
+from knowngood.control.rollback import take_step
 from knowngood.domain.saga import Saga, SagaState, StepName
 from knowngood.testing.contracts.store import noted
 from knowngood.testing.memory_leases import MemoryLeases

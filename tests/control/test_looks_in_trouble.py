@@ -10,8 +10,7 @@ import pytest
 
 from knowngood.control import watching
 from knowngood.control.apply import apply
-from knowngood.control.oversee import Looked, Overseer
-from knowngood.control.watch import Watcher
+from knowngood.control.oversee import Overseer
 from knowngood.domain.system import SystemFile
 from knowngood.testing.replica import until
 from knowngood_sdk.errors import PermanentError
@@ -40,46 +39,45 @@ def at_rest(overseer: Overseer, *systems: str) -> Callable[[], bool]:
     return lambda: all(system in overseer._watches and overseer._watches[system].rests for system in systems)
 
 
-@pytest.fixture
-def short_of_threads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Let the host refuse one thread to each watch of ``fraud``; give how often it did."""
-    refused: Counter[str] = Counter()
+class ShortOfThreads:
+    """A host that refuses a thread now and then."""
 
-    class Refused(Thread):
-        def start(self) -> None:
-            if self.name == "watch-fraud" and not refused[self.name]:
-                refused[self.name] += 1
-                raise RuntimeError("can't start new thread")
-            super().start()
+    def __init__(self) -> None:
+        self.refuses = True
+        self.refused = 0
 
-    monkeypatch.setattr(watching, "Thread", Refused)
-    return refused
+    def __call__(self, **what: Any) -> Thread:
+        host = self
+
+        class Asked(Thread):
+            def start(self) -> None:
+                if host.refuses:
+                    host.refused += 1
+                    raise RuntimeError("can't start new thread")
+                super().start()
+
+        return Asked(**what)
 
 
-def test_a_system_that_no_thread_was_to_be_had_for_is_looked_at_later(
-    house: House, short_of_threads: Counter[str]
-) -> None:
+def test_a_system_that_no_thread_was_to_be_had_for_is_looked_at_later(house: House) -> None:
+    host = ShortOfThreads()
     apply_to(house, "fraud")
-    overseer = house.start("one")
+    overseer = house.start("one", threads=host)
+    until(lambda: host.refused > 2, "the host to refuse threads")
+    host.refuses = False
+    until(lambda: "fraud" in overseer.looked, "it to be looked at")
     until(at_rest(overseer, "fraud"), "it to rest")
-    assert short_of_threads["watch-fraud"] == 1
-    assert overseer._turns._value == TURNS, "its turn was given back"
-    short_of_threads.clear()
+    until(lambda: overseer._turns._value == TURNS, "each turn to be given back")
+    host.refuses, host.refused = True, 0
     stir(house, "fraud")
-    until(lambda: short_of_threads["watch-fraud"] == 1, "the host to refuse another one")
+    until(lambda: host.refused > 0, "the host to refuse another one")
     seen = overseer.looked["fraud"].succeeded
+    host.refuses = False
     until(lambda: overseer.looked["fraud"].succeeded > seen, "it to be looked at")
 
 
-def test_a_process_that_stops_while_it_has_no_thread_for_a_system_gives_its_leases_back(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Refused(Thread):
-        def start(self) -> None:
-            raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(watching, "Thread", Refused)
-    overseer = house.start("one")
+def test_a_process_that_stops_while_it_has_no_thread_for_a_system_gives_its_leases_back(house: House) -> None:
+    overseer = house.start("one", threads=ShortOfThreads())
     until(lambda: "pricing" in overseer.watching, "it to be claimed")
     overseer.stop()
     assert not house.leases.held()
@@ -116,18 +114,25 @@ def test_first_looks_that_hang_keep_nobody_else_from_theirs(house: House) -> Non
         go_on.set()
 
 
-def test_a_system_whose_trouble_nobody_can_be_told_is_looked_at_again_and_again(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(_watcher: object) -> None:
-        raise PermanentError("the ledger of pricing is damaged")
+def test_a_system_whose_trouble_nobody_can_be_told_is_looked_at_again_and_again(house: House) -> None:
+    damaged = Event()
+
+    class Damaged(CountingStore):
+        def sagas(self, system: str) -> Any:
+            if damaged.is_set():
+                raise PermanentError(f"the rollbacks of {system} cannot be read")
+            return self._store.sagas(system)
+
+        def fenced(self, held: Any) -> Any:
+            return Damaged(self._store.fenced(held), self.counted)
 
     def nobody_listens(_system: str, _line: str) -> None:
         raise BrokenPipeError("the terminal is gone")
 
+    house.scenario.plane = replace(house.scenario.plane, store=Damaged(house.scenario.store, Counter()))
     overseer = house.start("one")
     until(lambda: "pricing" in overseer.looked, "the first look")
     overseer.tell = nobody_listens
-    monkeypatch.setattr(Watcher, "tick", fails)
-    failed = overseer.looked.get("pricing", Looked()).failed
+    damaged.set()
+    failed = overseer.looked["pricing"].failed
     until(lambda: overseer.looked["pricing"].failed > failed + 3, "more looks")

@@ -12,8 +12,9 @@ import pytest
 
 from knowngood.adapters.clock import SystemClock
 from knowngood.adapters.dbos import DbosRunner
+from knowngood.control.carry import carry
 from knowngood.control.roll_back import Wish, roll_back
-from knowngood.control.rollback import ROLLBACK, carry, run_open, take_step
+from knowngood.control.rollback import ROLLBACK, run_open, take_step
 from knowngood.domain.saga import Saga, SagaState, StepName
 from knowngood.ports.runner import RunContext, RunState
 from knowngood.testing.replica import until

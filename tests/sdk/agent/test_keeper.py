@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from knowngood.testing.replica import StandInWorker, until
-from knowngood_sdk.agent.crew import Crew
 from knowngood_sdk.agent.keeper import Keeper
 from knowngood_sdk.errors import ConflictError, InvalidError, NotReadyError, TransientError
 from knowngood_sdk.model.route import FULL, Facts, FleetRoute, Generation, LocalTrip, ReplicaState, Trip
-from knowngood_sdk.model.wire import RouteDocument, WorkerReport
+from knowngood_sdk.model.wire import RouteDocument
 from knowngood_sdk.serving.folder import ReplicaFolder
 from knowngood_sdk.serving.journal import LocalRecord
 
@@ -567,52 +565,9 @@ def test_a_report_that_cannot_be_written_stops_nothing(keeper: Keeper, folder: R
     assert on_disk(folder).fleet == ON_A.route
 
 
-# ------------------------------------------------------------------------------------------------------------ the crew
-
-
-def test_a_version_is_ready_when_it_is_ready_in_every_live_worker(folder: ReplicaFolder) -> None:
-    crew = Crew(folder)
-    one, two = StandInWorker(folder, "w1", [A, B]), StandInWorker(folder, "w2", [B, C])
-    assert crew.look()
-    assert crew.ready == {B}
-    one.die()
-    assert crew.look()
-    assert crew.ready == {B, C}
-    two.die()
-    assert crew.look()
-    assert crew.ready == frozenset()
-    assert not crew.look()
-
-
-@pytest.mark.usefixtures("worker")
-def test_failures_and_load_times_of_all_workers_are_reported(folder: ReplicaFolder) -> None:
-    second = StandInWorker(folder, "w2", [])
-    folder.write_worker(WorkerReport(worker="w1", pid=1, load_seconds={A: 1.0, B: 5.0}))
-    folder.write_worker(WorkerReport(worker="w2", pid=2, failed={C: "gone"}, load_seconds={A: 2.0}))
-    crew = Crew(folder)
-    crew.look()
-    assert crew.failed == {C: "worker w2: gone"}
-    assert crew.load_seconds == {A: 2.0, B: 5.0}
-    second.die()
-
-
 def test_a_worker_whose_report_cannot_be_read_has_nothing_ready(keeper: Keeper, folder: ReplicaFolder) -> None:
     (folder.workers / "w1.json").write_text("{")
     keeper.look_around()
     report = keeper.report()
     assert (report.ready, report.workers) == (frozenset(), 1)
     assert any("w1.json is not JSON" in warning for warning in report.warnings)
-
-
-@pytest.mark.usefixtures("worker")
-def test_what_long_dead_workers_left_is_cleared_away(folder: ReplicaFolder) -> None:
-    for name, age in (("old", 3600), ("fresh", 0)):
-        StandInWorker(folder, name, [A]).die()
-        lock = folder.worker_lock(name)
-        os.utime(lock, (lock.stat().st_atime - age, lock.stat().st_mtime - age))
-    os.utime(folder.worker_lock("w1"), (0, 0))
-    crew = Crew(folder)
-    crew.look()
-    crew.clear_away_dead()
-    assert sorted(path.stem for path in folder.workers.glob("*.json")) == ["fresh", "w1"]
-    assert sorted(path.stem for path in folder.workers.glob("*.lock")) == ["fresh", "w1"]

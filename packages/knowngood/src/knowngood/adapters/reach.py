@@ -29,12 +29,21 @@ class Reach:
         what: What it is, for people: "the store".
         probe: Asks it something cheap, within two seconds; raises TransientError while it is gone.
         every: Between two probes.
+        threads: Makes the thread that looks, given as ``Thread`` is.
     """
 
-    def __init__(self, what: str, probe: Callable[[], object], *, every: timedelta = _LOOK_AGAIN) -> None:
+    def __init__(
+        self,
+        what: str,
+        probe: Callable[[], object],
+        *,
+        every: timedelta = _LOOK_AGAIN,
+        threads: Callable[..., Thread] = Thread,
+    ) -> None:
         self.what = what
         self._probe = probe
         self._every = every
+        self._threads = threads
         self._gone: TransientError | None = None
         self._presumed: TransientError | None = None
         self._beside: list[Reach] = []
@@ -100,7 +109,7 @@ class Reach:
         """See to it that somebody looks, and say whether somebody does: else nobody would ever find it back."""
         if not self._looking and not self._closed.is_set():
             try:
-                Thread(target=self._look_on, name=f"reach-{self.what}", daemon=True).start()
+                self._threads(target=self._look_on, name=f"reach-{self.what}", daemon=True).start()
             except RuntimeError as error:
                 _log.warning("whether %s can be reached cannot be found out now: %s", self.what, error)
             else:

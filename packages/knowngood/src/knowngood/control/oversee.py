@@ -59,6 +59,7 @@ class Overseer:
         pace: How often what is done.
         tell: Told what a person who looks on wants to know.
         remember: Told before each look at a system, so that what is on record of it is known when the store is away.
+        threads: Makes the threads that look, each given as ``Thread`` is.
     """
 
     def __init__(  # noqa: PLR0913 - its ports, its name, its pace, its mouth
@@ -71,6 +72,7 @@ class Overseer:
         pace: Pace | None = None,
         tell: Tell = lambda system, line: _log.info("%s", f"{system} {line}".lstrip()),
         remember: Callable[[str], None] = lambda _system: None,
+        threads: Callable[..., Thread] = Thread,
     ) -> None:
         self.plane = plane
         self._leases = leases
@@ -78,6 +80,7 @@ class Overseer:
         self.pace = pace or Pace()
         self.tell = tell
         self.remember = remember
+        self.threads = threads
         self._over = Event()
         self._entered = Event()
         self._lock = Lock()

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from knowngood.control.carry import carry
 from knowngood.control.plane import Plane
-from knowngood.control.rollback import ROLLBACK, carry, find_saga, run_to_open
+from knowngood.control.rollback import ROLLBACK, find_saga, run_to_open
 from knowngood.domain.deployment import Deployment, DeploymentState
 from knowngood.domain.evidence import Grade, Standing, standing_of
 from knowngood.domain.saga import Saga, StepName, StepOutcome

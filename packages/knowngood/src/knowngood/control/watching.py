@@ -99,6 +99,7 @@ class Overseeing(Protocol):
     pace: Pace
     tell: Tell
     remember: Callable[[str], None]
+    threads: Callable[..., Thread]
 
     def heads(self) -> Mapping[str, Anchor]:
         """Return how far every ledger goes."""
@@ -149,7 +150,7 @@ class Watch:
         self._rest = None
         if has_turn:
             self._turn.acquire()
-        thread = Thread(target=self._look_on, name=f"watch-{self.system}", daemon=True)
+        thread = self._overseer.threads(target=self._look_on, name=f"watch-{self.system}", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
