@@ -21,7 +21,7 @@ __all__ = ["AsOf", "Readings"]
 
 T = TypeVar("T")
 
-_MOST_ROWS = 50_000
+_MOST_ROWS = 20_000
 """Of each kind, of all systems together; some 500 bytes each where nothing else has them in use."""
 
 
