@@ -112,6 +112,24 @@ def test_a_trip_that_only_a_replica_knows_of_is_not_on_record(place: Place) -> N
     assert f"not on record yet: {NEW[7:19]}" in said
 
 
+def test_a_record_that_is_behind_its_replicas_is_told_with_what_to_do(place: Place) -> None:
+    place.route(NEW, OLD)
+    assert "the record is behind" not in place.says()
+    FolderTraffic(place.stage.home).publish("pricing", lambda known: replace(known, recorded=0))
+    said = place.says()
+    assert "⚠ the record is behind: the replicas stand on generation 1, it ends at 0 (an older copy was put" in said
+    assert "kg deploy pricing\n" in said
+    assert "kg rollback pricing --break-glass\n" in said
+
+
+def test_a_replica_that_is_ahead_of_what_is_published_shows_that_too(place: Place) -> None:
+    place.route(NEW, OLD)
+    with place.replica("r1", NEW, OLD):
+        FolderTraffic(place.stage.home).publish("pricing", lambda _: RouteDocument(system="pricing"))
+        status = place.stage.kg("status", "--output", "json").json["systems"][0]
+    assert status["record_behind"] == {"known": 1, "recorded": 0}
+
+
 def test_after_a_rollback_it_says_what_was_left_and_where_its_verification_stands(place: Place) -> None:
     place.route(NEW, OLD, step=1, left=(NEW,))
     said = place.says()

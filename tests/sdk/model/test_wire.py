@@ -127,6 +127,7 @@ def route_documents() -> st.SearchStrategy[RouteDocument]:
         shadow=st.none() | shadow_orders(),
         anchor=anchors(),
         held_out=st.frozensets(texts(), max_size=2),
+        recorded=st.none() | st.integers(0, 3),
     )
 
 

@@ -29,6 +29,7 @@ from tests.sdk.model.wire_documents import (
     RELEASE_JSON,
     REPLICA,
     REPLICA_JSON,
+    ROUTE,
     ROUTE_JSON,
     V1,
     V2,
@@ -49,6 +50,7 @@ OPTIONAL = {
     ("replica report", "crew"),
     ("replica report", "held_out"),
     ("route document", "held_out"),
+    ("route document", "recorded"),
     ("replica report", "refusal.reason"),
     ("counts report", "holds"),
 }
@@ -139,6 +141,7 @@ def test_those_are_the_fields_of_a_route_document() -> None:
         (ReplicaReport.from_json, REPLICA_JSON, REPLICA, "crew", frozenset()),
         (ReplicaReport.from_json, REPLICA_JSON, REPLICA, "held_out", False),
         (CountsReport.from_json, COUNTS_JSON, COUNTS, "holds", ()),
+        (RouteDocument.from_json, ROUTE_JSON, ROUTE, "recorded", None),
     ],
 )
 def test_what_an_older_program_did_not_write_is_nothing(
@@ -190,6 +193,7 @@ def test_what_an_older_program_did_not_write_is_nothing(
         ("anchor", None, "an object with count is expected, not None"),
         ("anchor.count", 1.5, "count must be a whole number, not 1.5"),
         ("anchor.head", 3, "head must be text, not 3"),
+        ("recorded", "4", "recorded must be a whole number, not '4'"),
     ],
 )
 def test_a_route_document_that_is_malformed_is_refused_by_its_field(path: str, value: object, message: str) -> None:

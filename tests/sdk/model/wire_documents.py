@@ -52,6 +52,7 @@ ROUTE = RouteDocument(
     shadow=ShadowOrder(reference=V1, others=(V3, V2), per_second=2.5),
     anchor=(12, "sha256:head"),
     held_out=frozenset({"r2"}),
+    recorded=4,
 )
 RELEASE = ReleaseDocument(manifest=MANIFEST, paths={"model": "/trees/41"}, golden="/trees/golden.json")
 WORKER = WorkerReport(
@@ -114,6 +115,7 @@ ROUTE_JSON: dict[str, Any] = {
     "shadow": {"reference": V1, "others": [V3, V2], "per_second": 2.5},
     "anchor": {"count": 12, "head": "sha256:head"},
     "held_out": ["r2"],
+    "recorded": 4,
 }
 RELEASE_JSON: dict[str, Any] = {
     "format": 1,

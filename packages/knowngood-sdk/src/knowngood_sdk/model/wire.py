@@ -83,6 +83,7 @@ class RouteDocument:
         signed: What vouches for all of it but the trips; None where nothing does.
         roots: Roots, oldest first, by which a reader finds out which keys count now. Each vouches for the next.
         held_out: Replicas that say "not ready" to their balancer, because they are sick and others are not.
+        recorded: Generation at which the record ends, where that is behind the route; else None.
     """
 
     system: str
@@ -95,6 +96,7 @@ class RouteDocument:
     signed: Envelope | None = None
     roots: tuple[Envelope, ...] = ()
     held_out: frozenset[str] = frozenset()
+    recorded: int | None = None
 
     @property
     def trips(self) -> Facts:
@@ -137,6 +139,8 @@ class RouteDocument:
             document["roots"] = [root.to_json() for root in self.roots]
         if self.held_out:
             document["held_out"] = sorted(self.held_out)
+        if self.recorded is not None:
+            document["recorded"] = self.recorded
         return document
 
     @classmethod
@@ -381,6 +385,7 @@ def _route_document(item: Any) -> RouteDocument:
         signed=_envelope(item),
         roots=_roots(item),
         held_out=frozenset(texts(item, "held_out")) if "held_out" in item else frozenset(),
+        recorded=integer(item, "recorded") if "recorded" in item else None,
     )
 
 

@@ -96,6 +96,7 @@ _STATUS = _object(
     trip_leads_to=_TEXT_OR_NULL,
     static_fallback={"type": ["boolean", "null"]},
     left=_list(_TEXT),
+    record_behind={"anyOf": [_object(known=_WHOLE, recorded=_WHOLE), {"type": "null"}]},
     not_on_record=_list(_TEXT),
     quarantined=_list(_TEXT),
     ledger=_object(count=_WHOLE, head=_TEXT),
@@ -231,6 +232,7 @@ _STATUS_EXAMPLE = {
     "trip_leads_to": None,
     "static_fallback": True,
     "left": [_BAD],
+    "record_behind": None,
     "not_on_record": [],
     "quarantined": [_BAD],
     "ledger": {"count": 12, "head": _HASH},
@@ -263,6 +265,7 @@ ANSWERS: Mapping[str, tuple[Schema, Any]] = {
             grants=_map(_TEXT),
             changes=_list(_object(what=_TEXT, weakens=_TRUTH)),
             missing=_map(_TEXT),
+            served_elsewhere=_WHOLE,
         ),
         {
             "system": "pricing",
@@ -271,6 +274,7 @@ ANSWERS: Mapping[str, tuple[Schema, Any]] = {
             "grants": {"errors": "rollback"},
             "changes": [],
             "missing": {},
+            "served_elsewhere": 0,
         },
     ),
     "deployed": (

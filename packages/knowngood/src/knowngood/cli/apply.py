@@ -1,6 +1,8 @@
 """``kg apply``: make a system file the system's rules."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,6 +34,7 @@ def command(file: Path, place: Place, output: str) -> None:
         return [
             f"{mark('good')} {applied['system']} {state}",
             *(f"  {mark('warning')} {one['what']}" if one["weakens"] else f"  {one['what']}" for one in changes),
+            *_served_elsewhere(applied),
             "triggers, and what automation may do when one breaches:",
             *grants,
             *(
@@ -41,3 +44,14 @@ def command(file: Path, place: Place, output: str) -> None:
         ]
 
     answer(applied, output, lines)
+
+
+def _served_elsewhere(applied: dict[str, Any]) -> Iterator[str]:
+    """Warn where replicas serve what this record knows nothing of: it could not take them back."""
+    system, generation = applied["system"], applied.get("served_elsewhere")
+    if generation:
+        yield (
+            f"{mark('warning')} replicas stand on generation {generation} of {system} already, and nothing of it is on"
+            " this record, which leads nowhere back:"
+        )
+        yield "    first bring theirs here, with kg backup and kg restore, as docs/how-to/run-it-for-a-team.md shows"

@@ -60,6 +60,14 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield "    where whoever deploys it has ended, kg serve or kg watch gives it up"
     if status["left"]:
         yield f"  a rollback that left {_shorts(status['left'])} led here; its verification: kg history {system}"
+    if status.get("record_behind"):
+        known, ends = status["record_behind"]["known"], status["record_behind"]["recorded"]
+        yield (
+            f"  {mark('warning')} the record is behind: the replicas stand on generation {known}, it ends at {ends}"
+            " (an older copy was put back?)"
+        )
+        yield f"    nothing is planned by it until a deployment stands above that: kg deploy {system}"
+        yield f"    to leave at once what is served: kg rollback {system} --break-glass"
     if status["not_on_record"]:
         yield f"  {mark('warning')} left, and not on record yet: {_shorts(status['not_on_record'])}"
         yield f"    to record it, and to verify what serves: kg rollback {system}, or kg watch {system}"

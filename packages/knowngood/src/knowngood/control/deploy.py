@@ -371,6 +371,9 @@ def abandon_orphan(plane: Plane, system: str, actor: str) -> str | None:
     row = plane.store.read(system).row
     if row.generation == 0 or row.step > 0 or row.split > 0:
         return None
+    if published(plane, system).route > row:
+        # It took traffic since, as an older copy of the record does not know; or somebody was faster.
+        return None
     try:
         with plane.deploying(system):
             return abandon(plane, system, actor, why="its deployer ended before it took traffic", expected=row).version

@@ -16,7 +16,7 @@ from knowngood.control.fault_point import FaultPoint, reach
 from knowngood.control.plane import Plane
 from knowngood.control.publish import PUSH_DEADLINE, publish_record, publish_trip, published
 from knowngood.domain import fleet
-from knowngood.domain.fleet import Episode
+from knowngood.domain.fleet import Episode, FleetState
 from knowngood.domain.saga import Saga
 from knowngood.ports.store import Change
 from knowngood.ports.traffic import Unreachable
@@ -189,7 +189,9 @@ def record(
             body = {"replica": reported.replica, "generation": reported.generation, "version": reported.version}
             change.append("local-trip", reported.replica, now, body)
         levels = {facts.trips[uid].version: decision.get("level") for uid, decision in decisions.items()}
-        sagas = _open_sagas(change, system, episodes, levels, actor=actor, now=now)
+        lost = any(trip.generation > after.row.generation for trip in facts.trips.values())
+        target = _led_to(plane, system, after) if lost else after.served
+        sagas = _open_sagas(change, system, episodes, levels, target=target, actor=actor, now=now)
         reach(FaultPoint.FLIP_RECORDING)
     reach(FaultPoint.FLIP_RECORDED)
     _forget_decisions(plane, system, decisions)
@@ -221,12 +223,31 @@ def _forget_decisions(plane: Plane, system: str, uids: Collection[str]) -> None:
             _log.warning("the decision of trip %s is on record and could not be removed: %s", uid, error)
 
 
-def _open_sagas(
+def _led_to(plane: Plane, system: str, state: FleetState) -> str | None:
+    """
+    Return what serves once these facts are known, of which one is of a later generation than the record has.
+
+    An older copy was put back: replicas serve by what is published, and what the record has for live none may serve.
+    """
+    try:
+        document = published(plane, system)
+    except KnownGoodError as error:
+        _log.warning("what serves %s is told by the record alone: %s", system, error)
+        return state.served
+    number = document.route.generation
+    if number <= state.row.generation or number not in document.generations:
+        return state.served
+    ahead = FleetState(row=document.route, generations=document.generations, facts=Facts(released=state.facts.released))
+    return fleet.merge(ahead, state.facts)[0].served
+
+
+def _open_sagas(  # noqa: PLR0913 - what goes on record of each
     change: Change,
     system: str,
     episodes: tuple[Episode, ...],
     levels: Mapping[str, int | None],
     *,
+    target: str | None,
     actor: str,
     now: str,
 ) -> tuple[Saga, ...]:
@@ -245,7 +266,7 @@ def _open_sagas(
             system=system,
             version=episode.version,
             episode=episode.number,
-            target=state.served,
+            target=target,
             generation=state.row.generation,
             started_at=first.at,
             timeline={"level": levels[episode.version]} if levels.get(episode.version) else {},
@@ -254,7 +275,7 @@ def _open_sagas(
         body = {
             "saga": saga.id,
             "left": episode.version,
-            "target": state.served,
+            "target": target,
             "why": first.why,
             "source": first.source,
         }

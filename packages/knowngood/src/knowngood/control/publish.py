@@ -98,6 +98,7 @@ def publish(
             generations={**kept, **needed},
             facts=state.facts.merge(before.facts),
             anchor=plane.store.head(system),
+            recorded=_recorded(plane, system, state, before.route.generation),
         )
         if arming is not None:
             document = replace(document, prepare=(arming.version,), shadow=arming.shadow)
@@ -110,6 +111,15 @@ def publish(
 
     plane.traffic.publish(system, change, anew=True)
     return written[-1]
+
+
+def _recorded(plane: Plane, system: str, state: FleetState, published: int) -> int | None:
+    """Return where the record ends, if that is behind what is published; a state that was read earlier says nothing."""
+    if state.row.generation >= published:
+        return None
+    # What is published was on record before: only an older copy that was put back has less of it.
+    ends = plane.store.read(system).row.generation
+    return ends if ends < published else None
 
 
 def known_generation(plane: Plane, system: str) -> int:

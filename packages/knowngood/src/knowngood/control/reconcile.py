@@ -62,7 +62,7 @@ def reconcile(plane: Plane, system: str) -> Reconciled:
     reissued = reissue_if_settled(plane, system, _ACTOR)
     state = plane.store.read(system)
     document = published(plane, system)
-    if _stale(document.facts, state) or document.route != state.row:
+    if _stale(document.facts, state) or document.route != state.row or document.recorded is not None:
         document = publish(plane, system, state)
     publish_anchor(plane, system)
     replicas = plane.traffic.replicas(system)

@@ -107,6 +107,17 @@ def _was_in_front(plane: Plane, saga: Saga, state: FleetState) -> bool:
     return since > max(earlier, default=-1)
 
 
+def _lost_generation(saga: Saga, state: FleetState) -> str:
+    """
+    Say in which generation a version was left that the record does not know; empty where it knows it.
+
+    An older copy of the store was put back: what stood in front of what is not on record, and the trip alone tells.
+    """
+    told = (t.generation for t in state.facts.trips.values() if t.version == saga.version)
+    lost = max((number for number in told if number > saga.generation and number not in state.generations), default=0)
+    return f"generation {lost}, which the record does not know (an older copy was put back?)" if lost else ""
+
+
 def _in_front_since(plane: Plane, saga: Saga, state: FleetState) -> int | None:
     """Return the last generation, up to that of the flip, in which the version stood in front of the target."""
     generation = state.generations.get(saga.generation)
@@ -195,7 +206,12 @@ def _verify(plane: Plane, saga: Saga) -> Result:
             outcome=StepOutcome.SKIPPED,
             details={"reason": "the static fallback answers: there is no version to verify"},
         )
-    if not _was_in_front(plane, saga, plane.store.read(saga.system)):
+    state = plane.store.read(saga.system)
+    lost = _lost_generation(saga, state)
+    if lost:
+        reason = f"it was left in {lost}: what serves instead cannot be judged by it"
+        return Step(name=StepName.VERIFY, at=plane.now(), outcome=StepOutcome.FAILED, details={"reason": reason})
+    if not _was_in_front(plane, saga, state):
         return Step(
             name=StepName.VERIFY,
             at=plane.now(),
@@ -257,7 +273,9 @@ def _aftermath(plane: Plane, saga: Saga, name: StepName, see_to_it: Callable[[Pl
         seen: Seen = StepOutcome.SKIPPED, {"reason": "it was released by name meanwhile"}
     elif not _was_in_front(plane, saga, state):
         # Months may have passed since it served, and what came after it may stand on what it wrote.
-        seen = StepOutcome.SKIPPED, {"reason": "nobody served what was barred: what it did once is left as it is"}
+        lost = _lost_generation(saga, state)
+        why = f"it was left in {lost}" if lost else "nobody served what was barred"
+        seen = StepOutcome.SKIPPED, {"reason": f"{why}: what it did once is left as it is"}
     else:
         seen = see_to_it(plane, saga)
     reach(FaultPoint(f"saga.{name}"))
@@ -267,7 +285,8 @@ def _aftermath(plane: Plane, saga: Saga, name: StepName, see_to_it: Callable[[Pl
 
 def _people(plane: Plane, saga: Saga) -> Result:
     """Put on record who must hear of it and by when; sending is the work of whoever reads the record."""
-    if not _was_in_front(plane, saga, plane.store.read(saga.system)):
+    state = plane.store.read(saga.system)
+    if not _was_in_front(plane, saga, state) and not _lost_generation(saga, state):
         reason = "nobody served what was barred: nothing moved that anybody must hear of"
         return Step(name=StepName.PEOPLE, at=plane.now(), outcome=StepOutcome.SKIPPED, details={"reason": reason})
     level = int(saga.level)

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from knowngood.control.compose import best_pairs
 from knowngood.control.gate import live_replicas, ready_everywhere
+from knowngood.control.lag import check_keeps_up, known_route
 from knowngood.control.plane import Plane
 from knowngood.control.telemetry import merged_counts
 from knowngood.domain.compatibility import Override
@@ -50,9 +51,12 @@ def situation_of(  # noqa: PLR0913 - what may be known of a wish, each by its na
 
     Raises:
         NotFoundError: Nothing is served.
+        ConflictError: The record is behind what the replicas stand on, so nobody can plan by it.
     """
     spec = plane.system_file(system)
+    known = known_route(plane, system)
     state = plane.store.read(system)
+    check_keeps_up(system, state, known)
     leaving = state.watched
     if leaving is None:
         raise NotFoundError(

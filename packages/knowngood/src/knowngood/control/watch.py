@@ -13,6 +13,7 @@ from datetime import timedelta
 from knowngood.control.decide import decide_on
 from knowngood.control.deploy import advance
 from knowngood.control.go_back import Act, go_back
+from knowngood.control.lag import known_route, lag_of
 from knowngood.control.measure import Measured, Recent, Snapshot, measure
 from knowngood.control.plane import Plane
 from knowngood.control.publish import publish, publish_anchor, published
@@ -91,6 +92,7 @@ class Watcher:
     told: dict[str, Verdict] = field(default_factory=dict)
     recorded: set[tuple[int, str, str, str]] = field(default_factory=set)
     trouble: str = ""
+    lag: str = ""  # how far the record was behind the replicas at the last look
     stood: dict[str, SagaState] | None = None  # each rollback at the last look; None before the first
 
     def tick(self) -> Tick:
@@ -102,7 +104,9 @@ class Watcher:
         notes, sagas = self._caught_up()
         self._measure()
         spec = self.plane.system_file(self.system)
+        reached = known_route(self.plane, self.system)
         stored = self.plane.store.read(self.system)
+        told, self.lag = self.lag, lag_of(self.system, stored, reached)
         # With the facts that replicas can read and the store could not take yet.
         document = published(self.plane, self.system)
         state = merge(stored, document.facts, frozenset())[0]
@@ -110,7 +114,9 @@ class Watcher:
         # What could not be done at this pass is told once, and tried again until it can.
         quiet = not (notes or sagas or self.trouble or document.prepare or spec.health) and state.row == stored.row
         quiet = quiet and self._is_settled(state, deployment) and not self.plane.traffic.replicas(self.system)
-        if deployment is None or deployment.state not in _WATCHED:
+        if self.lag or deployment is None or deployment.state not in _WATCHED:
+            # What the record has for live is not what serves: to judge it would be to leave the wrong one.
+            notes += [self.lag] if self.lag not in {"", told} else []
             return Tick(sagas=sagas, notes=tuple(notes), quiet=quiet)
         measured = self._measured(deployment, state)
         judgements = judge(spec, measured)

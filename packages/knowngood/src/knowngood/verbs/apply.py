@@ -5,6 +5,7 @@ from pathlib import Path
 
 from knowngood.adapters.yaml import system_file_of
 from knowngood.control.apply import apply as make_rules
+from knowngood.control.lag import known_route
 from knowngood.control.plane import Plane
 from knowngood.domain.system import EMBEDDED_KINDS, SystemFile
 from knowngood.ports.verbs import Document, SystemText
@@ -23,7 +24,14 @@ def apply(plane: Plane, given: SystemText, *, actor: str) -> Document:
         "grants": dict(applied.grants),
         "changes": [change.to_json() for change in applied.changes],
         "missing": _missing(spec, Path(given.root)),
+        "served_elsewhere": _served_elsewhere(plane, spec.system),
     }
+
+
+def _served_elsewhere(plane: Plane, system: str) -> int:
+    """Return the generation that replicas know of a system that this record never deployed; 0 where there is none."""
+    known = known_route(plane, system).generation  # before the record, which a deployment is put on first
+    return 0 if plane.store.read(system).row.generation else known
 
 
 def _missing(spec: SystemFile, root: Path) -> dict[str, str]:

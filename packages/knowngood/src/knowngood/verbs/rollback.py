@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from knowngood.control.lag import check_keeps_up, known_route
 from knowngood.control.lookup import version_named
 from knowngood.control.plane import Plane
 from knowngood.control.reconcile import complete, learn
@@ -89,6 +90,8 @@ def _leave(plane: Plane, system: str, wish: Wish, tell: Tell) -> tuple[Saga, dic
     except (ComponentError, ConflictError) as error:
         # A store that cannot be written stops no flip.
         tell("warning", str(error))
+    known = known_route(plane, system)
+    check_keeps_up(system, plane.store.read(system), known)
     completed = complete(plane, system)
     completed = tuple(saga for saga in completed if wish.target is None or _names(plane, system, wish.target, saga))
     going = completed[0] if completed else _under_way(plane, system, wish)

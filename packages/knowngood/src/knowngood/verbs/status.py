@@ -49,12 +49,12 @@ def status(traffic: Traffic, system: str, static_fallback: bool | None) -> Docum
         system: Name of the system.
         static_fallback: Whether its rules declare a static fallback; None where they cannot be read.
     """
+    replicas = traffic.replicas(system)  # before what they read, so that none is ahead of it but where that was lost
     document = traffic.published(system) or RouteDocument(system=system)
     generation = document.generations.get(document.route.generation)
     chain = generation.chain if generation else ()
     route = _in_force(document, chain)
     serving = [chain[i] if i < len(chain) else None for i in live_positions(route.step, route.split)]
-    replicas = traffic.replicas(system)
     return {
         "system": system,
         "generation": route.generation,
@@ -65,6 +65,7 @@ def status(traffic: Traffic, system: str, static_fallback: bool | None) -> Docum
         "trip_leads_to": _behind(document.facts, route, chain),
         "static_fallback": static_fallback,
         "left": _left(document, chain),
+        "record_behind": _record_behind(document, replicas.values()),
         "not_on_record": _not_on_record(document, route, chain, replicas.values()),
         "quarantined": _newest_first(document.facts),
         "ledger": {"count": document.anchor[0], "head": document.anchor[1]},
@@ -126,6 +127,18 @@ def _not_on_record(
         known = replica.report.state.facts
         left |= {known.trips[uid].version for uid in known.trips.keys() - facts.trips.keys() - known.released}
     return sorted(left)
+
+
+def _record_behind(document: RouteDocument, replicas: Iterable[Replica]) -> Document | None:
+    """
+    Return the generation that replicas stand on and the one at which the record ends; None where it keeps up.
+
+    Whoever publishes says that the record is behind what is published. Where that was lost with it, a replica shows it.
+    """
+    published = document.route.generation
+    known = max((published, *(one.report.state.fleet.generation for one in replicas if one.alive)))
+    ends = published if document.recorded is None else document.recorded
+    return {"known": known, "recorded": ends} if ends < known else None
 
 
 def _newest_first(facts: Facts) -> list[str]:
