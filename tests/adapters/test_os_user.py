@@ -23,6 +23,8 @@ NOBODY_HAS = 4_000_000_000
         pytest.param({"KNOWNGOOD_ACTOR": "ann"}, "ann", id="who was named"),
         pytest.param({"KNOWNGOOD_ACTOR": "ann", "SUDO_USER": "lee"}, "ann", id="who was named, before the rest"),
         pytest.param({"KNOWNGOOD_ACTOR": " "}, ROOT, id="an empty name is none"),
+        pytest.param({"KNOWNGOOD_ACTOR": "m\udcfcller"}, "m\ufffdller", id="who was named in another encoding"),
+        pytest.param({"SUDO_USER": "m\udcfcller"}, f"m\ufffdller as {ROOT}", id="whose login is in another encoding"),
     ],
 )
 def test_who_acts(environment: dict[str, str], actor: str) -> None:

@@ -76,6 +76,31 @@ def test_a_body_that_is_not_as_it_must_be(control: Control, body: bytes) -> None
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "where"),
+    [
+        pytest.param("/pricing/rollbacks", b'{"why": "half \\ud800"}', "why", id="why something is left"),
+        pytest.param("/pricing/rollbacks", b'{"to": "\\udfff\\ud800"}', "to", id="where to"),
+        pytest.param("/pricing/break-glass", b'{"why": "half \\ud800"}', "why", id="why the glass is broken"),
+        pytest.param("/pricing/break-glass", b'{"why": "\xed\xa0\x80"}', "why", id="not even escaped"),
+        pytest.param("/pricing/deployments", b'{"expects": {"\\ud800": [0, 1]}}', "expects", id="further in"),
+        pytest.param("/pricing/deployments", b'{"\\ud800": 1}', "\ufffd", id="a key"),
+        pytest.param("/pricing/reissue", b'{"why": "\\uDC80"}', "why", id="why something is minted again"),
+        pytest.param("", b'{"text": "a: \\ud800", "file": "a", "root": "/a"}', "text", id="a system file"),
+    ],
+)
+def test_half_a_character_is_refused_wherever_it_stands(control: Control, path: str, body: bytes, where: str) -> None:
+    refused = control.ask(f"/v1/systems{path}", body)
+    assert (refused.status, refused.json["code"]) == (422, "invalid"), refused.body
+    assert "half a character" in refused.json["detail"]
+    assert refused.json["details"]["fields"] == [f"body.{where}"]
+
+
+def test_a_whole_character_that_was_escaped_in_halves_is_one(control: Control) -> None:
+    refused = control.ask("/v1/systems/pricing/reissue", b'{"why": "\\ud83d\\ude95"}')
+    assert refused.status != 422, refused.body
+
+
+@pytest.mark.parametrize(
     ("path", "status"),
     [
         pytest.param("/v1/systems/Pricing", 422, id="no name of a system"),

@@ -1,8 +1,12 @@
 """Shares and effects are read as they are documented, exactly, or refused with the option and the value."""
 
+from collections.abc import Iterator
+
+import click
 import pytest
 from click.testing import CliRunner
 
+from knowngood.cli.console import REASON, WORDS
 from knowngood.cli.exit_code import ExitCode
 from knowngood.cli.reading import basis_points, expected_effects
 from knowngood.cli.tree import cli
@@ -71,3 +75,73 @@ def test_a_number_without_meaning_is_a_usage_error_that_names_option_and_value(c
     assert refused.exit_code == ExitCode.USAGE
     assert name in refused.output
     assert value in refused.output
+
+
+LATIN_1 = "zur\udcfcck"
+"""What Python makes of ``zurück`` from a terminal that sends Latin-1."""
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        pytest.param(["rollback", LATIN_1], "SYSTEM", id="a system"),
+        pytest.param(["status", LATIN_1], "SYSTEM", id="a system that is looked at"),
+        pytest.param(["rollback", "pricing", "--to", LATIN_1], "--to", id="where to"),
+        pytest.param(["rollback", "pricing", "--suspect", LATIN_1], "--suspect", id="a component"),
+        pytest.param(["rollback", "pricing", "--break-glass", "--this-host", LATIN_1], "--this-host", id="a replica"),
+        pytest.param(["rollback", "pricing", "--url", LATIN_1], "--url", id="a server"),
+        pytest.param(["deploy", "pricing", "--version", LATIN_1], "--version", id="a version"),
+        pytest.param(["deploy", "pricing", "--expect", f"{LATIN_1}=0..1"], "--expect", id="a metric"),
+        pytest.param(["quarantine", "add", "pricing", LATIN_1, "--reason", "a"], "VERSION", id="a version to bar"),
+        pytest.param(["readmit", "pricing", LATIN_1, "--why", "a"], "REPLICA", id="a replica that is well"),
+        pytest.param(["token", "create", "--for", LATIN_1, "--scope", "owner"], "--for", id="a person"),
+    ],
+)
+def test_a_name_in_another_encoding_is_a_usage_error_before_anything_starts(command: list[str], said: str) -> None:
+    refused = CliRunner().invoke(cli, command)
+    assert refused.exit_code == ExitCode.USAGE
+    assert said in refused.output
+    assert "'zur\ufffdck" in refused.output
+    assert "has bytes that are no UTF-8" in refused.output
+
+
+@pytest.mark.parametrize("kind", [WORDS, REASON])
+def test_words_in_another_encoding_are_taken_with_a_sign_for_each_byte_that_is_none(
+    kind: click.types.StringParamType,
+) -> None:
+    assert kind.convert(LATIN_1, None, None) == "zur\ufffdck"
+    assert kind.convert("zurück", None, None) == "zurück"
+
+
+WORDY = {
+    "deploy": {"intent", "override"},
+    "quarantine add": {"reason"},
+    "quarantine release": {"reason"},
+    "readmit": {"why"},
+    "reissue": {"why"},
+    "rollback": {"override", "why"},
+    "token revoke": {"why"},
+}
+
+
+def test_every_option_that_takes_a_persons_words_takes_them_in_any_encoding() -> None:
+    found: dict[str, set[str]] = {}
+    for name, one in commands_of(cli):
+        for option in one.params:
+            if option.type in (WORDS, REASON):
+                found.setdefault(name, set()).add(str(option.name))
+            else:
+                assert option.name not in {"why", "reason", "intent", "override"}, name
+    assert found == WORDY
+
+
+def commands_of(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command with the words that call it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands_of(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command

@@ -9,7 +9,7 @@ from knowngood.control.deploy import Order, deploy
 from knowngood.control.flip import record_trip
 from knowngood.control.release import recorded_again
 from knowngood.control.roll_back import Wish, roll_back
-from knowngood.control.rollback import led_here, run_open, trip_of
+from knowngood.control.rollback import leave, led_here, run_open, trip_of
 from knowngood.domain.fleet import release
 from knowngood.domain.level import Level
 from knowngood.domain.saga import SagaState, StepName, StepOutcome
@@ -37,6 +37,27 @@ def test_goes_back_to_the_version_that_stands_armed_behind(incident: Any) -> Non
     assert "2/2 left" in done.flip.summary
     (trip,) = incident.store.read("pricing").facts.trips.values()
     assert (trip.source, trip.why) == ("person", "prices too high")
+
+
+@pytest.mark.requirement("B2")
+def test_a_reason_that_nothing_could_keep_as_it_is_holds_nothing_up(incident: Any) -> None:
+    v1, _ = (made.version for made in incident.store.deployments("pricing"))
+    roll_back(incident.plane, "pricing", Wish(actor="m\udcfcller", why="zur\udcfcck", override="\ud800"))
+    state = incident.store.read("pricing")
+    (trip,) = state.facts.trips.values()
+    assert (state.served, trip.why) == (v1, "zur\ufffdck")
+    decided = next(entry for entry in incident.store.ledger("pricing") if entry.kind == "decided")
+    assert (decided.actor, decided.body["reasons"]) == ("m\ufffdller", ["zur\ufffdck"])
+
+
+@pytest.mark.requirement("C1")
+def test_a_decision_whose_reasons_nothing_could_keep_as_they_are_holds_nothing_up_either(incident: Any) -> None:
+    _, v2 = (made.version for made in incident.store.deployments("pricing"))
+    trip = trip_of(incident.plane, "pricing", v2, source="trigger", why="said \ud800")
+    flipped, _ = leave(incident.plane, "pricing", trip, "automation", {"outcome": "roll back", "reasons": ["\udc80"]})
+    assert sorted(flipped.acknowledged) == ["r1", "r2"]
+    kept = {entry.kind: entry.body for entry in incident.store.ledger("pricing")}
+    assert (kept["decided"]["reasons"], kept["tripped"]["why"]) == (["\ufffd"], "said \ufffd")
 
 
 @pytest.mark.requirement("B1")

@@ -91,6 +91,15 @@ class BlockedFile:
 # ------------------------------------------------------------------------------------------------ order of writes
 
 
+def test_what_is_left_is_durable_whatever_bytes_its_reason_had(keeper: Keeper, folder: ReplicaFolder) -> None:
+    keeper.take(ON_B)
+    keeper.leave(trip(why="zur\udcfcck"))
+    keeper.leave_here(trip(A, why="half \ud800"))
+    assert [record.why for record in folder.journal().read().local] == ["half \ufffd"]
+    assert on_disk(folder).facts.trips["t-1"].why == "zur\ufffdck"
+    assert on_disk(folder).bad == {A, B}
+
+
 @pytest.mark.requirement("G3")
 def test_a_document_moves_word_file_and_report(keeper: Keeper, folder: ReplicaFolder) -> None:
     keeper.take(ON_B)
@@ -272,7 +281,7 @@ def test_a_route_without_its_chain_is_refused_and_its_facts_are_taken(keeper: Ke
 @pytest.mark.parametrize(
     "poison",
     [
-        pytest.param(tripped(trip(why="half \ud83d a pair")), id="a text that no file holds"),
+        pytest.param(tripped(trip(uid="half \ud83d a pair")), id="a text that no file holds"),
         pytest.param(tripped(replace(trip(), generation=2**60)), id="a number that no file holds"),
         pytest.param(
             RouteDocument(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from knowngood_sdk.errors import InvalidError
+from knowngood_sdk.model.wording import has_bytes, readable
 
 __all__ = [
     "FULL",
@@ -47,7 +48,7 @@ class Trip:
         generation: Generation in which whoever tripped saw it.
         source: Who or what tripped: ``person``, ``trigger``, ``break-glass``, ``widening``, ``verification``.
         at: When, as ISO 8601 in UTC.
-        why: The reason, for people.
+        why: The reason, for people; what is no character of it is replaced, for no version is kept over its reason.
     """
 
     uid: str
@@ -56,6 +57,10 @@ class Trip:
     source: str
     at: str
     why: str
+
+    def __post_init__(self) -> None:
+        if not has_bytes(self.why):
+            object.__setattr__(self, "why", readable(self.why))
 
 
 @dataclass(frozen=True, slots=True, order=True)

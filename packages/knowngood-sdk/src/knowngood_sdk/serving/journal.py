@@ -18,6 +18,7 @@ from knowngood_sdk.errors import InvalidError, TransientError
 from knowngood_sdk.model.canonical import canonical_bytes
 from knowngood_sdk.model.route import Facts, FleetRoute, LocalTrip, Stand, Trip
 from knowngood_sdk.model.wire import trip_from_json, trip_to_json
+from knowngood_sdk.model.wording import has_bytes, readable
 from knowngood_sdk.serving.disk import NO_LINK, OWNER_FILE, sync_folder, writing
 
 __all__ = ["Entry", "Journal", "LocalRecord", "Tail", "Written"]
@@ -31,12 +32,16 @@ class LocalRecord:
     Attributes:
         trip: The fact.
         at: When, as ISO 8601 in UTC.
-        why: The evidence, for people.
+        why: The evidence, for people; as in ``Trip``, what is no character of it is replaced.
     """
 
     trip: LocalTrip
     at: str
     why: str
+
+    def __post_init__(self) -> None:
+        if not has_bytes(self.why):
+            object.__setattr__(self, "why", readable(self.why))
 
 
 Entry = Trip | LocalRecord | Stand

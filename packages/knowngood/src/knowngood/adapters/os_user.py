@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from knowngood.domain.token import PROGRAM
 from knowngood_sdk.errors import InvalidError
+from knowngood_sdk.model.wording import readable
 
 __all__ = ["actor_of", "user_name"]
 
@@ -18,7 +19,7 @@ __all__ = ["actor_of", "user_name"]
 def user_name(uid: int) -> str:
     """Return the name of a user of this host; that of a container often has a number alone."""
     try:
-        return pwd.getpwuid(uid).pw_name
+        return readable(pwd.getpwuid(uid).pw_name)
     except KeyError:
         return f"uid {uid}"
 
@@ -35,10 +36,10 @@ def actor_of(environment: Mapping[str, str], uid: int) -> str:
     Raises:
         InvalidError: KNOWNGOOD_ACTOR is a name under which the program itself acts.
     """
-    claimed = environment.get("KNOWNGOOD_ACTOR", "").strip()
+    claimed = readable(environment.get("KNOWNGOOD_ACTOR", "")).strip()
     if claimed in PROGRAM:
         raise InvalidError(f"KNOWNGOOD_ACTOR is {claimed}, as which knowngood itself acts", hint="Name who acts")
     if claimed:
         return claimed
-    user, before = user_name(uid), environment.get("SUDO_USER", "").strip()
+    user, before = user_name(uid), readable(environment.get("SUDO_USER", "")).strip()
     return f"{before} as {user}" if before and before != user else user

@@ -1,5 +1,6 @@
 """The verbs for people and programs. Those that may take long answer with their progress, where that is asked for."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +37,7 @@ from knowngood.verbs.interrupt import interruptible
 from knowngood.verbs.roots import check_roots
 from knowngood.verbs.status import status as status_of
 from knowngood_sdk.errors import InvalidError, KnownGoodError, NotFoundError
+from knowngood_sdk.model.wording import readable, readable_in
 
 __all__ = ["people"]
 
@@ -52,7 +54,9 @@ Name = Annotated[str | None, Query(min_length=1, max_length=200, examples=["3f1c
 
 def people() -> APIRouter:
     """Return the routes."""
-    router = APIRouter(prefix="/v1/systems", dependencies=[Depends(authenticate), Depends(_check_query)])
+    router = APIRouter(
+        prefix="/v1/systems", dependencies=[Depends(authenticate), Depends(_check_query), Depends(_check_text)]
+    )
     _reading(router)
     _record(router)
     _changing(router)
@@ -69,6 +73,23 @@ async def _check_query(request: Request) -> None:
         if name not in known:
             advice = did_you_mean(name, known) if known else "It takes none"
             raise InvalidError(f"{request.url.path} has no parameter {name!r}", hint=advice)
+
+
+async def _check_text(request: Request) -> None:
+    """Refuse half a character, which JSON can escape: no record could hold it, and no answer repeat it."""
+    try:
+        given = json.loads(await request.body() or b"null")
+    except ValueError:
+        return  # what is no JSON is refused for that
+    if isinstance(given, dict):
+        torn = sorted(readable(name) for name, value in given.items() if readable_in({name: value}) != {name: value})
+        if torn:
+            where = [f"body.{name}" for name in torn]
+            raise InvalidError(
+                f"the request is not as it must be: half a character (a lone surrogate) is in {', '.join(where)}",
+                hint="Send whole characters, in UTF-8",
+                fields=where,
+            )
 
 
 def _server(request: Request) -> Server:

@@ -17,6 +17,7 @@ from knowngood_sdk.errors import (
     RefusedError,
     TransientError,
 )
+from knowngood_sdk.model.wording import readable_in
 
 __all__ = ["MEDIA_TYPE", "ProblemResponse", "problem_of", "response_of", "status_of"]
 
@@ -38,6 +39,10 @@ class ProblemResponse(JSONResponse):
     """A response that says what went wrong."""
 
     media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        """Write it, also where it repeats what somebody sent that has no bytes."""
+        return super().render(readable_in(content))
 
 
 def status_of(error: KnownGoodError) -> http.HTTPStatus:

@@ -19,13 +19,18 @@ def command(file: Path, place: Place, output: str) -> None:
     from knowngood.adapters.yaml import content_of
     from knowngood.ports.verbs import SystemText
     from knowngood_sdk.errors import InvalidError
+    from knowngood_sdk.model.wording import has_bytes, readable
 
+    root = file.resolve().parent
+    for path in (file, root):
+        if not has_bytes(str(path)):
+            raise click.UsageError(f"{readable(str(path))} goes on record, and its name is no UTF-8: rename it")
     content = content_of(file)
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise InvalidError(f"{file} is not UTF-8: byte {error.start}", hint="Save it as UTF-8") from error
-    applied = place.verbs().apply(SystemText(text=text, file=str(file), root=str(file.resolve().parent)))
+    applied = place.verbs().apply(SystemText(text=text, file=str(file), root=str(root)))
 
     def lines() -> list[str]:
         state = "applied" if applied["changed"] else "unchanged"

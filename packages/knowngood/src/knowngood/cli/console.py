@@ -18,9 +18,12 @@ import click
 from knowngood.cli.completion import systems
 from knowngood.cli.exit_code import ExitCode, exit_code_of
 from knowngood_sdk.errors import KnownGoodError, NotFoundError
+from knowngood_sdk.model.wording import has_bytes, readable
 
 __all__ = [
     "GIVEN",
+    "REASON",
+    "WORDS",
     "answer",
     "colours",
     "columns",
@@ -41,16 +44,37 @@ __all__ = [
 _SYSTEM = f"{__name__}.system"
 
 
-class _Given(click.types.StringParamType):
-    """A text that is not empty: ``--to "$VERSION"`` with no such variable must not mean that nothing was asked for."""
+class _Words(click.types.StringParamType):
+    """A text for people, in whatever bytes a terminal sends: what is no UTF-8 is replaced, for no reason is refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(super().convert(value, param, ctx))
+        return readable(str(super().convert(value, param, ctx)))
+
+
+class _Reason(_Words):
+    """Such a text that is not empty: ``--to "$V"`` with no such variable must not mean that nothing was asked for."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
         if not text.strip():
             self.fail("it is empty; is a variable not set?", param, ctx)
         return text
 
 
+class _Given(_Reason):
+    """A text that names something, and is refused with other bytes than UTF-8: what replaced them is another name."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        if not has_bytes(str(value)):
+            self.fail(f"{text!r} has bytes that are no UTF-8 (each shown as \ufffd)", param, ctx)
+        return text
+
+
+WORDS = _Words()
+"""Type of every option that takes a person's words, and of them none."""
+REASON = _Reason()
+"""Type of every option that takes a person's words and needs some."""
 GIVEN = _Given()
 """Type of every argument and option that names something."""
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from knowngood.cli.completion import versions
-from knowngood.cli.console import GIVEN, answer, mark, output_option, show, system_argument
+from knowngood.cli.console import GIVEN, REASON, WORDS, answer, mark, output_option, show, system_argument
 from knowngood.cli.number import WHOLE_SECONDS
 from knowngood.cli.place import Place, place_options
 
@@ -22,10 +22,11 @@ Examples:
 """
 )
 @system_argument
-@click.option("--intent", default="", help="What this deployment is meant to do, in your words.")
+@click.option("--intent", type=WORDS, default="", help="What this deployment is meant to do, in your words.")
 @click.option(
     "--expect",
     "expects",
+    type=GIVEN,
     multiple=True,
     metavar="METRIC=LOW..HIGH",
     help="An effect that is meant: prediction_mean=0%..10%.",
@@ -43,7 +44,7 @@ Examples:
     "--timeout", type=WHOLE_SECONDS, default=120, show_default=True, help="Seconds that replicas may take to get ready."
 )
 @click.option(
-    "--override", type=GIVEN, metavar="REASON", help="Use an unproven combination, on record under your name."
+    "--override", type=REASON, metavar="REASON", help="Use an unproven combination, on record under your name."
 )
 @click.option("--abandon", is_flag=True, help="Give up the deployment under way instead.")
 @click.option(

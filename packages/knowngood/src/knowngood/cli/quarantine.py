@@ -5,6 +5,7 @@ import click
 from knowngood.cli.completion import versions
 from knowngood.cli.console import (
     GIVEN,
+    REASON,
     answer,
     columns,
     mark,
@@ -53,7 +54,7 @@ def list_(system: str, place: Place, output: str) -> None:
 @command.command(epilog="Example:  kg quarantine add pricing 3f1c9a0b7d2e --reason 'trained on leaked labels'")
 @system_argument
 @click.argument("version", type=GIVEN, shell_complete=versions)
-@click.option("--reason", required=True, type=GIVEN, help="Why it may not be used; goes on record under your name.")
+@click.option("--reason", required=True, type=REASON, help="Why it may not be used; goes on record under your name.")
 @place_options
 @output_option
 def add(system: str, version: str, reason: str, place: Place, output: str) -> None:
@@ -75,7 +76,7 @@ def add(system: str, version: str, reason: str, place: Place, output: str) -> No
 @command.command(epilog="Example:  kg quarantine release pricing 3f1c9a0b7d2e --reason 'false alarm: holiday'")
 @system_argument
 @click.argument("version", type=GIVEN, shell_complete=versions)
-@click.option("--reason", required=True, type=GIVEN, help="Why it may be used again; goes on record under your name.")
+@click.option("--reason", required=True, type=REASON, help="Why it may be used again; goes on record under your name.")
 @click.option(
     "--shown",
     type=GIVEN,

@@ -2,14 +2,14 @@
 
 import click
 
-from knowngood.cli.console import GIVEN, answer, mark, output_option, system_argument
+from knowngood.cli.console import GIVEN, REASON, answer, mark, output_option, system_argument
 from knowngood.cli.place import Place, place_options
 
 
 @click.command(epilog="Example:  kg readmit pricing r1 --why 'its memory was changed'")
 @system_argument
 @click.argument("replica", type=GIVEN)
-@click.option("--why", required=True, type=GIVEN, help="How that is known; goes on record under your name.")
+@click.option("--why", required=True, type=REASON, help="How that is known; goes on record under your name.")
 @place_options
 @output_option
 def command(system: str, replica: str, why: str, place: Place, output: str) -> None:

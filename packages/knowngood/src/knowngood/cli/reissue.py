@@ -2,13 +2,13 @@
 
 import click
 
-from knowngood.cli.console import GIVEN, answer, mark, output_option, system_argument
+from knowngood.cli.console import REASON, answer, mark, output_option, system_argument
 from knowngood.cli.place import Place, place_options
 
 
 @click.command(epilog="Example:  kg reissue pricing --why 'r1 is mended'")
 @system_argument
-@click.option("--why", required=True, type=GIVEN, help="The reason; goes on record under your name.")
+@click.option("--why", required=True, type=REASON, help="The reason; goes on record under your name.")
 @place_options
 @output_option
 def command(system: str, why: str, place: Place, output: str) -> None:

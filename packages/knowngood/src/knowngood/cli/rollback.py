@@ -8,6 +8,8 @@ import click
 from knowngood.cli.completion import versions
 from knowngood.cli.console import (
     GIVEN,
+    REASON,
+    WORDS,
     answer,
     mark,
     output_option,
@@ -28,7 +30,9 @@ Examples:
 """
 )
 @system_argument
-@click.option("--why", default="a person asked for it", show_default=True, help="The reason; goes on record.")
+@click.option(
+    "--why", type=WORDS, default="a person asked for it", show_default=True, help="The reason; goes on record."
+)
 @click.option(
     "--to",
     "target",
@@ -42,7 +46,10 @@ Examples:
 )
 @click.option("--suspect", type=GIVEN, metavar="COMPONENT", help="Component that is believed to be at fault.")
 @click.option(
-    "--override", type=GIVEN, metavar="REASON", help="Go to what is not proven all the same, on record under your name."
+    "--override",
+    type=REASON,
+    metavar="REASON",
+    help="Go to what is not proven all the same, on record under your name.",
 )
 @click.option("--break-glass", is_flag=True, help="Tell the replicas' agents alone: no store, no control plane.")
 @click.option("--this-host", type=GIVEN, metavar="REPLICA", help="With --break-glass: only this replica leaves.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from knowngood.cli.console import GIVEN, answer, columns, directory_option, mark, output_option, say
+from knowngood.cli.console import GIVEN, WORDS, answer, columns, directory_option, mark, output_option, say
 from knowngood.cli.group import Group
 from knowngood.cli.place import refuse_a_server
 
@@ -158,7 +158,7 @@ def rotate(token: str, overlap: str, expires: str | None, to: Path | None, outpu
 
 @command.command(epilog="Example:  kg token revoke anna --why 'lost laptop'")
 @click.argument("token", type=GIVEN)
-@click.option("--why", default="", help="The reason; goes on record under your name.")
+@click.option("--why", type=WORDS, default="", help="The reason; goes on record under your name.")
 @_store_options
 @output_option
 def revoke(token: str, why: str, output: str, **where: Any) -> None:

@@ -24,6 +24,7 @@ from knowngood.domain.saga import Saga, SagaState, StepOutcome
 from knowngood_sdk.errors import ConflictError, NotAuthorizedError, NotReadyError
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.manifest import Manifest
+from knowngood_sdk.model.wording import readable
 
 __all__ = ["STATIC_FALLBACK", "Rolled", "Wish", "roll_back"]
 
@@ -55,6 +56,12 @@ class Wish:
     override: str | None = None
     deadline: timedelta = timedelta(seconds=120)
     highest: Level = Level.DATA
+
+    def __post_init__(self) -> None:
+        # A reason that nothing can keep must not keep what is to be left in service.
+        object.__setattr__(self, "why", readable(self.why))
+        if self.override is not None:
+            object.__setattr__(self, "override", readable(self.override))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

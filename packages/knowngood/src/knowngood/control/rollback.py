@@ -36,6 +36,7 @@ from knowngood_sdk.errors import (
 )
 from knowngood_sdk.model.canonical import short
 from knowngood_sdk.model.route import Trip
+from knowngood_sdk.model.wording import readable, readable_in
 
 __all__ = [
     "ROLLBACK",
@@ -92,6 +93,8 @@ def leave(
     Raises:
         OutcomeUnknownError: The replicas left it, and that could not be put on record.
     """
+    # What nothing can keep of a reason, or of a name, must not keep the fleet on a bad version either.
+    actor, decision = readable(actor), readable_in(decision)
     if decision is not None:
         try:
             plane.outbox.put(system, trip.uid, {**decision, "actor": actor})
@@ -105,6 +108,7 @@ def leave(
         raise OutcomeUnknownError(
             f"{short(trip.version)} was left ({flipped.summary}), and that is not on record yet: {error.message}",
             hint=f"{error.hint}; then kg watch {system}, or the same command again, records it and goes on",
+            left=bool(flipped.acknowledged),
         ) from error
 
 
