@@ -60,6 +60,12 @@ def refuse_a_server(why: str, *, hint: str) -> None:
         raise InvalidError(f"{why}, and KNOWNGOOD_URL names a server", hint=hint)
 
 
+def _typed_address(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    """Check an address that was typed; one in the environment is checked by what asks it, which is not everything."""
+    typed = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    return GIVEN.convert(url, parameter, context) if typed else url
+
+
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options ``--dir`` and ``--url``, as one ``place``."""
 
@@ -75,8 +81,8 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     url_option = click.option(
         "--url",
-        type=GIVEN,
         envvar="KNOWNGOOD_URL",
+        callback=_typed_address,
         help="Server to ask instead of the working folder; also KNOWNGOOD_URL.",
     )
     return directory_option(url_option(placed))

@@ -172,13 +172,19 @@ def _seen(steps: Iterable[dict[str, Any]], name: str) -> str:
 
 
 def _broken(system: str, why: str, this_host: str | None, place: Place) -> dict[str, Any]:
-    """Ask the server, which reaches every host; where it does not answer, the agents of this host."""
-    from knowngood_sdk.errors import ComponentError, OutcomeUnknownError, RefusedError
+    """
+    Ask the server, which reaches every host; where it cannot be asked or does not do it, the agents of this host.
+
+    Nothing by which a server is found, and no answer of one, stands in the way, but that there is nothing to leave.
+    """
+    from knowngood_sdk.errors import ConflictError, KnownGoodError
 
     if place.url is not None and this_host is None:
         try:
             return place.verbs().break_glass(system, why, None)
-        except (ComponentError, OutcomeUnknownError, RefusedError) as error:
+        except ConflictError:
+            raise
+        except KnownGoodError as error:
             show("warning", error.message)
             show("", "  asking the agents of this host alone; on every other one: this command again")
     return place.here().break_glass(system, why, this_host)

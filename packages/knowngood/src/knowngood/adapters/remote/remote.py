@@ -21,6 +21,7 @@ from knowngood_sdk.errors import (
     PermanentError,
     TransientError,
 )
+from knowngood_sdk.model.wording import readable
 
 __all__ = ["Remote"]
 
@@ -40,16 +41,19 @@ class Remote:
 
     def __init__(self, url: str, token: str | None, ca: str | None = None) -> None:
         if not url.startswith(("http://", "https://")) or not _has_a_port_or_none(url):
-            raise InvalidError(f"{url} is no address of a server", hint="Write it like https://control:8400")
+            raise _no_address(url)
         self.url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx.Client(
-            base_url=self.url,
-            headers=headers,
-            timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS),
-            verify=_trusted(ca) if url.startswith("https://") else False,
-            trust_env=False,  # an on-call person's proxy settings must not stand between them and a rollback
-        )
+        try:
+            self._client = httpx.Client(
+                base_url=self.url,
+                headers=headers,
+                timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS),
+                verify=_trusted(ca) if url.startswith("https://") else False,
+                trust_env=False,  # an on-call person's proxy settings must not stand between them and a rollback
+            )
+        except httpx.InvalidURL as error:
+            raise _no_address(url) from error
 
     @classmethod
     def of_environment(cls, url: str, environment: Mapping[str, str]) -> "Remote":
@@ -201,6 +205,10 @@ class Remote:
 
 def _path(system: str, below: str = "") -> str:
     return f"/v1/systems/{quote(system, safe='')}" + (f"/{below}" if below else "")
+
+
+def _no_address(url: str) -> InvalidError:
+    return InvalidError(f"{readable(url)} is no address of a server", hint="Write it like https://control:8400")
 
 
 def _has_a_port_or_none(url: str) -> bool:
