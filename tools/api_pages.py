@@ -25,6 +25,8 @@ What `kg serve` answers. The same as OpenAPI 3.1, with examples: `GET /v1/openap
 - Verbs marked with ⧗ may take long. With `Accept: text/event-stream` their progress comes as it happens: events
   `progress` (`{"sign", "line"}`), then one `result` (the document) or `problem`. Who closes the connection gives the
   verb up: a deployment that is not in service yet is taken back, a rollback whose version was left goes on.
+- Progress of a rollback has the sign `good` once the version is left, and no sooner. Where the connection is lost then,
+  the rollback goes on by itself, and breaking the glass would leave the good version.
 - `X-Request-Id` of a request, or one that is made for it, comes back with the answer and stands in the log.
 - A key or a parameter that nobody reads is refused, and so is half a character (`"\\ud800"`). A body is at most
   `body_bytes` large, and 32 deep.

@@ -99,6 +99,7 @@ class _Running:
         self._work = work
         self._loop = asyncio.get_running_loop()
         self._said: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+        self._left = False
         self.interrupted = threading.Event()
         works.interrupts.add(self.interrupted)
         works.metrics.under_way.inc()
@@ -119,7 +120,7 @@ class _Running:
         except KnownGoodError as error:
             outcome, said, exists = error.code, ("problem", error), not isinstance(error, NotFoundError)
         except Interrupted:
-            outcome, said = "interrupted", ("problem", _interrupted(self._work))
+            outcome, said = "interrupted", ("problem", _interrupted(self._work, left=self._left))
         except BaseException:  # noqa: BLE001 - nobody else is left to tell
             _log.exception("%s of %s failed", self._work.verb, self._work.system)
             outcome, said = "failed", ("problem", KnownGoodError("this failed in a way that was not foreseen"))
@@ -130,6 +131,8 @@ class _Running:
         self._say(said)
 
     def _tell(self, sign: str, line: str) -> None:
+        # As ``Verbs.rollback`` says: what is told before a version is left has another sign.
+        self._left = self._left or (self._work.verb == "rollback" and sign == "good")
         self._say(("progress", {"sign": sign, "line": line}))
 
     def _say(self, said: tuple[str, Any]) -> None:
@@ -137,7 +140,14 @@ class _Running:
             self._loop.call_soon_threadsafe(self._said.put_nowait, said)
 
 
-def _interrupted(work: Work) -> KnownGoodError:
+def _interrupted(work: Work, *, left: bool) -> KnownGoodError:
+    if left or work.verb == "resume":
+        told = "; the version was left" if left else ""
+        return OutcomeUnknownError(
+            f"the server stops while {work.verb} of {work.system} is under way{told}",
+            hint=f"It goes on when a server runs again: kg status {work.system}",
+            left=left,
+        )
     return OutcomeUnknownError(
         f"{work.verb} of {work.system} was stopped before its end; what was half done is given up",
         hint=f"Look: kg status {work.system}",

@@ -128,7 +128,8 @@ class Verbs(Protocol):
         """
         Leave what is served now, at once and everywhere.
 
-        Where a rollback is under way and no target is named, goes on with that one instead.
+        Where a rollback is under way and no target is named, goes on with that one instead. Of its progress the sign
+        ``good`` says that the version is left, and comes no sooner: from then on it must not be left again.
         """
         ...
 

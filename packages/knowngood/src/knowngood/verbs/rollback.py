@@ -43,7 +43,7 @@ def rollback(
         wish: What a person asks for.
         actor: Who.
         highest: Highest level that they may take.
-        tell: Called with each line of progress.
+        tell: Called with each line of progress; the sign ``good`` says that the version is left, and comes no sooner.
     """
     asked = Wish(
         actor=actor,
@@ -97,7 +97,7 @@ def _leave(plane: Plane, system: str, wish: Wish, tell: Tell) -> tuple[Saga, dic
     going = completed[0] if completed else _under_way(plane, system, wish)
     if going is not None:
         serves = short(going.target) if going.target else "the static fallback"
-        tell("waiting", f"going on with the rollback that left {short(going.version)}")
+        tell("good", f"going on with the rollback that left {short(going.version)}")
         tell("", f"  to leave {serves} too, say where to: kg rollback {system} --to VERSION")
         return going, _RESUMED
     done = roll_back(
@@ -107,7 +107,8 @@ def _leave(plane: Plane, system: str, wish: Wish, tell: Tell) -> tuple[Saga, dic
         tell=lambda line: tell("waiting", line),
         acknowledged=lambda replica, seconds: tell("", f"  {replica} left after {seconds * 1000:.1f} ms"),
     )
-    tell("good", done.flip.summary)
+    nowhere = done.flip.unreachable and not done.flip.acknowledged
+    tell("warning" if nowhere else "good", done.flip.summary)
     return done.saga, {
         "resumed": False,
         "plan": done.plan.to_json() if done.plan else None,

@@ -98,11 +98,27 @@ class Remote:
         return self._ask("GET", _path(system, "plan"), suspect=suspect, level=level)
 
     def rollback(self, system: str, wish: RollbackWish, tell: Tell = silent) -> Document:
-        """See ``Verbs``. Where the server cannot be reached, the error says how to leave without it."""
+        """
+        See ``Verbs``. Where the server cannot be reached, the error says how to leave without it.
+
+        Not once the version is left: breaking the glass then would leave the good one that serves instead.
+        """
+        left = False
+
+        def heard(sign: str, line: str) -> None:
+            nonlocal left
+            left = left or sign == "good"
+            tell(sign, line)
+
         try:
-            return self._follow(system, "rollbacks", asdict(wish), tell)
+            return self._follow(system, "rollbacks", asdict(wish), heard)
         except (TransientError, OutcomeUnknownError) as error:
-            if "--break-glass" not in error.hint:
+            if left or error.details.get("left"):
+                error.hint = (
+                    f"The version was left; its verification goes on when a server runs again: kg status {system}. "
+                    f"{_without_a_server(system)}"
+                )
+            elif "--break-glass" not in error.hint:
                 error.hint = (
                     f"{error.hint}. To leave at once without the server, on each host that has replicas: "
                     f"kg rollback {system} --break-glass"
@@ -200,11 +216,17 @@ class Remote:
             what = f"the server {self.url} did not answer to the end: {str(error) or type(error).__name__}"
             if reads:
                 raise TransientError(what, hint="Ask again") from error
-            raise OutcomeUnknownError(what, hint=f"Look before you ask again: kg status {system}") from error
+            look = f"Look before you ask again: kg status {system}. {_without_a_server(system)}"
+            raise OutcomeUnknownError(what, hint=look) from error
 
 
 def _path(system: str, below: str = "") -> str:
     return f"/v1/systems/{quote(system, safe='')}" + (f"/{below}" if below else "")
+
+
+def _without_a_server(system: str) -> str:
+    """Say how to look where no server answers."""
+    return f"Without one, on a host that has replicas: env -u KNOWNGOOD_URL kg status {system}"
 
 
 def _no_address(url: str) -> InvalidError:
