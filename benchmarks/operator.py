@@ -106,7 +106,7 @@ class Operator:
         left: dict[str, int] = {}
         for name in self.team.names:
             traffic = FolderTraffic(self.team.home(name))
-            done = break_glass(traffic, SYSTEM, why="the control plane is down")
+            done = break_glass(traffic, SYSTEM, actor="on-call", why="the control plane is down")
             left |= dict.fromkeys(done["left"], time.monotonic_ns())
         answered = time.monotonic_ns()
         self.team.start_control()

@@ -5,7 +5,7 @@ import pwd
 
 import pytest
 
-from knowngood.adapters.os_user import actor_of, user_name
+from knowngood.adapters.os_user import actor_at_once, actor_of, user_name
 from knowngood.domain.token import PROGRAM
 from knowngood_sdk.errors import InvalidError
 
@@ -29,6 +29,7 @@ NOBODY_HAS = 4_000_000_000
 )
 def test_who_acts(environment: dict[str, str], actor: str) -> None:
     assert actor_of(environment, 0) == actor
+    assert actor_at_once(environment, 0) == actor
 
 
 def test_a_user_without_a_name_is_told_by_its_number() -> None:
@@ -40,3 +41,9 @@ def test_a_user_without_a_name_is_told_by_its_number() -> None:
 def test_nobody_acts_as_the_program_itself(name: str) -> None:
     with pytest.raises(InvalidError, match="as which knowngood itself acts"):
         actor_of({"KNOWNGOOD_ACTOR": name}, 0)
+
+
+@pytest.mark.parametrize("name", sorted(PROGRAM))
+def test_what_cannot_wait_is_held_up_by_no_name_and_says_who_used_it(name: str) -> None:
+    environment = {"KNOWNGOOD_ACTOR": name, "SUDO_USER": "anna"}
+    assert actor_at_once(environment, 0) == f"anna as {ROOT}, with KNOWNGOOD_ACTOR={name}"

@@ -13,7 +13,7 @@ from knowngood.domain.token import PROGRAM
 from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.wording import readable
 
-__all__ = ["actor_of", "user_name"]
+__all__ = ["actor_at_once", "actor_of", "user_name"]
 
 
 def user_name(uid: int) -> str:
@@ -43,3 +43,12 @@ def actor_of(environment: Mapping[str, str], uid: int) -> str:
         return claimed
     user, before = user_name(uid), readable(environment.get("SUDO_USER", "")).strip()
     return f"{before} as {user}" if before and before != user else user
+
+
+def actor_at_once(environment: Mapping[str, str], uid: int) -> str:
+    """Return what ``actor_of`` does, for what no name holds up: one that may not be used is told beside who acts."""
+    try:
+        return actor_of(environment, uid)
+    except InvalidError:
+        others = {name: value for name, value in environment.items() if name != "KNOWNGOOD_ACTOR"}
+        return f"{actor_of(others, uid)}, with KNOWNGOOD_ACTOR={environment['KNOWNGOOD_ACTOR'].strip()}"

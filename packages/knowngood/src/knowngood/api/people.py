@@ -209,8 +209,8 @@ def _changing(router: APIRouter) -> None:
     def break_glass(request: Request, system: System, body: BreakGlassBody, caller: Asking) -> Any:
         """Make every replica leave what it serves, without asking the store."""
         allow(caller, Verb.BREAK_GLASS, system, Level.SYSTEM)
-        why = f"{body.why} ({caller.name})"
-        return breaking.break_glass(_server(request).plane.traffic, system, why=why, replica=body.replica)
+        traffic = _server(request).plane.traffic
+        return breaking.break_glass(traffic, system, actor=caller.name, why=body.why, replica=body.replica)
 
 
 def _deploying(router: APIRouter) -> None:

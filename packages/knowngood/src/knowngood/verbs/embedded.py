@@ -4,6 +4,7 @@ Embedded: the verbs on the working folder of this host.
 What a verb needs is imported when it is called, so that ``kg status`` pays for no database layer.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,7 @@ class Embedded:
         """
         from knowngood.adapters.folder.nearby import working_folders
         from knowngood.adapters.folder.traffic import FolderTraffic
+        from knowngood.adapters.os_user import actor_at_once
         from knowngood.verbs.break_glass import break_glass
 
         folder = Path(self.directory).resolve()
@@ -136,7 +138,8 @@ class Embedded:
                     hint=f"Say which: kg rollback {system} --break-glass --dir {folders[0]}",
                 )
             traffic = FolderTraffic(*folders) if folders else traffic
-        return break_glass(traffic, system, why=why, replica=replica)
+        actor = actor_at_once(os.environ, os.geteuid())
+        return break_glass(traffic, system, actor=actor, why=why, replica=replica)
 
     def quarantined(self, system: str) -> Document:
         """See ``Verbs``."""
