@@ -230,9 +230,15 @@ class Pricing:
             return False
 
 
+_KEPT_FOR = 25
+"""Requests after which a rider comes on a new connection: odd, so that each of two replicas has its turn."""
+
+
 class Load:
     """
-    Riders in threads, each on a connection that it keeps.
+    Riders in threads, each on a connection that it keeps for a while.
+
+    Which worker gets a connection is the kernel's choice: those that are kept for ever may leave one without any.
 
     Attributes:
         log: Every request that was answered or failed, in no order.
@@ -274,7 +280,10 @@ class Load:
         connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=10) for port in self._ports]
         while not self._over.wait(self._every):
             number += 1
-            self.log.append(ask(connections[number % len(connections)], self._query))
+            connection = connections[number % len(connections)]
+            if number % _KEPT_FOR == 0:
+                connection.close()
+            self.log.append(ask(connection, self._query))
         for connection in connections:
             connection.close()
 

@@ -17,6 +17,7 @@ class Ring:
 @pytest.fixture
 def put_back() -> Iterator[None]:
     before = gc.get_threshold()
+    gc.unfreeze()  # what ran before in this process may have settled too
     yield
     gc.unfreeze()
     gc.set_threshold(*before)
