@@ -1,7 +1,6 @@
 """What a replica says of its workers together."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,20 +11,6 @@ from knowngood_sdk.model.wire import WorkerReport
 from knowngood_sdk.serving.folder import ReplicaFolder
 
 A, B, C = ("sha256:" + digit * 64 for digit in "abc")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> ReplicaFolder:
-    folder = ReplicaFolder.of(tmp_path, "pricing", "a")
-    folder.make()
-    return folder
-
-
-@pytest.fixture
-def worker(folder: ReplicaFolder) -> Iterator[StandInWorker]:
-    worker = StandInWorker(folder, "w1", [A, B, C])
-    yield worker
-    worker.die()
 
 
 def test_a_replica_has_a_fallback_when_each_of_its_workers_has_one(tmp_path: Path) -> None:

@@ -33,20 +33,6 @@ def tripped(*trips: Trip, document: RouteDocument = ON_B) -> RouteDocument:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> ReplicaFolder:
-    folder = ReplicaFolder.of(tmp_path, "pricing", "a")
-    folder.make()
-    return folder
-
-
-@pytest.fixture
-def worker(folder: ReplicaFolder) -> Iterator[StandInWorker]:
-    worker = StandInWorker(folder, "w1", [A, B, C])
-    yield worker
-    worker.die()
-
-
-@pytest.fixture
 def keeper(folder: ReplicaFolder, worker: StandInWorker) -> Iterator[Keeper]:  # noqa: ARG001 - it lives
     with Keeper(folder) as keeper:
         yield keeper

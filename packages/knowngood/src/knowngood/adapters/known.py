@@ -16,7 +16,7 @@ from knowngood.domain.deployment import Deployment
 from knowngood.domain.evidence import Evidence, Grade
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import Anchor, Entry
-from knowngood.domain.saga import Saga
+from knowngood.domain.saga import Saga, in_order
 from knowngood.ports.store import Change, Store
 from knowngood_sdk.model.canonical import canonical_bytes, parse_canonical
 from knowngood_sdk.model.manifest import Manifest
@@ -140,7 +140,7 @@ class Known:
             manifests=tuple(manifests.values()),
             evidence=(*self.evidence, *change.evidence),
             deployments=tuple(made for _, made in sorted(deployments.items())),
-            sagas=tuple(sorted(sagas.values(), key=lambda saga: (saga.started_at, saga.id))),
+            sagas=in_order(sagas.values()),
         )
 
 

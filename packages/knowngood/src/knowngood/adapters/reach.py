@@ -129,7 +129,7 @@ class Reach:
                 # It answers; what is wrong with it is for whoever asks next to find.
                 _log.warning("%s answers with trouble: %s", self.what, error)
                 break
-            except Exception:  # noqa: BLE001 - who looks for ever at what cannot be looked at keeps it in doubt for ever
+            except Exception:  # noqa: BLE001 - what is looked for by nobody any more would be gone for ever
                 _log.exception("looking at %s failed in a way that nobody foresaw", self.what)
                 break
             else:

@@ -5,7 +5,7 @@ The flip has already happened; a saga only moves forward. Each step is recorded 
 after a crash goes on with the next one, and no step that is on record is done again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from knowngood.domain.level import Level
 from knowngood_sdk.errors import ConflictError, InvalidError
 from knowngood_sdk.model.canonical import canonical_bytes, parse_canonical
 
-__all__ = ["Saga", "SagaState", "Step", "StepName", "StepOutcome"]
+__all__ = ["Saga", "SagaState", "Step", "StepName", "StepOutcome", "in_order"]
 
 
 class StepName(StrEnum):
@@ -237,3 +237,8 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy in the form in which it will be read again; raises InvalidError when it has no JSON form."""
     plain: dict[str, Any] = parse_canonical(canonical_bytes(value))
     return plain
+
+
+def in_order(sagas: Iterable[Saga]) -> tuple[Saga, ...]:
+    """Return rollbacks in the order in which they started, the same for all stores: databases go by their language."""
+    return tuple(sorted(sagas, key=lambda saga: (saga.started_at, saga.id)))

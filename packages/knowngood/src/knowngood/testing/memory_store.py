@@ -15,7 +15,7 @@ from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import EMPTY, Anchor, Entry
 from knowngood.domain.lookup import Recorded, find_version, no_deployment, no_system, not_minted, saved_already, untold
 from knowngood.domain.on_record import Unread, unread
-from knowngood.domain.saga import Saga
+from knowngood.domain.saga import Saga, in_order
 from knowngood.ports.lease import Held, Leases
 from knowngood.ports.store import Store
 from knowngood_sdk.errors import ConflictError, PermanentError, TransientError
@@ -129,7 +129,7 @@ class MemoryStore:
 
     def sagas(self, system: str) -> tuple[Saga, ...]:
         """Return every rollback, in the order in which they started."""
-        return tuple(sorted(self._of(system).sagas.values(), key=lambda saga: (saga.started_at, saga.id)))
+        return in_order(self._of(system).sagas.values())
 
     def ledger(self, system: str, *, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
         """Return the entries behind a sequence number."""

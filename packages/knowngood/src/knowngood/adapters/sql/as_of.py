@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
-from knowngood.adapters.sql.records import in_order
 from knowngood.domain.evidence import Evidence
 from knowngood.domain.fleet import FleetState
 from knowngood.domain.ledger import EMPTY, Anchor
-from knowngood.domain.saga import Saga
+from knowngood.domain.saga import Saga, in_order
 
 __all__ = ["AsOf", "Readings"]
 

@@ -1,6 +1,6 @@
 """Records: rows of the store read as values of the domain, on a connection that sees one moment."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any
@@ -14,7 +14,7 @@ from knowngood.domain.evidence import Evidence
 from knowngood.domain.ledger import EMPTY, Anchor, Entry
 from knowngood.domain.lookup import Recorded, find_version, no_deployment
 from knowngood.domain.on_record import Unread
-from knowngood.domain.saga import Saga
+from knowngood.domain.saga import Saga, in_order
 from knowngood_sdk.errors import InvalidError
 from knowngood_sdk.model.canonical import DIGEST_PREFIX, canonical_bytes, parse_canonical, short
 from knowngood_sdk.model.manifest import Manifest
@@ -26,7 +26,6 @@ __all__ = [
     "exists",
     "head",
     "heads",
-    "in_order",
     "ledger",
     "manifest",
     "manifests",
@@ -168,11 +167,6 @@ def deployment(connection: Connection, system: str, generation: int) -> Deployme
 def sagas(connection: Connection, system: str) -> tuple[Saga, ...]:
     """Return every rollback, in the order in which they started."""
     return in_order(_saga(tuple(row)) for row in connection.execute(texts(schema.sagas), {"system": system}))
-
-
-def in_order(sagas: Iterable[Saga]) -> tuple[Saga, ...]:
-    """Return rollbacks in the order in which they started: servers compare texts by rules of their language."""
-    return tuple(sorted(sagas, key=lambda saga: (saga.started_at, saga.id)))
 
 
 def saga(connection: Connection, system: str, name: str) -> Saga | None:
